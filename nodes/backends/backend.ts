@@ -1,0 +1,100 @@
+/**
+ * What an inference engine must do to serve in the mesh. One engine, one file beside this one; the pure mapping of
+ * its chunks stands in a file of its own next to it. tests/contract/backend.ts is the suite that each must pass.
+ */
+import type { Reason } from '../../proto/contract/faults.ts';
+import type { FinishReason, Message, Price, Sampling, ServedModel, Tier, Usage } from '../../proto/gen/infermesh/v1/types.ts';
+
+/** A model as the catalogue or the operator names it, with the weights on this machine. */
+export interface ModelSpec {
+  readonly name: string;
+  /** Absolute path of the weights; empty for engines that keep their own. */
+  readonly path: string;
+  /** sha256:HEX of the weights. */
+  readonly digest: string;
+  readonly sizeBytes: number;
+  readonly tier: Tier;
+  /** Empty: good for anything. */
+  readonly tasks: readonly string[];
+  readonly quantization: string;
+  /** SPDX identifier. */
+  readonly licence: string;
+  /** Tokens; the engine may serve less, never more. */
+  readonly contextLength: number;
+  readonly price: Price;
+}
+
+export interface LoadOptions {
+  readonly model: ModelSpec;
+  /** Requests generated for at the same time. */
+  readonly slots: number;
+  /** Threads of the engine; 0 leaves the choice to the backend. */
+  readonly threads: number;
+  /** Layers on the GPU: 'auto' by free memory, 0 for CPU only. */
+  readonly gpuLayers: number | 'auto';
+}
+
+/** One request for one answer. */
+export interface Job {
+  readonly messages: readonly Message[];
+  readonly sampling: Sampling;
+  /** 1 and more; the context may end the answer sooner. */
+  readonly maxTokens: number;
+  readonly stop: readonly string[];
+  /** A JSON Schema as text; empty for free text. */
+  readonly jsonSchema: string;
+}
+
+/** Milliseconds by a monotonic clock. */
+export interface Timings {
+  readonly queueMs: number;
+  readonly prefillMs: number;
+  readonly decodeMs: number;
+}
+
+export type Outcome =
+  | { readonly type: 'finish'; readonly reason: FinishReason; readonly usage: Usage }
+  /** `message` never contains the user's text. */
+  | { readonly type: 'failure'; readonly reason: Reason; readonly message: string };
+
+/** Takes what a job gives. Called in order: prefilling once, deltas, end exactly once and last. */
+export interface Sink {
+  /** The job left the engine's queue and its prompt is being read: busy, not stuck. */
+  prefilling(): void;
+  /** Whole code points of one or more tokens. `seq` is the position of the first; pieces follow each other without a gap. */
+  delta(seq: number, tokens: number, text: string): void;
+  /** The engine has stopped working on the job and its slot is free. `tokens` is the total given, delivered or held back. */
+  end(outcome: Outcome, tokens: number, timings: Timings): void;
+}
+
+/** A job at work. Every call is allowed at any time, also after the end, when it does nothing. */
+export interface Run {
+  /** Stops the engine after the token being computed; the sink then gets a failure CANCELLED. */
+  cancel(): void;
+  /** Holds the job after the token being computed, without giving up its slot. */
+  pause(): void;
+  resume(): void;
+}
+
+/** What a backend holds now, for reports. */
+export interface Load {
+  readonly running: number;
+  readonly queued: number;
+  readonly queuedPromptTokens: number;
+  /** 0 to 1. */
+  readonly kvCacheUse: number;
+}
+
+export interface Backend {
+  /**
+   * Brings the weights into memory, warms up and measures.
+   * @param progress called with 0 to 1 while loading
+   * @throws Fault ENGINE_FAILED with a message that says what to do: file missing, truncated, not enough memory
+   */
+  load(options: LoadOptions, progress: (fraction: number) => void): Promise<ServedModel>;
+  /** Starts at once or queues behind the slots; never throws, failures end the sink. */
+  generate(job: Job, sink: Sink): Run;
+  currentLoad(): Load;
+  /** Ends what runs (each sink gets its end) and frees the weights. */
+  dispose(): Promise<void>;
+}

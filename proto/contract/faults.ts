@@ -35,11 +35,23 @@ interface Cause {
 
 /** The stable reasons of ErrorInfo. docs/errors.md lists exactly these. */
 export const REASONS = {
-  INVALID_REQUEST: { code: 3, retryable: false, meaning: 'A field is out of its bounds; the details name field, bound and value.' },
+  INVALID_REQUEST: {
+    code: 3,
+    retryable: false,
+    meaning: 'A field is out of its bounds; the details name field, bound and value.',
+  },
   MODEL_NOT_FOUND: { code: 5, retryable: false, meaning: 'No node serves the model or tier that was asked for.' },
   CONTEXT_TOO_LONG: { code: 9, retryable: false, meaning: 'The prompt does not fit the context of any model that could answer.' },
-  UNSUPPORTED: { code: 9, retryable: false, meaning: 'No node that serves the model can do what was asked, such as structured output.' },
-  QUEUE_FULL: { code: 8, retryable: true, meaning: 'Every slot is busy and the queue is full; the status says when to come back.' },
+  UNSUPPORTED: {
+    code: 9,
+    retryable: false,
+    meaning: 'No node that serves the model can do what was asked, such as structured output.',
+  },
+  QUEUE_FULL: {
+    code: 8,
+    retryable: true,
+    meaning: 'Every slot is busy and the queue is full; the status says when to come back.',
+  },
   NO_NODE: { code: 14, retryable: true, meaning: 'The nodes that serve the model are all loading, draining or lost.' },
   NODE_LOST: { code: 14, retryable: true, meaning: 'The node that was answering died or fell silent.' },
   ENGINE_CRASHED: { code: 14, retryable: true, meaning: 'The inference engine died; the node is starting it again.' },

@@ -1,7 +1,8 @@
 /** Fault <-> google.rpc.Status, the only place where one becomes the other. */
 import { BadRequest, ErrorInfo, RetryInfo } from '../gen/google/rpc/error_details.ts';
 import { Status } from '../gen/google/rpc/status.ts';
-import { Code, Fault, isReason, type Reason, type Violation } from './faults.ts';
+import type { Reason, Violation } from './faults.ts';
+import { Code, Fault, isReason } from './faults.ts';
 
 /** Domain of every ErrorInfo that infermesh sends. */
 export const ERROR_DOMAIN = 'infermesh';
@@ -115,5 +116,10 @@ function bytes(writer: { finish(): Uint8Array }): Buffer {
 
 /** Cuts without leaving half a surrogate pair behind. */
 function clip(text: string, chars: number): string {
-  return text.length <= chars ? text : `${text.slice(0, chars - 1).toWellFormed().replace(/\uFFFD$/, '')}…`;
+  return text.length <= chars
+    ? text
+    : `${text
+        .slice(0, chars - 1)
+        .toWellFormed()
+        .replace(/\uFFFD$/, '')}…`;
 }

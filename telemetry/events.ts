@@ -1,0 +1,207 @@
+/**
+ * What the core tells. The router's journey, the node's agent and the fleet emit these events and know nothing of
+ * spans, logs or metrics; observers at the edge make those of them. Types only.
+ *
+ * No event has a field for what a user wrote: no prompt, answer, stop string, label, session or idempotency key. A
+ * model is named only once the mesh itself knows it, so a name a client made up stays out as well.
+ *
+ * The time of an event is when it is told, so tell it when it happens. Durations are in milliseconds.
+ */
+import type { Code, Reason } from '../proto/contract/faults.ts';
+import type { FinishReason, Usage } from '../proto/gen/infermesh/v1/types.ts';
+
+export type Outcome = 'finished' | 'failed' | 'cancelled';
+
+/** What is known of a request when it arrives. */
+export interface RequestFacts {
+  /** The router's own id for it. */
+  readonly requestId: string;
+  /** Full name of the RPC: infermesh.v1.InferenceService/Chat. */
+  readonly method: string;
+  /** W3C trace context as the client sent it, valid or not. */
+  readonly traceparent?: string;
+  /** From the credential, never from the request. */
+  readonly tenant?: string;
+}
+
+/** The numbers of a request that say how the answer is drawn. */
+export interface SamplingFacts {
+  readonly maxTokens?: number;
+  readonly temperature?: number;
+  readonly topP?: number;
+  readonly topK?: number;
+  readonly seed?: number;
+}
+
+/** A candidate that a choice ruled out, with the rule that did it. */
+export interface Exclusion {
+  readonly node: string;
+  readonly model: string;
+  readonly reason: string;
+}
+
+/**
+ * One request in the router, in this order:
+ *
+ *   accepted? classified? ( waiting | decided | attempt_started first_token? attempt_ended )* ended
+ *
+ * `ended` comes exactly once and last. Attempts may overlap; `epoch` tells them apart.
+ */
+export type RequestEvent =
+  /** The request is within its bounds. `target` is how it asks for a model, not which. */
+  | { readonly type: 'accepted'; readonly target: 'auto' | 'model' | 'tier'; readonly sampling: SamplingFacts }
+  | { readonly type: 'classified'; readonly task: string }
+  /** No slot is free; lasts until the next event. `model` is absent while several would do. */
+  | { readonly type: 'waiting'; readonly model?: string }
+  | {
+      readonly type: 'decided';
+      readonly node: string;
+      readonly model: string;
+      /** One sentence for people. */
+      readonly reason: string;
+      /** Candidates looked at, those ruled out included. */
+      readonly considered: number;
+      readonly excluded: readonly Exclusion[];
+      readonly expectedWaitMs?: number;
+      readonly expectedFirstTokenMs?: number;
+    }
+  | { readonly type: 'attempt_started'; readonly epoch: number; readonly node: string; readonly model: string }
+  /** The first piece of the answer reached the router. */
+  | { readonly type: 'first_token'; readonly epoch: number }
+  | {
+      readonly type: 'attempt_ended';
+      readonly epoch: number;
+      readonly outcome: Outcome;
+      /** Absent when finished. */
+      readonly reason?: Reason;
+      readonly finishReason?: FinishReason;
+      /** Given by the engine, delivered or not. */
+      readonly tokens: number;
+      readonly usage?: Usage;
+      /** Absent when the node was lost before it could say. */
+      readonly timings?: EngineTimings;
+    }
+  | {
+      readonly type: 'ended';
+      readonly outcome: Outcome;
+      /** The status the client got. */
+      readonly code: Code;
+      /** Absent when finished. */
+      readonly reason?: Reason;
+      readonly finishReason?: FinishReason;
+      /** Tokens delivered to the client. */
+      readonly tokens: number;
+      readonly usage?: Usage;
+      readonly costUsd?: number;
+      /** How often the stream moved to another node. */
+      readonly migrations: number;
+    };
+
+/** By the node's monotonic clock. */
+export interface EngineTimings {
+  readonly queueMs: number;
+  readonly prefillMs: number;
+  readonly decodeMs: number;
+}
+
+/** Follows one request. No method throws. */
+export interface RequestWatch {
+  tell(event: RequestEvent): void;
+  /**
+   * W3C trace context to send along: of the attempt that started last and is still open, else of the request. A
+   * valid one from the client when nothing traces here; empty when there is none of either.
+   */
+  traceparent(): string;
+  /** 32 hex digits, or empty. */
+  traceId(): string;
+}
+
+export interface RequestObserver {
+  watch(request: RequestFacts): RequestWatch;
+}
+
+/** One attempt as its node sees it. */
+export interface WorkFacts {
+  readonly node: string;
+  readonly model: string;
+  /** The router's number for the request on the link. */
+  readonly request: number;
+  readonly epoch: number;
+  /** From the work frame; empty when nothing traces. */
+  readonly traceparent: string;
+}
+
+/** One attempt on its node: prefilling? first_token? ended; `ended` exactly once and last. */
+export type WorkEvent =
+  | { readonly type: 'prefilling' }
+  | { readonly type: 'first_token' }
+  | {
+      readonly type: 'ended';
+      readonly outcome: Outcome;
+      /** Absent when finished. */
+      readonly reason?: Reason;
+      readonly finishReason?: FinishReason;
+      readonly tokens: number;
+      readonly usage?: Usage;
+      readonly timings: EngineTimings;
+    };
+
+/** Follows one attempt. Never throws. */
+export interface WorkWatch {
+  tell(event: WorkEvent): void;
+}
+
+export interface WorkObserver {
+  watch(work: WorkFacts): WorkWatch;
+}
+
+/** What happens to the fleet, as one router sees it. */
+export type FleetEvent =
+  | { readonly type: 'node_joined'; readonly node: string; readonly epoch: number; readonly models: readonly string[] }
+  /** A node's list of models is not what it was. */
+  | { readonly type: 'models_changed'; readonly node: string; readonly models: readonly string[] }
+  | { readonly type: 'node_suspect'; readonly node: string; readonly silentMs: number }
+  /** A suspect reported again. */
+  | { readonly type: 'node_recovered'; readonly node: string; readonly silentMs: number }
+  | { readonly type: 'node_draining'; readonly node: string }
+  /** `lost` counts the attempts that ended with it. */
+  | {
+      readonly type: 'node_left';
+      readonly node: string;
+      readonly reason: 'goodbye' | 'disconnected' | 'expired' | 'fenced' | 'protocol_error';
+      readonly lost: number;
+    }
+  /** `epoch` was sent away because `newestEpoch` is there. */
+  | { readonly type: 'node_fenced'; readonly node: string; readonly epoch: number; readonly newestEpoch: number }
+  /** A node said something that can't be; `field` as in the .proto, numbers as they came. */
+  | {
+      readonly type: 'claim_clamped';
+      readonly node: string;
+      readonly field: string;
+      readonly received: number;
+      readonly used: number;
+    }
+  /** `peer` is the address it came from; a name it gave itself proves nothing and is left out. */
+  | { readonly type: 'join_refused'; readonly peer: string; readonly reason: Reason };
+
+/** What happens to a node, as it sees itself. `router` is the address it was told. */
+export type NodeEvent =
+  | { readonly type: 'router_connected'; readonly router: string; readonly routerId: string }
+  | { readonly type: 'router_lost'; readonly router: string; readonly reason: Reason; readonly retryInMs: number }
+  /** The router will not have this node, and trying again is no use or is up to the operator. */
+  | { readonly type: 'router_refused'; readonly router: string; readonly reason: Reason }
+  | { readonly type: 'model_loading'; readonly model: string }
+  | {
+      readonly type: 'engine_ready';
+      readonly model: string;
+      readonly slots: number;
+      readonly prefillTokensPerSecond: number;
+      readonly decodeTokensPerSecond: number;
+    }
+  /** `message` names a signal, an exit code or the engine's last words; never user text. */
+  | { readonly type: 'engine_crashed'; readonly model: string; readonly message: string; readonly restartInMs: number }
+  | { readonly type: 'draining'; readonly inFlight: number }
+  | { readonly type: 'stopped' };
+
+/** Takes what a fleet or a node tells. Never throws. */
+export type Tell<Event> = (event: Event) => void;

@@ -354,7 +354,12 @@ export interface ServedModel {
 /** ModelLoad is what a node says of one model's load now. */
 export interface ModelLoad {
   model: string;
+  /**
+   * Slots left for this router: all but those that other routers' requests hold. Its own requests are not subtracted,
+   * so that its own count, which is fresher, can be.
+   */
   freeSlots: number;
+  /** Of all routers. */
   running: number;
   /** Accepted by the node and not yet prefilled. */
   queued: number;

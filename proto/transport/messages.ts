@@ -1,0 +1,36 @@
+/** Bytes <-> messages at the edge of a server, stricter than protobuf libraries are by default. */
+import { BinaryReader } from '@bufbuild/protobuf/wire';
+import { Fault, invalid } from '../contract/faults.ts';
+
+/** A message type as ts-proto generates it. */
+export interface MessageType<T> {
+  encode(message: T): { finish(): Uint8Array };
+  decode(input: BinaryReader | Uint8Array): T;
+}
+
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+/** A string of proto3 must be valid UTF-8, lone surrogates excluded; the library would replace what is not. */
+function strictUtf8(bytes: Uint8Array): string {
+  try {
+    return utf8.decode(bytes);
+  } catch (cause) {
+    const description = `must be valid UTF-8, received ${bytes.length} bytes that are not`;
+    throw new Fault('INVALID_REQUEST', `a string ${description}`, { violations: [{ field: '(string)', description }], cause });
+  }
+}
+
+/** @throws Fault INVALID_REQUEST */
+export function decodeRequest<T>(type: MessageType<T>, name: string, bytes: Uint8Array): T {
+  try {
+    return type.decode(new BinaryReader(bytes, strictUtf8));
+  } catch (thrown) {
+    if (thrown instanceof Fault) throw thrown;
+    throw invalid([{ field: '(message)', description: `must be a ${name}, received ${bytes.length} bytes that are not` }]);
+  }
+}
+
+export function encodeMessage<T>(type: MessageType<T>, message: T): Buffer {
+  const array = type.encode(message).finish();
+  return Buffer.from(array.buffer, array.byteOffset, array.byteLength);
+}

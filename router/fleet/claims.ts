@@ -1,0 +1,69 @@
+/**
+ * What nodes say of themselves, brought to what can be true. Pure. A claim is clamped, never refused: a node with one
+ * wrong figure still serves, and the name of what was clamped goes to the log.
+ */
+import type { Report } from '../../proto/gen/infermesh/v1/link.ts';
+import type { ModelLoad, ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
+
+export const MAX_SLOTS = 16_384;
+const MAX_CONTEXT = 16 * 1024 * 1024;
+const MAX_RATE = 1e7;
+const MAX_PRICE = 1e6;
+const MAX_QUEUE = 1_000_000;
+const MAX_TOKENS = 1e9;
+
+export interface Clamped<T> {
+  readonly value: T;
+  /** Names of the fields that were out of range. */
+  readonly clamped: readonly string[];
+}
+
+class Clamp {
+  readonly names: string[] = [];
+
+  to(name: string, value: number, low: number, high: number): number {
+    const held = Number.isFinite(value) ? Math.min(Math.max(value, low), high) : low;
+    if (held !== value) this.names.push(name);
+    return held;
+  }
+}
+
+export function clampModel(claim: ServedModel): Clamped<ServedModel> {
+  const clamp = new Clamp();
+  const price = claim.price ?? { inputUsdPerMillion: 0, outputUsdPerMillion: 0 };
+  const value: ServedModel = {
+    ...claim,
+    slots: clamp.to('slots', claim.slots, 1, MAX_SLOTS),
+    contextLength: clamp.to('context_length', claim.contextLength, 1, MAX_CONTEXT),
+    prefillTokensPerSecond: clamp.to('prefill_tokens_per_second', claim.prefillTokensPerSecond, 0, MAX_RATE),
+    decodeTokensPerSecond: clamp.to('decode_tokens_per_second', claim.decodeTokensPerSecond, 0, MAX_RATE),
+    price: {
+      inputUsdPerMillion: clamp.to('price.input_usd_per_million', price.inputUsdPerMillion, 0, MAX_PRICE),
+      outputUsdPerMillion: clamp.to('price.output_usd_per_million', price.outputUsdPerMillion, 0, MAX_PRICE),
+    },
+  };
+  return { value, clamped: clamp.names };
+}
+
+export function clampReport(claim: Report, models: readonly ServedModel[]): Clamped<Report> {
+  const clamp = new Clamp();
+  const slotsOf = new Map(models.map((model) => [model.name, model.slots]));
+  const loads = claim.loads
+    .filter((load) => slotsOf.has(load.model))
+    .map((load) => clampLoad(load, slotsOf.get(load.model) ?? 1, clamp));
+  const value: Report = { ...claim, loads, cpuUse: clamp.to('cpu_use', claim.cpuUse, 0, 1) };
+  return { value, clamped: clamp.names };
+}
+
+function clampLoad(load: ModelLoad, slots: number, clamp: Clamp): ModelLoad {
+  return {
+    model: load.model,
+    freeSlots: clamp.to('free_slots', load.freeSlots, 0, slots),
+    running: clamp.to('running', load.running, 0, slots),
+    queued: clamp.to('queued', load.queued, 0, MAX_QUEUE),
+    queuedPromptTokens: clamp.to('queued_prompt_tokens', load.queuedPromptTokens, 0, MAX_TOKENS),
+    kvCacheUse: clamp.to('kv_cache_use', load.kvCacheUse, 0, 1),
+    prefillTokensPerSecond: clamp.to('load.prefill_tokens_per_second', load.prefillTokensPerSecond, 0, MAX_RATE),
+    decodeTokensPerSecond: clamp.to('load.decode_tokens_per_second', load.decodeTokensPerSecond, 0, MAX_RATE),
+  };
+}

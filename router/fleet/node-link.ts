@@ -1,0 +1,147 @@
+/**
+ * One node's stream, from the router's side: what the node said last, and the attempts running on it.
+ *
+ *   open -> closed        by the node's leaving, an expired lease, fencing, or the router's own end
+ *
+ * Closing fails every attempt that has not ended, once.
+ */
+
+import { Fault } from '../../proto/contract/faults.ts';
+import type { Ended, Hello, Progress, Report, Work } from '../../proto/gen/infermesh/v1/link.ts';
+import { AttachResponse } from '../../proto/gen/infermesh/v1/link.ts';
+import type { ModelLoad, ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
+import { NodeState } from '../../proto/gen/infermesh/v1/types.ts';
+import type { RawDuplex } from '../../proto/transport/handlers.ts';
+import { encodeMessage } from '../../proto/transport/messages.ts';
+import type { Lease } from './lease.ts';
+
+/** Takes what a node says of one attempt. */
+export interface AttemptPort {
+  /** `data` is whole framed messages; it may be kept, nothing else writes to it. */
+  piece(epoch: number, seq: number, tokens: number, data: Buffer): void;
+  /** The engine has stopped; nothing more comes. */
+  ended(ended: Ended): void;
+  /** The node is gone; nothing more comes. */
+  lost(fault: Fault): void;
+}
+
+/** What an attempt occupies on a node until its engine has stopped. */
+export interface Reservation {
+  readonly model: string;
+  /** Prompt and expected answer. */
+  readonly tokens: number;
+}
+
+export class NodeLink {
+  readonly hello: Hello;
+  readonly connectedAt: number;
+  models: readonly ServedModel[] = [];
+  loads: readonly ModelLoad[] = [];
+  report: Report | undefined;
+  lastReportAt: number;
+  lease: Lease = 'held';
+
+  readonly #call: RawDuplex;
+  readonly #attempts = new Map<number, AttemptPort>();
+  readonly #reservations = new Set<Reservation>();
+  #nextRequest = 1;
+  #closed: Fault | undefined;
+
+  constructor(call: RawDuplex, hello: Hello, now: number) {
+    this.#call = call;
+    this.hello = hello;
+    this.connectedAt = now;
+    this.lastReportAt = now;
+  }
+
+  get id(): string {
+    return this.hello.nodeId;
+  }
+
+  get state(): NodeState {
+    if (this.lease !== 'held') return NodeState.NODE_STATE_SUSPECT;
+    return this.report?.state ?? NodeState.NODE_STATE_LOADING;
+  }
+
+  get attempts(): number {
+    return this.#attempts.size;
+  }
+
+  get reservations(): ReadonlySet<Reservation> {
+    return this.#reservations;
+  }
+
+  /** The caller frees it by `release`, once the engine has stopped. */
+  reserve(reservation: Reservation): void {
+    this.#reservations.add(reservation);
+  }
+
+  release(reservation: Reservation): void {
+    this.#reservations.delete(reservation);
+  }
+
+  /** Sends an attempt; `request` is this stream's own number for it. @returns that number */
+  start(work: Omit<Work, 'request'>, port: AttemptPort): number {
+    const request = this.#nextRequest;
+    this.#nextRequest = request === 0xffffffff ? 1 : request + 1;
+    if (this.#closed) {
+      port.lost(this.#closed);
+      return request;
+    }
+    this.#attempts.set(request, port);
+    this.#send({ frame: { $case: 'work', value: { ...work, request } } });
+    return request;
+  }
+
+  cancel(request: number, epoch: number): void {
+    if (this.#attempts.has(request)) this.#send({ frame: { $case: 'cancel', value: { request, epoch } } });
+  }
+
+  credit(request: number, epoch: number, bytes: number): void {
+    if (this.#attempts.has(request)) this.#send({ frame: { $case: 'credit', value: { request, epoch, bytes } } });
+  }
+
+  /** Hands a frame's pieces to their attempts. @throws Fault INVALID_REQUEST when the columns don't fit each other */
+  progress({ request, epoch, seq, tokens, size, data, ended }: Progress): void {
+    const count = request.length;
+    if (epoch.length !== count || seq.length !== count || tokens.length !== count || size.length !== count) {
+      throw new Fault('INVALID_REQUEST', 'progress has columns of different lengths');
+    }
+    let at = 0;
+    for (let i = 0; i < count; i++) {
+      const end = at + (size[i] as number);
+      if (end > data.length) throw new Fault('INVALID_REQUEST', 'progress names more bytes than it has');
+      this.#attempts
+        .get(request[i] as number)
+        ?.piece(epoch[i] as number, seq[i] as number, tokens[i] as number, data.subarray(at, end));
+      at = end;
+    }
+    for (const last of ended) this.#end(last);
+  }
+
+  #end(ended: Ended): void {
+    const port = this.#attempts.get(ended.request);
+    this.#attempts.delete(ended.request);
+    port?.ended(ended);
+  }
+
+  /** Ends the stream; with a fault the node is told why. */
+  close(fault: Fault, tell: (fault: Fault) => void): void {
+    if (this.#closed) return;
+    this.#closed = fault;
+    const ports = [...this.#attempts.values()];
+    this.#attempts.clear();
+    tell(fault);
+    const lost = new Fault('NODE_LOST', `node ${this.id} was lost: ${fault.message}`, { facts: { node: this.id } });
+    for (const port of ports) port.lost(lost);
+  }
+
+  welcome(routerId: string, reportIntervalMs: number): void {
+    this.#send({ frame: { $case: 'welcome', value: { routerId, reportIntervalMs } } });
+  }
+
+  #send(frame: AttachResponse): void {
+    if (this.#closed || this.#call.cancelled || this.#call.writableEnded) return;
+    this.#call.write(encodeMessage(AttachResponse, frame));
+  }
+}

@@ -1,0 +1,76 @@
+/** What a catalogue file may say, and the entry that it becomes. */
+import { z } from 'zod';
+import { Tier } from '../../proto/gen/infermesh/v1/types.ts';
+import type { Source } from './source.ts';
+import { parseSource } from './source.ts';
+
+/** A name is only ever a name: it becomes a folder, so nothing in it can mean another place. */
+export const modelName = z
+  .string()
+  .regex(/^[a-z0-9][a-z0-9._-]{0,63}$/, 'must be 1 to 64 of a-z, 0-9, dot, dash and underscore, beginning with a letter or digit')
+  .refine((name) => !name.includes('..'), 'must not contain ..');
+
+const TIERS = {
+  fast: Tier.TIER_FAST,
+  balanced: Tier.TIER_BALANCED,
+  quality: Tier.TIER_QUALITY,
+  cloud: Tier.TIER_CLOUD,
+} as const;
+const tier = z.enum(['fast', 'balanced', 'quality', 'cloud']).transform((name): Tier => TIERS[name]);
+
+const sentence = z.string().min(1).max(200);
+const usd = z.number().min(0).max(10_000);
+const bytes = z.number().int().min(1).max(1e13);
+
+const source = z.union([z.string(), z.array(z.string())]).transform((text, context): Source => {
+  const parsed = parseSource(text);
+  if (typeof parsed !== 'string') return parsed;
+  context.addIssue({ code: 'custom', message: parsed });
+  return z.NEVER;
+});
+
+export const entrySchema = z
+  .strictObject({
+    name: modelName,
+    title: sentence,
+    family: sentence,
+    /** How many weights; 0: not known. */
+    parameters: z.number().min(0).max(1e13),
+    quantization: sentence,
+    /** SPDX identifier, LicenseRef-NAME where SPDX has none. */
+    licence: z.string().regex(/^[A-Za-z0-9.+-]{1,64}$/, 'must be an SPDX identifier, or LicenseRef-NAME where SPDX has none'),
+    commercial_use: z.boolean(),
+    context_length: z.number().int().min(16).max(10_000_000),
+    tier,
+    /** Empty: good for anything. */
+    tasks: z.array(z.string().regex(/^[a-z][a-z0-9-]{0,31}$/, 'must be a lower-case word')).max(16),
+    /** Memory to serve it with one slot and a few thousand tokens of context; 0: not known. */
+    memory_bytes: z.number().int().min(0).max(1e13),
+    price: z
+      .strictObject({ input_usd_per_million: usd, output_usd_per_million: usd })
+      .default({ input_usd_per_million: 0, output_usd_per_million: 0 }),
+    source,
+    /** Exact when sha256 is given, rounded otherwise. */
+    size_bytes: bytes.optional(),
+    sha256: z
+      .string()
+      .regex(/^[0-9a-f]{64}$/, 'must be 64 lower-case hexadecimal digits')
+      .optional(),
+  })
+  .superRefine((entry, context) => {
+    const fetched = entry.source.type === 'npm' || entry.source.type === 'bundled';
+    if (fetched && entry.sha256 === undefined) {
+      context.addIssue({ code: 'custom', path: ['sha256'], message: 'must be given for bundled: and npm: sources' });
+    }
+    if (entry.sha256 !== undefined && entry.size_bytes === undefined) {
+      context.addIssue({ code: 'custom', path: ['size_bytes'], message: 'must be given, exactly, beside a sha256' });
+    }
+  });
+
+export const fileSchema = z.strictObject({
+  defaults: z.strictObject({ fast: modelName, balanced: modelName, quality: modelName, cloud: modelName }).partial().default({}),
+  models: z.array(entrySchema).max(1000),
+});
+
+export type CatalogueFile = z.infer<typeof fileSchema>;
+export type CatalogueEntry = z.infer<typeof entrySchema>;

@@ -1,0 +1,26 @@
+/** What a pull tells while it runs. */
+export interface PullProgress {
+  /**
+   * waiting: another process is pulling the same model. downloading: bytes come. joining: they are put together and
+   * their digest is computed. verifying: weights that already lie here are read.
+   */
+  readonly phase: 'waiting' | 'downloading' | 'joining' | 'verifying';
+  /** Of this phase. */
+  readonly downloadedBytes: number;
+  /** Of this phase; the best that is known so far, 0 while nothing is. */
+  readonly totalBytes: number;
+}
+
+/** What a source needs to bring weights into a folder. */
+export interface FetchOptions {
+  /** Of the model, for messages. */
+  readonly name: string;
+  /** Where partial files are kept, so that the next pull goes on with them. */
+  readonly folder: string;
+  /** Where the weights are to lie when all is there; not yet the place they are served from. */
+  readonly target: string;
+  /** Exact size of the weights, where known; more than that is refused. */
+  readonly sizeBytes: number | undefined;
+  readonly signal: AbortSignal;
+  readonly onProgress: (progress: PullProgress) => void;
+}

@@ -1,0 +1,22 @@
+/** Makes the engine that a node serves a model with. */
+import type { LoadOptions } from '../backends/backend.ts';
+import type { ChildEngineDeps } from './child-engine.ts';
+import { ChildEngine } from './child-engine.ts';
+import type { Engine } from './engine.ts';
+import { InProcessEngine } from './in-process.ts';
+import type { BackendName } from './registry.ts';
+import { makeBackend } from './registry.ts';
+
+export type { BackendName } from './registry.ts';
+
+export interface EngineDeps extends Partial<ChildEngineDeps> {
+  /** Runs also a backend without native code in a child process, as crash tests want it. */
+  readonly forceChild?: boolean;
+}
+
+/** The engine is not started yet. llama.cpp runs in a child process, replay in this one. */
+export function createEngine(backend: BackendName, options: LoadOptions, deps: EngineDeps = {}): Engine {
+  const { forceChild = false, ...childDeps } = deps;
+  if (backend === 'llama-cpp' || forceChild) return new ChildEngine(backend, options, childDeps);
+  return new InProcessEngine(() => makeBackend(backend), options);
+}

@@ -50,6 +50,11 @@ function encodeDetails(fault: Fault, message: string, violations: readonly Viola
   return bytes(Status.encode({ code: fault.code, message, details }));
 }
 
+/** A fault as a node names it: its reason where we know it, else what the code says. */
+export function faultNamed(reason: string, code: number, message: string): Fault {
+  return new Fault(isReason(reason) ? reason : reasonOfBareCode(code), message);
+}
+
 /** Reads a status back into a fault. `details` is the trailer grpc-status-details-bin, where it came. */
 export function faultOf(code: number, message: string, details?: Uint8Array): Fault {
   let reason: Reason = reasonOfBareCode(code);

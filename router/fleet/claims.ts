@@ -12,19 +12,25 @@ const MAX_PRICE = 1e6;
 const MAX_QUEUE = 1_000_000;
 const MAX_TOKENS = 1e9;
 
+/** A field that was out of range, named as in the .proto. */
+export interface Claim {
+  readonly field: string;
+  readonly received: number;
+  readonly used: number;
+}
+
 export interface Clamped<T> {
   readonly value: T;
-  /** Names of the fields that were out of range. */
-  readonly clamped: readonly string[];
+  readonly claims: readonly Claim[];
 }
 
 class Clamp {
-  readonly names: string[] = [];
+  readonly claims: Claim[] = [];
 
-  to(name: string, value: number, low: number, high: number): number {
-    const held = Number.isFinite(value) ? Math.min(Math.max(value, low), high) : low;
-    if (held !== value) this.names.push(name);
-    return held;
+  to(field: string, received: number, low: number, high: number): number {
+    const used = Number.isFinite(received) ? Math.min(Math.max(received, low), high) : low;
+    if (used !== received) this.claims.push({ field, received, used });
+    return used;
   }
 }
 
@@ -42,7 +48,7 @@ export function clampModel(claim: ServedModel): Clamped<ServedModel> {
       outputUsdPerMillion: clamp.to('price.output_usd_per_million', price.outputUsdPerMillion, 0, MAX_PRICE),
     },
   };
-  return { value, clamped: clamp.names };
+  return { value, claims: clamp.claims };
 }
 
 export function clampReport(claim: Report, models: readonly ServedModel[]): Clamped<Report> {
@@ -52,7 +58,7 @@ export function clampReport(claim: Report, models: readonly ServedModel[]): Clam
     .filter((load) => slotsOf.has(load.model))
     .map((load) => clampLoad(load, slotsOf.get(load.model) ?? 1, clamp));
   const value: Report = { ...claim, loads, cpuUse: clamp.to('cpu_use', claim.cpuUse, 0, 1) };
-  return { value, clamped: clamp.names };
+  return { value, claims: clamp.claims };
 }
 
 function clampLoad(load: ModelLoad, slots: number, clamp: Clamp): ModelLoad {

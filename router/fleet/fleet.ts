@@ -1,0 +1,199 @@
+/**
+ * The nodes that are attached to this router: who they are, whether they are to be trusted, what they have room for.
+ * The nodes are the registry of record; what is here is gone with the router and whole again once they have dialled.
+ */
+import { Fault } from '../../proto/contract/faults.ts';
+import type { Report } from '../../proto/gen/infermesh/v1/link.ts';
+import type { ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
+import { NodeState } from '../../proto/gen/infermesh/v1/types.ts';
+import type { FleetEvent, Tell } from '../../telemetry/events.ts';
+import type { Clock } from '../clock.ts';
+import type { Candidate } from '../select/candidate.ts';
+import type { Claim } from './claims.ts';
+import { clampModel, clampReport } from './claims.ts';
+import { CHECK_INTERVAL_MS, forgiveness, leaseAt } from './lease.ts';
+import type { NodeLink, Reservation } from './node-link.ts';
+
+export type Leaving = Extract<FleetEvent, { type: 'node_left' }>['reason'];
+
+export class Fleet {
+  readonly #links = new Map<string, NodeLink>();
+  readonly #clock: Clock;
+  readonly #tell: Tell<FleetEvent>;
+  readonly #listeners = new Set<() => void>();
+  #dueAt: number;
+  #stopTicking: () => void;
+  claimsClamped = 0;
+
+  constructor(clock: Clock, tell: Tell<FleetEvent>) {
+    this.#clock = clock;
+    this.#tell = tell;
+    this.#dueAt = clock.now() + CHECK_INTERVAL_MS;
+    this.#stopTicking = clock.every(CHECK_INTERVAL_MS, () => this.#checkLeases());
+  }
+
+  /** Calls back after anything that may let a waiting request through. Returns the unsubscribe. */
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  get links(): readonly NodeLink[] {
+    return [...this.#links.values()];
+  }
+
+  get(nodeId: string): NodeLink | undefined {
+    return this.#links.get(nodeId);
+  }
+
+  /**
+   * Takes a node in. A greater epoch fences the process that held the id.
+   * @throws Fault FENCED when a newer one is there already
+   */
+  join(link: NodeLink, dismiss: (old: NodeLink, fault: Fault) => void): void {
+    const present = this.#links.get(link.id);
+    if (present) {
+      const [newest, older] = present.hello.epoch > link.hello.epoch ? [present, link] : [link, present];
+      const epoch = older.hello.epoch;
+      this.#tell({ type: 'node_fenced', node: link.id, epoch, newestEpoch: newest.hello.epoch });
+      const fault = new Fault('FENCED', `a newer process with the node id ${link.id} is attached`, { facts: { node: link.id } });
+      if (older === link) throw fault;
+      this.leave(present, 'fenced');
+      dismiss(present, fault);
+    }
+    this.#links.set(link.id, link);
+    this.#tell({ type: 'node_joined', node: link.id, epoch: link.hello.epoch, models: [] });
+  }
+
+  leave(link: NodeLink, reason: Leaving): void {
+    if (this.#links.get(link.id) !== link) return;
+    this.#links.delete(link.id);
+    this.#tell({ type: 'node_left', node: link.id, reason, lost: link.attempts });
+    this.#changed();
+  }
+
+  inventory(link: NodeLink, models: readonly ServedModel[]): void {
+    link.models = models.map((claimed) => {
+      const { value, claims } = clampModel(claimed);
+      this.#clamped(link, claims);
+      return value;
+    });
+    this.#tell({ type: 'models_changed', node: link.id, models: link.models.map(({ name }) => name) });
+    this.#changed();
+  }
+
+  report(link: NodeLink, claimed: Report): void {
+    const { value, claims } = clampReport(claimed, link.models);
+    this.#clamped(link, claims);
+    const before = link.state;
+    this.#heard(link);
+    link.report = value;
+    link.loads = value.loads;
+    if (value.state === NodeState.NODE_STATE_DRAINING && before !== NodeState.NODE_STATE_DRAINING) {
+      this.#tell({ type: 'node_draining', node: link.id });
+    }
+    this.#changed();
+  }
+
+  /** A claim that repeats with every report is counted each time and told once. */
+  readonly #toldClaims = new WeakMap<NodeLink, Set<string>>();
+
+  #clamped(link: NodeLink, claims: readonly Claim[]): void {
+    if (claims.length === 0) return;
+    this.claimsClamped += claims.length;
+    const told = this.#toldClaims.get(link) ?? new Set();
+    this.#toldClaims.set(link, told);
+    for (const claim of claims) {
+      if (told.has(claim.field)) continue;
+      told.add(claim.field);
+      this.#tell({ type: 'claim_clamped', node: link.id, ...claim });
+    }
+  }
+
+  #heard(link: NodeLink): void {
+    const now = this.#clock.now();
+    if (link.lease === 'suspect') this.#tell({ type: 'node_recovered', node: link.id, silentMs: now - link.lastReportAt });
+    link.lastReportAt = now;
+    link.lease = 'held';
+  }
+
+  /** Called with each link whose lease ran out, after it has left. */
+  onExpired: (link: NodeLink, fault: Fault) => void = () => {};
+
+  #checkLeases(): void {
+    const now = this.#clock.now();
+    const forgiven = forgiveness(now, this.#dueAt);
+    this.#dueAt = now + CHECK_INTERVAL_MS;
+    for (const link of this.links) {
+      link.lastReportAt += forgiven;
+      const lease = leaseAt(now, link.lastReportAt);
+      if (lease === link.lease) continue;
+      link.lease = lease;
+      const silentMs = now - link.lastReportAt;
+      if (lease === 'suspect') this.#tell({ type: 'node_suspect', node: link.id, silentMs });
+      if (lease === 'expired') {
+        this.leave(link, 'expired');
+        this.onExpired(link, new Fault('NODE_LOST', `silent for ${Math.round(silentMs)} ms`));
+      }
+    }
+  }
+
+  /** Every (model, node) pair as it is now. */
+  candidates(): Candidate[] {
+    const all: Candidate[] = [];
+    for (const link of this.#links.values()) {
+      for (const model of link.models) all.push(candidateOf(link, model));
+    }
+    return all;
+  }
+
+  /** Takes a slot of a node that is here, until disposed, which frees it once however often it is called. */
+  claim(nodeId: string, reservation: Reservation): Claimed {
+    const link = this.#links.get(nodeId);
+    if (!link) throw new Error(`no node ${nodeId}`);
+    link.reserve(reservation);
+    let held = true;
+    return {
+      link,
+      [Symbol.dispose]: () => {
+        if (!held) return;
+        held = false;
+        link.release(reservation);
+        this.#changed();
+      },
+    };
+  }
+
+  #changed(): void {
+    for (const listener of this.#listeners) listener();
+  }
+
+  stop(): void {
+    this.#stopTicking();
+  }
+}
+
+/** A slot on a node, until the engine has stopped working for it. */
+export interface Claimed extends Disposable {
+  readonly link: NodeLink;
+}
+
+function candidateOf(link: NodeLink, model: ServedModel): Candidate {
+  const load = link.loads.find((one) => one.model === model.name);
+  let own = 0;
+  let ownTokens = 0;
+  for (const reservation of link.reservations) {
+    if (reservation.model !== model.name) continue;
+    own++;
+    ownTokens += reservation.tokens;
+  }
+  const forThisRouter = Math.min(model.slots, load?.freeSlots ?? model.slots);
+  return {
+    node: link.id,
+    state: link.state,
+    model,
+    freeSlots: Math.max(0, forThisRouter - own),
+    running: model.slots - forThisRouter + own,
+    outstandingTokens: Math.max(ownTokens, load?.queuedPromptTokens ?? 0),
+  };
+}

@@ -1,0 +1,340 @@
+/**
+ * One request, top to bottom: identify -> classify -> admit and choose -> attempt -> settle. `chat` is the
+ * documentation; the stages stand below it in that order.
+ */
+import { Code, Fault, toFault } from '../proto/contract/faults.ts';
+import { faultNamed } from '../proto/contract/status.ts';
+import type { ChatRequest, ExplainResponse } from '../proto/gen/infermesh/v1/inference.ts';
+import { ChatResponse } from '../proto/gen/infermesh/v1/inference.ts';
+import type { Ended, Finish } from '../proto/gen/infermesh/v1/link.ts';
+import type { ServedModel, Usage } from '../proto/gen/infermesh/v1/types.ts';
+import { HOP_MARGIN_MS } from '../proto/transport/deadline.ts';
+import type { EventStream } from '../proto/transport/event-stream.ts';
+import { framed } from '../proto/transport/framing.ts';
+import type { CallContext } from '../proto/transport/handlers.ts';
+import type { RequestObserver, RequestWatch } from '../telemetry/events.ts';
+import type { Look, WaitingRoom } from './admit/waiting-room.ts';
+import type { AttemptResult } from './attempt/attempt.ts';
+import { Attempt } from './attempt/attempt.ts';
+import type { Clock } from './clock.ts';
+import { Cut } from './cut.ts';
+import type { Claimed, Fleet } from './fleet/fleet.ts';
+import type { Identified } from './request.ts';
+import { askOf, identify, newRequestId } from './request.ts';
+import type { Considered, Decision } from './select/candidate.ts';
+import { couldServe, decide } from './select/decide.ts';
+import { decidedEvent, decisionMessage, explanation } from './select/explain.ts';
+import { refusalFault } from './select/refusal.ts';
+import type { Tally } from './tally.ts';
+
+const METHOD = 'infermesh.v1.InferenceService/Chat';
+/** Requests that may wait for each slot that could serve them; the 16 clients of a 4-slot node are all served. */
+const WAITING_PER_SLOT = 4;
+
+export interface JourneyParts {
+  readonly fleet: Fleet;
+  readonly room: WaitingRoom<Admitted>;
+  readonly observer: RequestObserver;
+  readonly clock: Clock;
+  readonly tally: Tally;
+}
+
+/** A request with a slot to run in; disposing gives the slot back. */
+export interface Admitted extends Disposable {
+  readonly claim: Claimed;
+  readonly chosen: Considered;
+  readonly decision: Decision;
+}
+
+/** What the stages of one request share. */
+interface Trip {
+  readonly stream: EventStream;
+  readonly watch: RequestWatch;
+  readonly cut: Cut;
+  /** Tokens that went towards the client. */
+  tokens: number;
+}
+
+interface Answer {
+  readonly model: ServedModel;
+  readonly ended: Ended;
+  readonly finish: Finish;
+  /** Started, where no token took it along. */
+  readonly unopened: Buffer | undefined;
+  readonly waitedMs: number;
+  readonly firstTokenMs: number;
+}
+
+export class Journey {
+  readonly #parts: JourneyParts;
+  readonly #cuts = new Set<Cut>();
+  #draining = false;
+
+  constructor(parts: JourneyParts) {
+    this.#parts = parts;
+    parts.fleet.onChange(() => parts.room.lookAgain());
+  }
+
+  async chat(chat: ChatRequest, stream: EventStream, context: CallContext): Promise<void> {
+    const { clock, tally } = this.#parts;
+    const id = newRequestId();
+    using _open = tally.request();
+    using cut = this.#cutFor(stream);
+    const trip: Trip = { stream, cut, watch: this.#watch(id, context), tokens: 0 };
+    try {
+      const request = identify(id, chat, context, clock);
+      if (this.#draining) throw new Fault('DRAINING', 'the router is shutting down');
+      cut.at(request.deadlineAt);
+      this.#classify(request, trip);
+      using admitted = await this.#admit(request, trip);
+      const answer = await this.#attempt(request, admitted, trip);
+      this.#settle(request, answer, trip);
+    } catch (thrown) {
+      this.#refuse(toFault(thrown), trip);
+    }
+  }
+
+  /** What `chat` would choose now, without choosing it. */
+  explain(chat: ChatRequest, context: CallContext): ExplainResponse {
+    const { clock, fleet } = this.#parts;
+    const request = identify(newRequestId(), chat, context, clock);
+    return explanation(decide(fleet.candidates(), askOf(request, clock.now())));
+  }
+
+  /** From now on requests are refused; those that run may end by themselves. */
+  drain(): void {
+    this.#draining = true;
+  }
+
+  /** Ends what still runs. */
+  abort(): void {
+    for (const cut of this.#cuts) cut.abort(new Fault('DRAINING', 'the router is shutting down'));
+  }
+
+  #watch(requestId: string, context: CallContext): RequestWatch {
+    const traceparent = context.metadata('traceparent');
+    return this.#parts.observer.watch({ requestId, method: METHOD, ...(traceparent === undefined ? {} : { traceparent }) });
+  }
+
+  #cutFor(stream: EventStream): Cut {
+    const cut = new Cut(stream, this.#parts.clock, () => this.#cuts.delete(cut));
+    this.#cuts.add(cut);
+    return cut;
+  }
+
+  // Classify
+
+  #classify(request: Identified, { watch }: Trip): void {
+    const { task } = askOf(request, this.#parts.clock.now());
+    watch.tell({
+      type: 'accepted',
+      target: request.target.type,
+      sampling: { ...request.chat.sampling, maxTokens: request.maxTokens },
+    });
+    watch.tell({ type: 'classified', task });
+  }
+
+  // Admit and choose
+
+  async #admit(request: Identified, { watch, cut }: Trip): Promise<Admitted> {
+    const { room } = this.#parts;
+    const line = lineOf(request, askOf(request, 0).task);
+    // Nobody overtakes those who wait for the same.
+    const seen: Look<Admitted> = room.hasLine(line) ? { type: 'busy' } : this.#look(request);
+    if (seen.type === 'refused') throw seen.fault;
+    let admitted: Admitted;
+    if (seen.type === 'admitted') {
+      admitted = seen.value;
+    } else {
+      watch.tell({ type: 'waiting' });
+      admitted = await room.wait(line, WAITING_PER_SLOT * this.#slotsFor(request), () => this.#look(request), cut.signal);
+    }
+    watch.tell(decidedEvent(admitted.decision, admitted.chosen));
+    return admitted;
+  }
+
+  /** Chooses, and claims what it chose in the same turn, so that nobody comes between. */
+  #look(request: Identified): Look<Admitted> {
+    const { fleet, clock } = this.#parts;
+    const ask = askOf(request, clock.now());
+    const decision = decide(fleet.candidates(), ask);
+    const { chosen } = decision;
+    if (!chosen) {
+      return decision.considered.some(couldServe) ? { type: 'busy' } : { type: 'refused', fault: refusalFault(decision, ask) };
+    }
+    const { node, model } = chosen.candidate;
+    const claim = fleet.claim(node, { model: model.name, tokens: ask.promptTokens + ask.expectedOutputTokens });
+    return { type: 'admitted', value: { claim, chosen, decision, [Symbol.dispose]: () => claim[Symbol.dispose]() } };
+  }
+
+  #slotsFor(request: Identified): number {
+    const { fleet, clock } = this.#parts;
+    const eligible = decide(fleet.candidates(), askOf(request, clock.now())).considered.filter(couldServe);
+    return eligible.reduce((sum, { candidate }) => sum + candidate.model.slots, 0);
+  }
+
+  // Attempt
+
+  async #attempt(request: Identified, { claim, chosen, decision }: Admitted, trip: Trip): Promise<Answer> {
+    const { clock, tally } = this.#parts;
+    const { watch, cut, stream } = trip;
+    cut.signal.throwIfAborted();
+    const { node, model } = chosen.candidate;
+    const epoch = 1;
+    const startedAt = clock.now();
+    let firstTokenAt: number | undefined;
+    using _open = tally.attempt();
+    watch.tell({ type: 'attempt_started', epoch, node, model: model.name });
+    const { messages, sampling, stop, jsonSchema } = request.chat;
+    const attempt = new Attempt({
+      link: claim.link,
+      stream,
+      clock,
+      work: {
+        epoch,
+        model: model.name,
+        messages,
+        sampling,
+        maxTokens: request.maxTokens,
+        stop,
+        jsonSchema,
+        deadlineMs: Math.max(1, Math.floor(request.deadlineAt - startedAt - HOP_MARGIN_MS)),
+        traceparent: watch.traceparent(),
+      },
+      opening: startedEvent(request.id, chosen, decision, watch),
+      onFirstToken: () => {
+        firstTokenAt = clock.now();
+        watch.tell({ type: 'first_token', epoch });
+      },
+      onSlowConsumer: () => cut.abort(new Fault('SLOW_CONSUMER', 'the client did not read its stream for 30 s')),
+    });
+    const result = await stopped(attempt, trip);
+    trip.tokens += result.tokens;
+    tally.tokensRelayed += result.tokens;
+    const fault = cut.signal.aborted ? (cut.signal.reason as Fault) : faultIn(result);
+    tellEnd(watch, epoch, result, fault);
+    if (fault || result.type === 'failed') throw fault;
+    const finish = finishOf(result.ended) as Finish;
+    return {
+      model,
+      ended: result.ended,
+      finish,
+      unopened: attempt.unopened,
+      waitedMs: startedAt - request.arrivedAt,
+      firstTokenMs: (firstTokenAt ?? clock.now()) - request.arrivedAt,
+    };
+  }
+
+  // Settle
+
+  #settle(request: Identified, { model, ended, finish, unopened, waitedMs, firstTokenMs }: Answer, trip: Trip): void {
+    const { clock, tally } = this.#parts;
+    const { stream, watch, tokens } = trip;
+    const timings = ended.timings ?? { queueMs: 0, prefillMs: 0, decodeMs: 0 };
+    const costUsd = costOf(model, finish.usage);
+    const finished = event({
+      $case: 'finished',
+      value: {
+        reason: finish.reason,
+        usage: finish.usage,
+        cost: { usd: costUsd },
+        timings: {
+          queueMs: waitedMs + timings.queueMs,
+          prefillMs: timings.prefillMs,
+          decodeMs: timings.decodeMs,
+          firstTokenMs,
+          totalMs: clock.now() - request.arrivedAt,
+        },
+        migrations: 0,
+      },
+    });
+    stream.write(unopened ? Buffer.concat([unopened, finished]) : finished);
+    stream.end();
+    tally.ended.finished++;
+    const { reason: finishReason, usage } = finish;
+    watch.tell({ type: 'ended', outcome: 'finished', code: Code.OK, finishReason, tokens, usage, costUsd, migrations: 0 });
+  }
+
+  #refuse(fault: Fault, { stream, watch, tokens }: Trip): void {
+    stream.fail(fault);
+    const outcome = fault.reason === 'CANCELLED' ? 'cancelled' : 'failed';
+    this.#parts.tally.ended[outcome]++;
+    watch.tell({ type: 'ended', outcome, code: fault.code, reason: fault.reason, tokens, migrations: 0 });
+    // A defect: the transport logs what was thrown.
+    if (fault.reason === 'INTERNAL') throw fault;
+  }
+}
+
+/** Who waits for the same thing stands in one line. */
+function lineOf({ target, chat }: Identified, task: string): string {
+  const what = target.type === 'auto' ? task : target.type === 'model' ? target.name : String(target.tier);
+  return `${target.type}:${what}${chat.jsonSchema ? ':structured' : ''}`;
+}
+
+/**
+ * The attempt's end, once its engine has stopped: a slot is free when the generator has ended, not when it was told to.
+ * The client need not wait for that and hears of a cut at once.
+ */
+async function stopped(attempt: Attempt, { cut, stream }: Trip): Promise<AttemptResult> {
+  const onCut = () => {
+    stream.fail(cut.signal.reason as Fault);
+    attempt.cancel();
+  };
+  cut.signal.addEventListener('abort', onCut, { once: true });
+  try {
+    return await attempt.result;
+  } finally {
+    cut.signal.removeEventListener('abort', onCut);
+  }
+}
+
+function finishOf({ outcome }: Ended): Finish | undefined {
+  return outcome?.$case === 'finish' ? outcome.value : undefined;
+}
+
+function faultIn(result: AttemptResult): Fault | undefined {
+  if (result.type === 'failed') return result.fault;
+  const { outcome, tokens } = result.ended;
+  if (outcome?.$case === 'failure') {
+    const { code, reason, message } = outcome.value;
+    return faultNamed(reason, code, message);
+  }
+  if (!outcome) return new Fault('NODE_LOST', 'the node ended without a finish reason');
+  if (tokens !== result.tokens) return new Fault('NODE_LOST', `the node gave ${tokens} tokens and sent ${result.tokens}`);
+  return undefined;
+}
+
+function tellEnd(watch: RequestWatch, epoch: number, result: AttemptResult, fault: Fault | undefined): void {
+  const ended = result.type === 'ended' ? result.ended : undefined;
+  const finish = ended && finishOf(ended);
+  watch.tell({
+    type: 'attempt_ended',
+    epoch,
+    outcome: fault === undefined ? 'finished' : fault.reason === 'CANCELLED' ? 'cancelled' : 'failed',
+    ...(fault ? { reason: fault.reason } : {}),
+    ...(finish ? { finishReason: finish.reason } : {}),
+    ...(finish?.usage ? { usage: finish.usage } : {}),
+    tokens: ended?.tokens ?? result.tokens,
+    ...(ended?.timings ? { timings: ended.timings } : {}),
+  });
+}
+
+function event(value: NonNullable<ChatResponse['event']>): Buffer {
+  return framed(ChatResponse.encode({ event: value }).finish());
+}
+
+function startedEvent(requestId: string, { candidate }: Considered, decision: Decision, watch: RequestWatch): Buffer {
+  const value = {
+    requestId,
+    node: candidate.node,
+    model: candidate.model.name,
+    traceId: watch.traceId(),
+    decision: decisionMessage(decision),
+  };
+  return event({ $case: 'started', value });
+}
+
+function costOf({ price }: ServedModel, usage: Usage | undefined): number {
+  if (!price || !usage) return 0;
+  return (usage.inputTokens * price.inputUsdPerMillion + usage.outputTokens * price.outputUsdPerMillion) / 1e6;
+}

@@ -1,0 +1,83 @@
+/** A router, assembled: services over a journey over a fleet. */
+import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import type { Fault } from '../proto/contract/faults.ts';
+import { AdminServiceService } from '../proto/gen/infermesh/v1/admin.ts';
+import { InferenceServiceService } from '../proto/gen/infermesh/v1/inference.ts';
+import { LinkServiceService } from '../proto/gen/infermesh/v1/link.ts';
+import { GrpcServer } from '../proto/transport/server.ts';
+import type { FleetEvent, RequestObserver, Tell } from '../telemetry/events.ts';
+import { WaitingRoom } from './admit/waiting-room.ts';
+import type { Clock } from './clock.ts';
+import { systemClock } from './clock.ts';
+import { Fleet } from './fleet/fleet.ts';
+import type { Admitted } from './journey.ts';
+import { Journey } from './journey.ts';
+import { adminHandlers } from './services/admin.ts';
+import { inferenceHandlers } from './services/inference.ts';
+import { linkHandlers } from './services/link.ts';
+import type { RouterSettings } from './settings.ts';
+import { Tally } from './tally.ts';
+
+export interface RouterParts {
+  readonly settings: RouterSettings;
+  readonly token: string;
+  readonly version: string;
+  readonly observer: RequestObserver;
+  readonly tellFleet: Tell<FleetEvent>;
+  readonly onDefect: (method: string, fault: Fault) => void;
+  readonly clock?: Clock;
+  readonly random?: () => number;
+}
+
+export class Router {
+  readonly id = `router-${randomUUID().slice(0, 8)}`;
+  readonly #settings: RouterSettings;
+  readonly #server: GrpcServer;
+  readonly #journey: Journey;
+  readonly #fleet: Fleet;
+  readonly #tally = new Tally();
+
+  constructor({
+    settings,
+    token,
+    version,
+    observer,
+    tellFleet,
+    onDefect,
+    clock = systemClock,
+    random = Math.random,
+  }: RouterParts) {
+    this.#settings = settings;
+    this.#fleet = new Fleet(clock, tellFleet);
+    const fleet = this.#fleet;
+    const tally = this.#tally;
+    const room = new WaitingRoom<Admitted>(clock, random);
+    this.#journey = new Journey({ fleet, room, observer, clock, tally });
+    const { tlsCert, tlsKey, listen, writer } = settings;
+    const tls = tlsCert && tlsKey ? { tls: { cert: readFileSync(tlsCert), key: readFileSync(tlsKey) } } : {};
+    this.#server = new GrpcServer({ address: listen, writer, onDefect, ...tls });
+    this.#server.addService(InferenceServiceService, inferenceHandlers(this.#journey));
+    this.#server.addService(AdminServiceService, adminHandlers({ fleet, room, tally, clock, routerId: this.id, version }));
+    this.#server.addService(LinkServiceService, linkHandlers({ fleet, clock, token, routerId: this.id, tell: tellFleet }));
+  }
+
+  /** @returns the port. @throws Fault UNREACHABLE when it can't be had */
+  listen(): Promise<number> {
+    return this.#server.listen();
+  }
+
+  /** Refuses new requests, lets the running ones end within the drain time, then ends everything. */
+  async close(): Promise<void> {
+    this.#server.setServing(false);
+    this.#journey.drain();
+    await this.#tally.idle(this.#settings.drainMs);
+    this.#journey.abort();
+    // Nodes and watchers hold streams that end only by force.
+    await this.#server.close(LAST_WORDS_MS);
+    this.#fleet.stop();
+  }
+}
+
+/** For statuses on their way to clients whose requests were cut. */
+const LAST_WORDS_MS = 200;

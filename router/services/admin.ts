@@ -1,0 +1,124 @@
+/** AdminService: the fleet as this router sees it, and what the router holds. */
+
+import { invalid } from '../../proto/contract/faults.ts';
+import type { FleetModel, GetStatsResponse, Node } from '../../proto/gen/infermesh/v1/admin.ts';
+import {
+  GetStatsRequest,
+  GetStatsResponse as GetStatsResponseType,
+  ListModelsRequest,
+  ListModelsResponse,
+  ListNodesRequest,
+  ListNodesResponse,
+  WatchNodesRequest,
+  WatchNodesResponse,
+} from '../../proto/gen/infermesh/v1/admin.ts';
+import type { EventStream } from '../../proto/transport/event-stream.ts';
+import { framed } from '../../proto/transport/framing.ts';
+import { serverStream, unary } from '../../proto/transport/handlers.ts';
+import type { Handler } from '../../proto/transport/server.ts';
+import type { WaitingRoom } from '../admit/waiting-room.ts';
+import type { Clock } from '../clock.ts';
+import type { Fleet } from '../fleet/fleet.ts';
+import type { NodeLink } from '../fleet/node-link.ts';
+import type { Tally } from '../tally.ts';
+
+export interface AdminParts {
+  readonly fleet: Fleet;
+  readonly room: WaitingRoom<unknown>;
+  readonly tally: Tally;
+  readonly clock: Clock;
+  readonly routerId: string;
+  readonly version: string;
+}
+
+const WATCH_INTERVAL_MS = { low: 100, high: 60_000, usual: 1000 };
+
+export function adminHandlers(parts: AdminParts): Record<string, Handler> {
+  return {
+    listNodes: unary(ListNodesRequest, ListNodesResponse, 'ListNodesRequest', () => ({ nodes: nodesOf(parts) })),
+    listModels: unary(ListModelsRequest, ListModelsResponse, 'ListModelsRequest', () => ({ models: modelsOf(parts.fleet) })),
+    getStats: unary(GetStatsRequest, GetStatsResponseType, 'GetStatsRequest', () => statsOf(parts)),
+    watchNodes: serverStream(WatchNodesRequest, 'WatchNodesRequest', (request, stream) => watchNodes(request, stream, parts)),
+  };
+}
+
+function nodesOf({ fleet, clock }: AdminParts): Node[] {
+  return fleet.links.map((link) => nodeOf(link, clock.now())).toSorted((a, b) => (a.id < b.id ? -1 : 1));
+}
+
+function nodeOf(link: NodeLink, now: number): Node {
+  const { hello, report } = link;
+  return {
+    id: link.id,
+    epoch: hello.epoch,
+    state: link.state,
+    version: hello.version,
+    zone: hello.zone,
+    labels: hello.labels,
+    hardware: hello.hardware,
+    models: [...link.models],
+    loads: [...link.loads],
+    inFlight: link.reservations.size,
+    memoryUsedBytes: report?.memoryUsedBytes ?? 0,
+    cpuUse: report?.cpuUse ?? 0,
+    engineCrashes: report?.engineCrashes ?? 0,
+    connectedSeconds: (now - link.connectedAt) / 1000,
+    reportAgeMs: now - link.lastReportAt,
+  };
+}
+
+function modelsOf(fleet: Fleet): FleetModel[] {
+  const byName = new Map<string, FleetModel>();
+  for (const link of fleet.links) {
+    for (const model of link.models) {
+      const known = byName.get(model.name) ?? { model, nodes: [] };
+      known.nodes.push(link.id);
+      byName.set(model.name, known);
+    }
+  }
+  return [...byName.values()];
+}
+
+function statsOf({ fleet, room, tally, routerId, version }: AdminParts): GetStatsResponse {
+  const { user, system } = process.cpuUsage();
+  return {
+    routerId,
+    version,
+    uptimeSeconds: process.uptime(),
+    nodes: fleet.links.length,
+    requestsOpen: tally.requestsOpen,
+    requestsWaiting: room.size,
+    attemptsOpen: tally.attemptsOpen,
+    requestsFinished: tally.ended.finished,
+    requestsFailed: tally.ended.failed,
+    requestsCancelled: tally.ended.cancelled,
+    tokensRelayed: tally.tokensRelayed,
+    cpuSeconds: (user + system) / 1e6,
+    residentBytes: process.memoryUsage.rss(),
+    claimsClamped: fleet.claimsClamped,
+  };
+}
+
+/** Sends the fleet at once and after changes, never more than one message that the watcher has not taken. */
+function watchNodes({ intervalMs }: WatchNodesRequest, stream: EventStream, parts: AdminParts): void {
+  const { low, high, usual } = WATCH_INTERVAL_MS;
+  const interval = intervalMs ?? usual;
+  if (interval < low || interval > high) {
+    throw invalid([{ field: 'interval_ms', description: `must be from ${low} to ${high}, received ${interval}` }]);
+  }
+  let changed = true;
+  const send = () => {
+    if (!changed || stream.held > 0) return;
+    changed = false;
+    stream.write(framed(WatchNodesResponse.encode({ nodes: nodesOf(parts) }).finish()));
+  };
+  const unsubscribe = parts.fleet.onChange(() => {
+    changed = true;
+  });
+  const stop = parts.clock.every(interval, send);
+  stream.onGone = () => {
+    unsubscribe();
+    stop();
+  };
+  send();
+}

@@ -1,0 +1,14 @@
+/** InferenceService: each call is a journey. */
+import { ChatRequest, ExplainRequest, ExplainResponse } from '../../proto/gen/infermesh/v1/inference.ts';
+import { serverStream, unary } from '../../proto/transport/handlers.ts';
+import type { Handler } from '../../proto/transport/server.ts';
+import type { Journey } from '../journey.ts';
+
+export function inferenceHandlers(journey: Journey): Record<string, Handler> {
+  return {
+    chat: serverStream(ChatRequest, 'ChatRequest', (request, stream, context) => journey.chat(request, stream, context)),
+    explain: unary(ExplainRequest, ExplainResponse, 'ExplainRequest', ({ chat }, context) =>
+      journey.explain(chat ?? ChatRequest.create(), context),
+    ),
+  };
+}

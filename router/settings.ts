@@ -1,0 +1,36 @@
+/** What a router can be told, with its defaults. */
+import { z } from 'zod';
+import { Fault } from '../proto/contract/faults.ts';
+import type { SettingSources } from '../proto/contract/settings.ts';
+import { address, isLoopback, logLevel, resolveSettings, toggle } from '../proto/contract/settings.ts';
+
+export const routerSchema = z.object({
+  listen: address().default('127.0.0.1:50051'),
+  /** Made where it does not exist. */
+  tokenFile: z.string().min(1, 'must be a path'),
+  tlsCert: z.string().optional(),
+  tlsKey: z.string().optional(),
+  allowPlaintext: toggle().default(false),
+  /** How long running requests may go on when the router is told to end. */
+  drainMs: z.coerce.number().int().min(0).max(3_600_000, 'must be from 0 to 3600000').default(30_000),
+  /** How the token path writes; grpc-js is the slower one, for comparison. */
+  writer: z.enum(['http2', 'grpc-js'], { error: 'must be http2 or grpc-js' }).default('http2'),
+  logLevel: logLevel().default('info'),
+});
+
+export type RouterSettings = Readonly<z.infer<typeof routerSchema>>;
+
+/** @throws Fault INVALID_REQUEST */
+export function routerSettings(sources: SettingSources): RouterSettings {
+  const settings = resolveSettings(routerSchema, sources);
+  if ((settings.tlsCert === undefined) !== (settings.tlsKey === undefined)) {
+    throw new Fault('INVALID_REQUEST', '--tls-cert and --tls-key need each other');
+  }
+  if (!isLoopback(settings.listen) && !settings.tlsCert && !settings.allowPlaintext) {
+    throw new Fault(
+      'INVALID_REQUEST',
+      `--listen ${settings.listen} is not loopback: give --tls-cert and --tls-key, or --allow-plaintext on a network you trust`,
+    );
+  }
+  return settings;
+}

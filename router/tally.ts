@@ -1,0 +1,38 @@
+/** What the router holds and has done. Each open count is a disposable, so that it can't drift. */
+import type { Outcome } from '../telemetry/events.ts';
+
+export class Tally {
+  requestsOpen = 0;
+  attemptsOpen = 0;
+  tokensRelayed = 0;
+  readonly ended: Record<Outcome, number> = { finished: 0, failed: 0, cancelled: 0 };
+
+  #onIdle: (() => void) | undefined;
+
+  request(): Disposable {
+    this.requestsOpen++;
+    return {
+      [Symbol.dispose]: () => {
+        this.requestsOpen--;
+        if (this.requestsOpen === 0) this.#onIdle?.();
+      },
+    };
+  }
+
+  /** Resolves when no request is open, or after `limitMs`. */
+  async idle(limitMs: number): Promise<void> {
+    if (this.requestsOpen === 0) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, limitMs);
+      this.#onIdle = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+
+  attempt(): Disposable {
+    this.attemptsOpen++;
+    return { [Symbol.dispose]: () => this.attemptsOpen-- };
+  }
+}

@@ -424,13 +424,16 @@ function evaluateOptions(
   };
 }
 
+/** A slow machine is measured on fewer tokens. */
+const LONGEST_MEASURE_MS = 800;
+
 /** Warms up, then times a short prompt and a short answer on an idle engine. */
 async function measure({ model }: Loaded, sequence: LlamaContextSequence) {
   const text = model.tokenize('The quick brown fox jumps over the lazy dog and runs through the quiet forest. '.repeat(8));
   const warm = await time(sequence, text.slice(0, 4), 4);
   const quick = warm.decode > 100;
-  const prompt = text.slice(4, 4 + Math.min(quick ? 96 : 24, Math.floor(sequence.contextSize / 2)));
-  const { prefill: prefillTokensPerSecond, decode: decodeTokensPerSecond } = await time(sequence, prompt, quick ? 64 : 12);
+  const prompt = text.slice(4, 4 + Math.min(quick ? 96 : 16, Math.floor(sequence.contextSize / 2)));
+  const { prefill: prefillTokensPerSecond, decode: decodeTokensPerSecond } = await time(sequence, prompt, quick ? 64 : 8);
   return { prefillTokensPerSecond, decodeTokensPerSecond };
 }
 
@@ -442,7 +445,7 @@ async function time(sequence: LlamaContextSequence, prompt: Token[], count: numb
   let tokens = 0;
   for await (const _ of sequence.evaluate(prompt, { temperature: 0, yieldEogToken: true })) {
     if (tokens++ === 0) first = performance.now();
-    if (tokens > count) break;
+    if (tokens > count || performance.now() - first > LONGEST_MEASURE_MS) break;
   }
   const end = performance.now();
   await sequence.clearHistory();

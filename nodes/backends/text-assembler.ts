@@ -16,8 +16,10 @@ export interface Piece {
 /** Text of `tokens`, given the tokens of the answer that stand before them. Bytes that are no character become U+FFFD. */
 export type Detokenize = (tokens: readonly number[], before: readonly number[]) => string;
 
-/** A code point has at most four bytes, and a token at least one: beyond this the bytes are broken, not incomplete. */
-const MAX_TOKENS_OF_CHARACTER = 4;
+/** An incomplete character has at most three bytes: a longer run of U+FFFD is broken, and nothing will complete it. */
+const BROKEN = '\uFFFD'.repeat(4);
+/** Tokens may straddle characters one after the other, but no tokenizer does so for long. */
+const MAX_TOKENS_HELD = 32;
 /** What a detokenizer needs to see to place spaces as the tokenizer meant them. */
 const CONTEXT_TOKENS = 4;
 const REPLACEMENT = '\uFFFD';
@@ -36,7 +38,8 @@ export class CharacterAssembler {
   push(token: number): string | undefined {
     this.#pending.push(token);
     const text = this.#detokenize(this.#pending, this.#before);
-    if (text.endsWith(REPLACEMENT) && this.#pending.length < MAX_TOKENS_OF_CHARACTER) return undefined;
+    const incomplete = text.endsWith(REPLACEMENT) && !text.endsWith(BROKEN);
+    if (incomplete && this.#pending.length < MAX_TOKENS_HELD) return undefined;
     this.#settle();
     return text;
   }

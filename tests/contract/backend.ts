@@ -1,0 +1,354 @@
+/**
+ * What every engine must do, whether it is called directly or behind an Engine. A suite that runs against something
+ * slow enough to be interrupted: about a thousand tokens per second and less.
+ */
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Job, Load, LoadOptions, Outcome, Run, Sink, Timings } from '../../nodes/backends/backend.ts';
+import type { ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
+import { FinishReason, Role, Tier } from '../../proto/gen/infermesh/v1/types.ts';
+
+/** A loaded backend, or an engine that is ready. */
+export interface Subject {
+  readonly model: ServedModel;
+  generate(job: Job, sink: Sink): Run;
+  currentLoad(): Load;
+  dispose(): Promise<void>;
+}
+
+export interface Contract {
+  /** Loads the engine with so many slots. */
+  open(slots: number): Promise<Subject>;
+  /** Why JSON schemas are not tried; absent where the engine supports them. */
+  readonly noJsonSchema?: string;
+}
+
+export function loadOptions(overrides: Partial<LoadOptions['model']> & { readonly path: string }, slots = 4): LoadOptions {
+  const model = {
+    name: 'under-test',
+    digest: `sha256:${'0'.repeat(64)}`,
+    sizeBytes: 0,
+    tier: Tier.TIER_FAST,
+    tasks: [],
+    quantization: 'none',
+    licence: 'MIT',
+    contextLength: 512,
+    price: { inputUsdPerMillion: 0, outputUsdPerMillion: 0 },
+    ...overrides,
+  };
+  return { model, slots, threads: 1, gpuLayers: 0 };
+}
+
+export function jobOf(prompt: string, overrides: Partial<Job> = {}): Job {
+  return {
+    messages: [{ role: Role.ROLE_USER, text: prompt }],
+    sampling: {},
+    maxTokens: 40,
+    stop: [],
+    jsonSchema: '',
+    ...overrides,
+  };
+}
+
+export interface End {
+  readonly outcome: Outcome;
+  readonly tokens: number;
+  readonly timings: Timings;
+}
+
+/** A sink that keeps all it is told, checks the order, and lets a test wait for events. */
+export class Recorder implements Sink {
+  readonly deltas: { seq: number; tokens: number; text: string }[] = [];
+  readonly #end = Promise.withResolvers<End>();
+  readonly #prefilling = Promise.withResolvers<void>();
+  readonly #waiters: { tokens: number; resolve: () => void }[] = [];
+  ends = 0;
+  prefills = 0;
+  outOfOrder = 0;
+
+  get text(): string {
+    return this.deltas.map((delta) => delta.text).join('');
+  }
+
+  get tokens(): number {
+    return this.deltas.reduce((sum, delta) => sum + delta.tokens, 0);
+  }
+
+  /** Resolves with the end; that it comes is up to the test's time limit. */
+  get ended(): Promise<End> {
+    return this.#end.promise;
+  }
+
+  get began(): Promise<void> {
+    return this.#prefilling.promise;
+  }
+
+  /** Resolves when that many tokens were delivered. */
+  reached(tokens: number): Promise<void> {
+    if (this.tokens >= tokens) return Promise.resolve();
+    return new Promise((resolve) => this.#waiters.push({ tokens, resolve }));
+  }
+
+  prefilling(): void {
+    if (this.deltas.length > 0 || this.ends > 0) this.outOfOrder++;
+    this.prefills++;
+    this.#prefilling.resolve();
+  }
+
+  delta(seq: number, tokens: number, text: string): void {
+    if (this.prefills !== 1 || this.ends > 0 || seq !== this.tokens) this.outOfOrder++;
+    this.deltas.push({ seq, tokens, text });
+    for (const waiter of this.#waiters) if (this.tokens >= waiter.tokens) waiter.resolve();
+  }
+
+  end(outcome: Outcome, tokens: number, timings: Timings): void {
+    this.ends++;
+    this.#end.resolve({ outcome, tokens, timings });
+  }
+}
+
+export function backendContract(name: string, contract: Contract): void {
+  const SLOTS = 3;
+  let subject: Subject;
+
+  const start = (job: Job) => {
+    const sink = new Recorder();
+    return { sink, run: subject.generate(job, sink) };
+  };
+  const complete = async (job: Job) => {
+    const { sink } = start(job);
+    const end = await sink.ended;
+    expect(sink.outOfOrder).toBe(0);
+    return { ...end, sink, text: sink.text };
+  };
+
+  describe(name, () => {
+    beforeAll(async () => {
+      subject = await contract.open(SLOTS);
+    });
+    afterAll(async () => {
+      expect(subject.currentLoad()).toMatchObject({ running: 0, queued: 0, queuedPromptTokens: 0 });
+      await subject.dispose();
+    });
+
+    test('tells what it serves with rates that were measured', () => {
+      expect(subject.model).toMatchObject({ slots: SLOTS, engineVersion: expect.stringMatching(/./) });
+      expect(subject.model.contextLength).toBeGreaterThan(0);
+      expect(subject.model.tokenizerDigest).toMatch(/^sha256:[0-9a-f]{64}$/);
+      expect(subject.model.prefillTokensPerSecond).toBeGreaterThan(0);
+      expect(subject.model.decodeTokensPerSecond).toBeGreaterThan(0);
+    });
+
+    test('streams pieces that follow each other without a gap and counts its tokens', async () => {
+      const { sink, outcome, tokens, timings } = await complete(jobOf('Once upon a time', { maxTokens: 30 }));
+      expect(outcome).toMatchObject({
+        type: 'finish',
+        reason: FinishReason.FINISH_REASON_LENGTH,
+        usage: { outputTokens: 30, inputTokens: expect.any(Number) },
+      });
+      expect(outcome.type === 'finish' && outcome.usage.inputTokens).toBeGreaterThan(0);
+      expect(tokens).toBe(30);
+      expect(sink.tokens).toBe(30);
+      expect(sink.deltas.length).toBeGreaterThan(10);
+      expect(Object.values(timings).every((ms) => Number.isFinite(ms) && ms >= 0)).toBe(true);
+    });
+
+    test('gives one token when one is asked for', async () => {
+      const { tokens, outcome } = await complete(jobOf('Once upon a time', { maxTokens: 1 }));
+      expect(tokens).toBe(1);
+      expect(outcome).toMatchObject({ type: 'finish', reason: FinishReason.FINISH_REASON_LENGTH });
+    });
+
+    test('answers greedily unless asked otherwise, so the same prompt gives the same text', async () => {
+      const first = await complete(jobOf('Tom had a red ball'));
+      const second = await complete(jobOf('Tom had a red ball'));
+      expect(second.text).toBe(first.text);
+    });
+
+    test('gives the same answer for the same seed, also beside other work', async () => {
+      const job = jobOf('The cat sat on', { sampling: { temperature: 1, seed: 4_000_000_007 } });
+      const alone = await complete(job);
+      const [among] = await Promise.all([complete(job), complete(jobOf('A dog ran')), complete(jobOf('One day'))]);
+      expect(among.text).toBe(alone.text);
+    });
+
+    test('ends before a stop string, wherever the tokens break', async () => {
+      const { text } = await complete(jobOf('Once upon a time', { maxTokens: 40 }));
+      for (const length of [1, 4, 9]) {
+        const stop = text.slice(20, 20 + length);
+        const stopped = await complete(jobOf('Once upon a time', { maxTokens: 40, stop: ['never comes up', stop] }));
+        expect(stopped.text).toBe(text.slice(0, text.indexOf(stop)));
+        expect(stopped.outcome).toMatchObject({ type: 'finish', reason: FinishReason.FINISH_REASON_STOP_STRING });
+      }
+    });
+
+    test('delivers text that only looked like the beginning of a stop string', async () => {
+      const { text } = await complete(jobOf('Once upon a time'));
+      const almost = `${text.slice(10, 16)}\u0001`;
+      const { text: same, outcome } = await complete(jobOf('Once upon a time', { stop: [almost] }));
+      expect(same).toBe(text);
+      expect(outcome).toMatchObject({ reason: FinishReason.FINISH_REASON_LENGTH });
+    });
+
+    test('sends whole code points only', async () => {
+      const { sink } = await complete(
+        jobOf('A 🐉 and 森: déjà vu', { maxTokens: 60, sampling: { temperature: 2, seed: 7, topK: 1000, topP: 1 } }),
+      );
+      expect(sink.deltas.every((delta) => delta.text.isWellFormed() && delta.text !== '')).toBe(true);
+    });
+
+    test('stops promptly when cancelled and frees the slot', async () => {
+      const { sink, run } = start(jobOf('Once upon a time', { maxTokens: 200 }));
+      await sink.reached(2);
+      const cancelled = performance.now();
+      run.cancel();
+      const { outcome, tokens } = await sink.ended;
+      expect(performance.now() - cancelled).toBeLessThan(1000);
+      expect(outcome).toMatchObject({ type: 'failure', reason: 'CANCELLED' });
+      expect(tokens).toBeLessThan(150);
+      expect(subject.currentLoad().running).toBe(0);
+      run.cancel();
+      run.pause();
+      run.resume();
+      expect(sink.ends).toBe(1);
+    });
+
+    test('holds a paused job without losing it and goes on when resumed', async () => {
+      const whole = await complete(jobOf('Once upon a time', { maxTokens: 60 }));
+      const { sink, run } = start(jobOf('Once upon a time', { maxTokens: 60 }));
+      await sink.reached(2);
+      run.pause();
+      // Another job from start to end leaves time enough for the pause to take hold, and for a token to slip through.
+      await complete(jobOf('A dog ran', { maxTokens: 20 }));
+      const held = sink.tokens;
+      await complete(jobOf('A dog ran', { maxTokens: 30 }));
+      expect(sink.tokens).toBe(held);
+      expect(held).toBeLessThan(60);
+      expect(subject.currentLoad().running).toBe(1);
+      run.resume();
+      await sink.ended;
+      expect(sink.text).toBe(whole.text);
+    });
+
+    test('can cancel a paused job', async () => {
+      const { sink, run } = start(jobOf('Once upon a time', { maxTokens: 200 }));
+      await sink.reached(1);
+      run.pause();
+      run.cancel();
+      expect((await sink.ended).outcome).toMatchObject({ reason: 'CANCELLED' });
+    });
+
+    test('finishes more jobs than it has slots, first come, first served', async () => {
+      const began: number[] = [];
+      const jobs = Array.from({ length: 4 * SLOTS }, (_, index) => {
+        const { sink } = start(jobOf(`Story ${index}: once`, { maxTokens: 15 }));
+        void sink.began.then(() => began.push(index));
+        return sink;
+      });
+      const ends = await Promise.all(jobs.map((sink) => sink.ended));
+      expect(ends.map((end) => end.outcome.type)).toEqual(jobs.map(() => 'finish'));
+      expect(began).toEqual(jobs.map((_, index) => index));
+      expect(ends.at(-1)!.timings.queueMs).toBeGreaterThan(ends[0]!.timings.queueMs);
+    });
+
+    test('ends a queued job at once when it is cancelled', async () => {
+      const busy = Array.from({ length: SLOTS }, () => start(jobOf('Once upon a time', { maxTokens: 200 })));
+      await Promise.all(busy.map(({ sink }) => sink.reached(1)));
+      const { sink, run } = start(jobOf('A dog ran'));
+      run.cancel();
+      const { outcome, tokens } = await sink.ended;
+      expect(outcome).toMatchObject({ type: 'failure', reason: 'CANCELLED' });
+      expect([tokens, sink.prefills, busy.filter((each) => each.sink.ends > 0).length]).toEqual([0, 0, 0]);
+      for (const each of busy) each.run.cancel();
+      await Promise.all(busy.map((each) => each.sink.ended));
+    });
+
+    test('refuses a prompt that is longer than the context and says by how much', async () => {
+      const words = subject.model.contextLength * 5;
+      for (const prompt of ['word '.repeat(words), 'word '.repeat(200_000)]) {
+        const { outcome, sink } = await complete(jobOf(prompt));
+        expect(outcome).toMatchObject({
+          type: 'failure',
+          reason: 'CONTEXT_TOO_LONG',
+          message: expect.stringMatching(/\d+ tokens.* \d+/),
+        });
+        expect(sink.prefills).toBe(0);
+      }
+    });
+
+    test('ends with LENGTH where the context ends', async () => {
+      const { outcome } = await complete(jobOf('One two three four five six seven. '.repeat(24), { maxTokens: 100_000 }));
+      expect(outcome).toMatchObject({ type: 'finish', reason: FinishReason.FINISH_REASON_LENGTH });
+      if (outcome.type !== 'finish') return;
+      expect(outcome.usage.inputTokens + outcome.usage.outputTokens).toBe(subject.model.contextLength);
+    });
+
+    test.each([
+      ['an empty user message', [{ role: Role.ROLE_USER, text: '' }]],
+      [
+        'an empty system message',
+        [
+          { role: Role.ROLE_SYSTEM, text: '' },
+          { role: Role.ROLE_USER, text: 'Hi' },
+        ],
+      ],
+      ['a lone surrogate', [{ role: Role.ROLE_USER, text: 'a \ud800 b' }]],
+      [
+        'two questions in a row',
+        [
+          { role: Role.ROLE_USER, text: 'a' },
+          { role: Role.ROLE_USER, text: 'b' },
+        ],
+      ],
+      [
+        'a conversation that ends with its own answer',
+        [
+          { role: Role.ROLE_USER, text: 'a' },
+          { role: Role.ROLE_ASSISTANT, text: 'b' },
+        ],
+      ],
+    ])('answers %s', async (_, messages) => {
+      const { outcome } = await complete(jobOf('', { messages, maxTokens: 3 }));
+      expect(outcome.type).toBe('finish');
+    });
+
+    test.skipIf(contract.noJsonSchema !== undefined)(
+      `holds an answer to a JSON schema${contract.noJsonSchema ? ` (skipped: ${contract.noJsonSchema})` : ''}`,
+      async () => {
+        const jsonSchema = JSON.stringify({
+          type: 'object',
+          properties: { beast: { enum: ['森の竜 🐉', 'naïve 🦄'] }, heads: { type: 'integer' } },
+          required: ['beast', 'heads'],
+        });
+        const { text, sink, outcome } = await complete(jobOf('A dragon as JSON', { jsonSchema, maxTokens: 120 }));
+        expect(outcome).toMatchObject({ type: 'finish', reason: FinishReason.FINISH_REASON_STOP });
+        expect(['森の竜 🐉', 'naïve 🦄']).toContain(JSON.parse(text).beast);
+        expect(sink.deltas.some((delta) => delta.text.includes('\ufffd'))).toBe(false);
+      },
+    );
+
+    test.each([
+      ['{"type":"string","pattern":"^a+$"}', 'UNSUPPORTED'],
+      ['not json', contract.noJsonSchema === undefined ? 'INVALID_REQUEST' : 'UNSUPPORTED'],
+    ])('refuses the JSON schema %s', async (jsonSchema, reason) => {
+      const { outcome } = await complete(jobOf('x', { jsonSchema }));
+      expect(outcome).toMatchObject({ type: 'failure', reason });
+    });
+  });
+
+  test(`${name} ends every sink when it is disposed at work`, async () => {
+    const own = await contract.open(1);
+    const running = new Recorder();
+    const queued = new Recorder();
+    const after = new Recorder();
+    own.generate(jobOf('Once upon a time', { maxTokens: 200 }), running);
+    own.generate(jobOf('A dog ran'), queued);
+    await running.reached(1);
+    await own.dispose();
+    own.generate(jobOf('Too late'), after);
+    const ends = await Promise.all([running, queued, after].map((sink) => sink.ended));
+    expect(ends.map((end) => end.outcome)).toEqual(
+      ends.map(() => expect.objectContaining({ type: 'failure', reason: 'DRAINING' })),
+    );
+    expect([running.ends, queued.ends, after.ends]).toEqual([1, 1, 1]);
+  });
+}

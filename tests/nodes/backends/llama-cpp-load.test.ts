@@ -1,0 +1,50 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { createEngine } from '../../../nodes/engine/index.ts';
+import { loadOptions } from '../../contract/backend.ts';
+
+const bundled = fileURLToPath(new URL('../../../nodes/models/bundled/stories-15m-q8_0.gguf', import.meta.url));
+let folder: string;
+let weights: Buffer;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'infermesh-load-'));
+  weights = await readFile(bundled);
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+const damages: [string, RegExp, () => Uint8Array][] = [
+  ['an empty file', /only 0 bytes; fetch it again/, () => Buffer.alloc(0)],
+  ['a web page', /not a GGUF file/, () => Buffer.from(`<html>${'not found '.repeat(50)}</html>`)],
+  [
+    'a file of version 99',
+    /GGUF version is 99/,
+    () => Buffer.concat([Buffer.from('GGUF'), Uint8Array.of(99), weights.subarray(5, 5000)]),
+  ],
+  ['half a file', /truncated or corrupt: check its digest/, () => weights.subarray(0, weights.length / 2)],
+  ['a file cut in its vocabulary', /truncated or corrupt: check its digest/, () => weights.subarray(0, 20_000)],
+  [
+    'a file with a broken header',
+    /truncated or corrupt: check its digest/,
+    () => Buffer.concat([weights.subarray(0, 24), Buffer.alloc(400, 0xff), weights.subarray(424)]),
+  ],
+];
+
+test.each(damages)('%s is refused for good with a message that says what to do', async (_, message, damaged) => {
+  const path = join(folder, 'damaged.gguf');
+  await writeFile(path, damaged());
+  const engine = createEngine('llama-cpp', loadOptions({ path }));
+  await expect(engine.start()).rejects.toMatchObject({ reason: 'ENGINE_FAILED', message: expect.stringMatching(message) });
+  expect(engine.state).toEqual({ type: 'disposed' });
+  await engine.dispose();
+});
+
+test('a missing file is refused by name', async () => {
+  const path = join(folder, 'missing.gguf');
+  await expect(createEngine('llama-cpp', loadOptions({ path })).start()).rejects.toThrow(
+    `cannot load ${path}: there is no such file`,
+  );
+});

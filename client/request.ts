@@ -1,0 +1,48 @@
+/** A chat request as a program writes it, and the message it becomes. */
+import type { Preference } from '../proto/gen/infermesh/v1/inference.ts';
+import { ChatRequest } from '../proto/gen/infermesh/v1/inference.ts';
+import type { Sampling } from '../proto/gen/infermesh/v1/types.ts';
+import { Role, Tier } from '../proto/gen/infermesh/v1/types.ts';
+
+const ROLES = { system: Role.ROLE_SYSTEM, user: Role.ROLE_USER, assistant: Role.ROLE_ASSISTANT } as const;
+const TIERS = { fast: Tier.TIER_FAST, balanced: Tier.TIER_BALANCED, quality: Tier.TIER_QUALITY, cloud: Tier.TIER_CLOUD } as const;
+
+export interface ChatMessage {
+  readonly role: keyof typeof ROLES;
+  readonly text: string;
+}
+
+export interface ChatInput {
+  /** The conversation; a plain text is one user message. */
+  readonly messages: string | readonly ChatMessage[];
+  /** A model's name; absent or 'auto': the router chooses. Not together with `tier`. */
+  readonly model?: string;
+  readonly tier?: keyof typeof TIERS;
+  readonly sampling?: Sampling;
+  readonly maxTokens?: number;
+  readonly stop?: readonly string[];
+  /** A JSON Schema that the answer must satisfy. */
+  readonly jsonSchema?: object;
+  readonly preference?: Partial<Preference>;
+  readonly sessionId?: string;
+  readonly idempotencyKey?: string;
+  readonly labels?: Readonly<Record<string, string>>;
+}
+
+export function chatRequest(input: ChatInput): ChatRequest {
+  const { messages, model, tier, jsonSchema, stop, preference, ...rest } = input;
+  const turns = typeof messages === 'string' ? [{ role: 'user', text: messages } as const] : messages;
+  const target = tier
+    ? ({ $case: 'tier', value: TIERS[tier] } as const)
+    : model
+      ? ({ $case: 'model', value: model } as const)
+      : undefined;
+  return ChatRequest.fromPartial({
+    ...rest,
+    messages: turns.map(({ role, text }) => ({ role: ROLES[role], text })),
+    stop: [...(stop ?? [])],
+    jsonSchema: jsonSchema ? JSON.stringify(jsonSchema) : '',
+    ...(target ? { target } : {}),
+    ...(preference ? { preference } : {}),
+  });
+}

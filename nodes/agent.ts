@@ -1,0 +1,188 @@
+/**
+ * A node: one engine, and a link to every router it was told of. It dials at once and says that it is loading, so that
+ * a router knows it is busy rather than dead; it takes work when its engine is ready.
+ */
+import { readFileSync } from 'node:fs';
+import { Fault } from '../proto/contract/faults.ts';
+import type { AttachRequest, Hello, Report, Work } from '../proto/gen/infermesh/v1/link.ts';
+import type { Hardware, ModelLoad, ServedModel } from '../proto/gen/infermesh/v1/types.ts';
+import { NodeState } from '../proto/gen/infermesh/v1/types.ts';
+import type { NodeEvent, Tell, WorkObserver } from '../telemetry/events.ts';
+import { Assignment } from './assignment.ts';
+import { failure } from './backends/job-run.ts';
+import type { Engine, EngineState } from './engine/engine.ts';
+import { refuseWith } from './engine/refuse.ts';
+import type { FrameWriter } from './frame.ts';
+import type { UsageSampler } from './hardware.ts';
+import { RouterLink } from './router-link.ts';
+import type { NodeSettings } from './settings.ts';
+
+const REPORT_INTERVAL_MS = 1000;
+/** Changes that come close together go out in one report. */
+const REPORT_SOON_MS = 20;
+
+export interface AgentParts {
+  readonly id: string;
+  readonly settings: NodeSettings;
+  readonly token: string;
+  readonly version: string;
+  readonly hardware: Hardware;
+  readonly engine: Engine;
+  readonly usage: UsageSampler;
+  readonly observer: WorkObserver;
+  readonly tell: Tell<NodeEvent>;
+  readonly random?: () => number;
+}
+
+export class Agent {
+  readonly #parts: AgentParts;
+  readonly #links: RouterLink[];
+  readonly #hello: Hello;
+  readonly #reports: NodeJS.Timeout;
+  #soon: NodeJS.Timeout | undefined;
+  #draining = false;
+
+  constructor(parts: AgentParts) {
+    this.#parts = parts;
+    const { id, settings, version, hardware, engine } = parts;
+    const labels = Object.fromEntries(settings.labels.map((label) => label.split(/=(.*)/s, 2) as [string, string]));
+    this.#hello = { nodeId: id, epoch: Date.now(), version, zone: settings.zone, labels, hardware };
+    const tls = settings.tlsCa ? readFileSync(settings.tlsCa) : undefined;
+    this.#links = settings.join.map((router) => this.#dial(router, tls));
+    engine.onState((state) => this.#engineChanged(state));
+    this.#reports = setInterval(() => this.#report(), REPORT_INTERVAL_MS);
+  }
+
+  #dial(router: string, tls: Buffer | undefined): RouterLink {
+    const { token, tell, random = Math.random } = this.#parts;
+    const link: RouterLink = new RouterLink({
+      router,
+      token,
+      tls,
+      random,
+      introduction: () => this.#introduction(),
+      onConnected: (routerId) => {
+        tell({ type: 'router_connected', router, routerId });
+        // What changed between the introduction and the welcome.
+        link.send(this.#inventory());
+        link.send({ $case: 'report', value: this.#reportFor(link) });
+      },
+      onLost: ({ reason, retryable }, retryInMs) =>
+        tell(retryable ? { type: 'router_lost', router, reason, retryInMs } : { type: 'router_refused', router, reason }),
+      onWork: (work, frames, onOver) => this.#begin(work, frames, onOver),
+    });
+    return link;
+  }
+
+  #introduction(): NonNullable<AttachRequest['frame']>[] {
+    return [{ $case: 'hello', value: this.#hello }];
+  }
+
+  #inventory(): NonNullable<AttachRequest['frame']> {
+    return { $case: 'inventory', value: { models: this.#models() } };
+  }
+
+  #models(): ServedModel[] {
+    const { state } = this.#parts.engine;
+    return state.type === 'ready' ? [state.model] : [];
+  }
+
+  #begin(work: Work, frames: FrameWriter, onOver: () => void): Assignment {
+    const { id, observer, engine } = this.#parts;
+    const { model, request, epoch, traceparent } = work;
+    const watch = observer.watch({ node: id, model, request, epoch, traceparent });
+    const refusal = this.#refusal(work);
+    const over = () => {
+      onOver();
+      this.#reportSoon();
+    };
+    const generate = refusal ? refusing(refusal) : engine.generate.bind(engine);
+    return new Assignment({ work, generate, frames, watch, onOver: over });
+  }
+
+  #refusal({ model }: Work): Fault | undefined {
+    if (this.#draining) return new Fault('DRAINING', 'the node is shutting down');
+    const [served] = this.#models();
+    if (served && served.name !== model) return new Fault('MODEL_NOT_FOUND', 'the node does not serve that model');
+    return undefined;
+  }
+
+  #engineChanged(state: EngineState): void {
+    const { tell, settings } = this.#parts;
+    const { model } = settings;
+    if (state.type === 'ready') {
+      const { slots, prefillTokensPerSecond, decodeTokensPerSecond } = state.model;
+      tell({ type: 'engine_ready', model, slots, prefillTokensPerSecond, decodeTokensPerSecond });
+    } else if (state.type === 'crashed') {
+      tell({ type: 'engine_crashed', model, message: state.message, restartInMs: state.restartInMs });
+    }
+    // Progress of loading is no news to a router.
+    if (state.type === 'loading') return;
+    for (const link of this.#links) link.send(this.#inventory());
+    this.#report();
+  }
+
+  #reportSoon(): void {
+    // With one router there is nobody else whose requests take its slots.
+    if (this.#links.length < 2) return;
+    this.#soon ??= setTimeout(() => {
+      this.#soon = undefined;
+      this.#report();
+    }, REPORT_SOON_MS);
+  }
+
+  #report(): void {
+    for (const link of this.#links) link.send({ $case: 'report', value: this.#reportFor(link) });
+  }
+
+  #reportFor(link: RouterLink): Report {
+    const { engine, usage } = this.#parts;
+    const { memoryUsedBytes, cpuUse } = usage.sample();
+    const loads = this.#models().map((model) => this.#loadFor(link, model));
+    return { state: this.#state(), loads, memoryUsedBytes, cpuUse, engineCrashes: engine.crashes };
+  }
+
+  #loadFor(link: RouterLink, model: ServedModel): ModelLoad {
+    const { running, queued, queuedPromptTokens, kvCacheUse } = this.#parts.engine.currentLoad();
+    const others = this.#links.reduce((sum, other) => (other === link ? sum : sum + other.working), 0);
+    return {
+      model: model.name,
+      freeSlots: Math.max(0, model.slots - others),
+      running,
+      queued,
+      queuedPromptTokens,
+      kvCacheUse,
+      prefillTokensPerSecond: model.prefillTokensPerSecond,
+      decodeTokensPerSecond: model.decodeTokensPerSecond,
+    };
+  }
+
+  #state(): NodeState {
+    if (this.#draining) return NodeState.NODE_STATE_DRAINING;
+    const { state, crashes } = this.#parts.engine;
+    if (state.type === 'ready') return NodeState.NODE_STATE_SERVING;
+    return crashes > 0 ? NodeState.NODE_STATE_RECOVERING : NodeState.NODE_STATE_LOADING;
+  }
+
+  /** Finishes what runs within the drain time, says goodbye, ends the engine. */
+  async close(): Promise<void> {
+    const { engine, settings, tell } = this.#parts;
+    this.#draining = true;
+    clearInterval(this.#reports);
+    tell({ type: 'draining', inFlight: this.#links.reduce((sum, { working }) => sum + working, 0) });
+    this.#report();
+    // Reports go on, or the routers would take a long drain for a silent node.
+    const reports = setInterval(() => this.#report(), REPORT_INTERVAL_MS);
+    await Promise.all(this.#links.map((link) => link.idle(settings.drainMs)));
+    clearInterval(reports);
+    clearTimeout(this.#soon);
+    for (const link of this.#links) link.close();
+    await engine.dispose();
+    tell({ type: 'stopped' });
+  }
+}
+
+/** Refuses whatever comes, on the way that an answer takes. */
+function refusing({ reason, message }: Fault): Engine['generate'] {
+  return (_job, sink) => refuseWith(sink, failure(reason, message));
+}

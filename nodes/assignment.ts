@@ -1,0 +1,143 @@
+/**
+ * One attempt that a router gave this node, between the engine and the link.
+ *
+ *   working -> emptying -> over
+ *
+ * The engine's pieces leave as far as the router has given credit; the rest waits here, and the engine is held. When the
+ * engine has ended, the end goes out behind the last piece.
+ */
+import { Code, REASONS } from '../proto/contract/faults.ts';
+import type { Ended, Work } from '../proto/gen/infermesh/v1/link.ts';
+import type { WorkWatch } from '../telemetry/events.ts';
+import type { Outcome, Run, Sink, Timings } from './backends/backend.ts';
+import type { Engine } from './engine/engine.ts';
+import type { FrameWriter } from './frame.ts';
+import { deltaMessage } from './frame.ts';
+
+interface HeldPiece {
+  readonly seq: number;
+  readonly tokens: number;
+  readonly message: Buffer;
+}
+
+export interface AssignmentOptions {
+  readonly work: Work;
+  readonly generate: Engine['generate'];
+  readonly frames: FrameWriter;
+  readonly watch: WorkWatch;
+  /** Called once, when everything is handed to the link. */
+  readonly onOver: () => void;
+}
+
+export class Assignment implements Sink {
+  readonly #work: Work;
+  readonly #frames: FrameWriter;
+  readonly #watch: WorkWatch;
+  readonly #onOver: () => void;
+  readonly #run: Run;
+  readonly #held: HeldPiece[] = [];
+  readonly #deadline: NodeJS.Timeout;
+  #credit: number;
+  #paused = false;
+  #begun = false;
+  #expired = false;
+  #last: Ended | undefined;
+
+  constructor({ work, generate, frames, watch, onOver }: AssignmentOptions) {
+    this.#work = work;
+    this.#frames = frames;
+    this.#watch = watch;
+    this.#onOver = onOver;
+    this.#credit = work.creditBytes;
+    this.#deadline = setTimeout(() => this.#expire(), work.deadlineMs);
+    const { messages, sampling, maxTokens, stop, jsonSchema } = work;
+    this.#run = generate({ messages, sampling: sampling ?? {}, maxTokens, stop, jsonSchema }, this);
+  }
+
+  get model(): string {
+    return this.#work.model;
+  }
+
+  // From the router
+
+  cancel(): void {
+    this.#held.length = 0;
+    this.#run.cancel();
+    if (this.#last) this.#close();
+  }
+
+  credit(bytes: number): void {
+    this.#credit += bytes;
+    for (let next = this.#held[0]; next && this.#credit > 0; next = this.#held[0]) {
+      this.#held.shift();
+      this.#send(next.seq, next.tokens, next.message);
+    }
+    if (this.#credit <= 0) return;
+    if (this.#last) return this.#close();
+    if (this.#paused) {
+      this.#paused = false;
+      this.#run.resume();
+    }
+  }
+
+  // From the engine
+
+  prefilling(): void {
+    this.#watch.tell({ type: 'prefilling' });
+  }
+
+  delta(seq: number, tokens: number, text: string): void {
+    if (!this.#begun) {
+      this.#begun = true;
+      this.#watch.tell({ type: 'first_token' });
+    }
+    const message = deltaMessage(seq, tokens, text);
+    if (this.#credit > 0 && this.#held.length === 0) this.#send(seq, tokens, message);
+    else this.#held.push({ seq, tokens, message });
+    if (this.#credit <= 0 && !this.#paused) {
+      this.#paused = true;
+      this.#run.pause();
+    }
+  }
+
+  end(outcome: Outcome, tokens: number, timings: Timings): void {
+    clearTimeout(this.#deadline);
+    const seen = this.#expired ? EXPIRED : outcome;
+    this.#last = { ...endedFrame(seen, tokens, timings), request: this.#work.request, epoch: this.#work.epoch };
+    this.#watch.tell({ type: 'ended', ...toldOutcome(seen), tokens, timings });
+    if (this.#held.length === 0) this.#close();
+  }
+
+  #send(seq: number, tokens: number, message: Buffer): void {
+    this.#credit -= message.length;
+    this.#frames.piece(this.#work.request, this.#work.epoch, seq, tokens, message);
+  }
+
+  #close(): void {
+    if (!this.#last || this.#held.length > 0) return;
+    this.#frames.ended(this.#last);
+    this.#last = undefined;
+    this.#onOver();
+  }
+
+  #expire(): void {
+    this.#expired = true;
+    this.#run.cancel();
+  }
+}
+
+const EXPIRED: Outcome = { type: 'failure', reason: 'DEADLINE_EXCEEDED', message: 'the deadline passed before the answer ended' };
+
+function endedFrame(outcome: Outcome, tokens: number, timings: Timings): Omit<Ended, 'request' | 'epoch'> {
+  if (outcome.type === 'finish') {
+    return { tokens, timings, outcome: { $case: 'finish', value: { reason: outcome.reason, usage: outcome.usage } } };
+  }
+  const { reason, message } = outcome;
+  return { tokens, timings, outcome: { $case: 'failure', value: { code: REASONS[reason].code, reason, message } } };
+}
+
+function toldOutcome(outcome: Outcome) {
+  if (outcome.type === 'finish') return { outcome: 'finished', finishReason: outcome.reason, usage: outcome.usage } as const;
+  const cancelled = REASONS[outcome.reason].code === Code.CANCELLED;
+  return { outcome: cancelled ? 'cancelled' : 'failed', reason: outcome.reason } as const;
+}

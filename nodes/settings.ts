@@ -1,0 +1,63 @@
+/** What a node can be told, with its defaults. */
+import { hostname } from 'node:os';
+import { z } from 'zod';
+import { MODEL_NAME } from '../proto/contract/bounds.ts';
+import { Fault } from '../proto/contract/faults.ts';
+import type { SettingSources } from '../proto/contract/settings.ts';
+import { address, integer, isLoopback, list, logLevel, real, resolveSettings, toggle } from '../proto/contract/settings.ts';
+
+const LABEL = /^[A-Za-z0-9._/-]{1,64}=.{0,256}$/;
+
+export const nodeSchema = z.object({
+  /** Every router this node serves. */
+  join: list(address())
+    .default(['127.0.0.1:50051'])
+    .refine((all) => all.length >= 1 && all.length <= 64, 'must be 1 to 64 addresses'),
+  tokenFile: z.string().min(1, 'must be a path'),
+  id: z
+    .string()
+    .regex(/^[a-z0-9](?:[a-z0-9.-]{0,62}[a-z0-9])?$/, 'must be 1 to 64 lower-case letters, digits and .-')
+    .optional(),
+  engine: z.enum(['llama-cpp', 'replay'], { error: 'must be llama-cpp or replay' }).default('llama-cpp'),
+  model: z.string().regex(MODEL_NAME, 'must be a name of up to 128 letters, digits and ._:-').default('stories-15m'),
+  /** For the replay engine: rate=TOKENS_PER_SECOND,length=TOKENS. */
+  replay: z.string().default(''),
+  slots: integer(1, 16_384).default(4),
+  /** 0: the engine chooses. */
+  threads: integer(0, 1024).default(0),
+  gpuLayers: z
+    .union([z.literal('auto'), integer(0, 1024)], { error: 'must be auto or a whole number from 0 to 1024' })
+    .default('auto'),
+  zone: z
+    .string()
+    .regex(/^[A-Za-z0-9._-]{0,64}$/, 'must be up to 64 letters, digits and ._-')
+    .default(''),
+  labels: list(z.string().regex(LABEL, 'must be NAME=VALUE')).default([]),
+  inputPrice: real(0, 1e6).optional(),
+  outputPrice: real(0, 1e6).optional(),
+  tlsCa: z.string().optional(),
+  allowPlaintext: toggle().default(false),
+  drainMs: integer(0, 3_600_000).default(30_000),
+  logLevel: logLevel().default('info'),
+});
+
+export type NodeSettings = Readonly<z.infer<typeof nodeSchema>>;
+
+/** @throws Fault INVALID_REQUEST */
+export function nodeSettings(sources: SettingSources): NodeSettings {
+  const settings = resolveSettings(nodeSchema, sources);
+  const remote = settings.join.find((router) => !isLoopback(router));
+  if (remote !== undefined && !settings.tlsCa && !settings.allowPlaintext) {
+    throw new Fault(
+      'INVALID_REQUEST',
+      `--join ${remote} is not loopback: give --tls-ca, or --allow-plaintext on a network you trust`,
+    );
+  }
+  return settings;
+}
+
+/** The id of a node that was given none: one for each model of a machine. */
+export function defaultNodeId(model: string): string {
+  const name = `${hostname()}-${model}`.toLowerCase().replace(/[^a-z0-9.-]+/g, '-');
+  return name.slice(0, 64).replace(/^[^a-z0-9]+|[^a-z0-9]+$/g, '') || 'node';
+}

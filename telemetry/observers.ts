@@ -1,45 +1,38 @@
-/** Observers put together. */
+/** Several observers as one. */
 import type { RequestObserver, Tell, WorkObserver } from './events.ts';
 
 /**
- * Tells both. The second one sees the request with the first one's trace context, so that a log beside spans
- * names their trace; what goes on to nodes and clients is the first one's context.
+ * Each observer after the first sees the request with the first one's trace context, so that a log put after the
+ * spans names their trace; what goes on to nodes and clients is the first one's context.
  */
-export function bothRequests(first: RequestObserver, second: RequestObserver): RequestObserver {
+export function watchAll(first: RequestObserver, ...others: readonly RequestObserver[]): RequestObserver {
   return {
     watch(request) {
-      const one = first.watch(request);
-      const two = second.watch({ ...request, traceparent: one.traceparent() });
+      const leader = first.watch(request);
+      const within = { ...request, traceparent: leader.traceparent() };
+      const watches = [leader, ...others.map((observer) => observer.watch(within))];
       return {
-        tell(event) {
-          one.tell(event);
-          two.tell(event);
+        tell: (event) => {
+          for (const watch of watches) watch.tell(event);
         },
-        traceparent: () => one.traceparent(),
-        traceId: () => one.traceId(),
+        traceparent: () => leader.traceparent(),
+        traceId: () => leader.traceId(),
       };
     },
   };
 }
 
-export function bothWorks(first: WorkObserver, second: WorkObserver): WorkObserver {
+export function watchAllWork(...observers: readonly WorkObserver[]): WorkObserver {
   return {
     watch(work) {
-      const one = first.watch(work);
-      const two = second.watch(work);
-      return {
-        tell(event) {
-          one.tell(event);
-          two.tell(event);
-        },
-      };
+      const watches = observers.map((observer) => observer.watch(work));
+      return { tell: tellAll(...watches.map((watch) => watch.tell.bind(watch))) };
     },
   };
 }
 
-export function both<Event>(first: Tell<Event>, second: Tell<Event>): Tell<Event> {
+export function tellAll<Event>(...tells: readonly Tell<Event>[]): Tell<Event> {
   return (event) => {
-    first(event);
-    second(event);
+    for (const tell of tells) tell(event);
   };
 }

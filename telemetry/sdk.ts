@@ -43,11 +43,12 @@ export async function startTelemetry(options: TelemetryOptions): Promise<Telemet
   preferGrpcAndFewDetectors();
   const { startNodeSdk } = await import('@opentelemetry/sdk-node');
   const sdk = startNodeSdk({
+    // Until its logger is replaced it writes to the console, and all but these to stdout, which belongs to the commands.
+    logLevel: 'warn',
     resourceAttributes: ownAttributes(options, process.env),
     metricReaders: [],
     logRecordProcessors: [],
   });
-  // The SDK's own logger writes to stdout, which belongs to what the commands print.
   diag.setLogger(troubles(options.warn ?? ((message) => process.stderr.write(`opentelemetry: ${message}\n`))), {
     logLevel: troubleLevel(process.env.OTEL_LOG_LEVEL),
     suppressOverrideMessage: true,

@@ -16,7 +16,6 @@ import type { EventStream } from '../../proto/transport/event-stream.ts';
 import { framed } from '../../proto/transport/framing.ts';
 import { serverStream, unary } from '../../proto/transport/handlers.ts';
 import type { Handler } from '../../proto/transport/server.ts';
-import type { WaitingRoom } from '../admit/waiting-room.ts';
 import type { Clock } from '../clock.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import type { NodeLink } from '../fleet/node-link.ts';
@@ -24,7 +23,7 @@ import type { Tally } from '../tally.ts';
 
 export interface AdminParts {
   readonly fleet: Fleet;
-  readonly room: WaitingRoom<unknown>;
+  readonly room: { readonly size: number };
   readonly tally: Tally;
   readonly clock: Clock;
   readonly routerId: string;

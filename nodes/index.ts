@@ -1,0 +1,103 @@
+/** The door of this folder: a node in this process, and what the command line may ask without one. */
+import { VERSION } from '../proto/contract/version.ts';
+import type { Hardware, ServedModel } from '../proto/gen/infermesh/v1/types.ts';
+import { Tier } from '../proto/gen/infermesh/v1/types.ts';
+import { readToken } from '../proto/transport/join-token.ts';
+import type { Log } from '../telemetry/log.ts';
+import { createLog, logNode } from '../telemetry/log.ts';
+import { startTelemetry } from '../telemetry/sdk.ts';
+import { workSpans } from '../telemetry/spans.ts';
+import { Agent } from './agent.ts';
+import type { ModelSpec } from './backends/backend.ts';
+import type { EngineState } from './engine/engine.ts';
+import { createEngine } from './engine/index.ts';
+import { createUsageSampler, detectHardware } from './hardware.ts';
+import type { PullProgress } from './models/store.ts';
+import { openModelStore } from './models/store.ts';
+import type { NodeSettings } from './settings.ts';
+import { defaultNodeId } from './settings.ts';
+
+export type { EngineState } from './engine/engine.ts';
+export { type EngineReport, engineReport } from './engine/report.ts';
+export { detectHardware } from './hardware.ts';
+export type { CatalogueEntry } from './models/catalogue.ts';
+export { type ListedModel, type ModelStore, openModelStore, type PullProgress } from './models/store.ts';
+export { type NodeSettings, nodeSchema, nodeSettings } from './settings.ts';
+
+export interface NodeHooks {
+  /** While weights are fetched or checked. */
+  readonly onPull?: (progress: PullProgress) => void;
+  /** Loading (with its fraction), ready, crashed. */
+  readonly onState?: (state: EngineState) => void;
+  readonly signal?: AbortSignal;
+  readonly log?: Log;
+}
+
+export interface RunningNode {
+  readonly id: string;
+  readonly hardware: Hardware;
+  /** The model, once it is loaded and measured. @throws Fault ENGINE_FAILED when it can't be loaded */
+  readonly ready: Promise<ServedModel>;
+  /** Drains and ends; resolves when everything is gone. */
+  close(): Promise<void>;
+}
+
+/**
+ * Fetches the model where it is missing, then dials the routers and loads it.
+ * @throws Fault INVALID_REQUEST for the token, and what `ModelStore.pull` throws
+ */
+export async function startNode(settings: NodeSettings, hooks: NodeHooks = {}): Promise<RunningNode> {
+  const log = hooks.log ?? createLog({ name: 'node', level: settings.logLevel });
+  const tell = logNode(log);
+  const token = readToken(settings.tokenFile);
+  const id = settings.id ?? defaultNodeId(settings.model);
+  const [telemetry, hardware, spec] = await Promise.all([
+    startTelemetry({
+      serviceName: 'infermesh-node',
+      serviceInstanceId: id,
+      warn: (message) => log.warn({ event: 'telemetry' }, message),
+    }),
+    detectHardware(),
+    modelSpec(settings, hooks),
+  ]);
+  const { slots, threads, gpuLayers } = settings;
+  const engine = createEngine(settings.engine, { model: priced(spec, settings), slots, threads, gpuLayers });
+  if (hooks.onState) engine.onState(hooks.onState);
+  const usage = createUsageSampler();
+  const agent = new Agent({ id, settings, token, version: VERSION, hardware, engine, usage, observer: workSpans(), tell });
+  tell({ type: 'model_loading', model: settings.model });
+  const close = async () => {
+    await agent.close();
+    await telemetry.shutdown();
+  };
+  return { id, hardware, ready: engine.start(), close };
+}
+
+async function modelSpec(settings: NodeSettings, { onPull, signal }: NodeHooks): Promise<ModelSpec> {
+  if (settings.engine === 'replay') return replaySpec(settings);
+  return openModelStore().pull(settings.model, { onProgress: onPull, signal });
+}
+
+function priced(spec: ModelSpec, { inputPrice, outputPrice }: NodeSettings): ModelSpec {
+  const { inputUsdPerMillion, outputUsdPerMillion } = spec.price;
+  return {
+    ...spec,
+    price: { inputUsdPerMillion: inputPrice ?? inputUsdPerMillion, outputUsdPerMillion: outputPrice ?? outputUsdPerMillion },
+  };
+}
+
+/** The replay engine has no weights: its answers follow from the prompt. */
+function replaySpec({ model, replay }: NodeSettings): ModelSpec {
+  return {
+    name: model,
+    path: `replay:${replay}`,
+    digest: '',
+    sizeBytes: 0,
+    tier: Tier.TIER_FAST,
+    tasks: [],
+    quantization: '',
+    licence: '',
+    contextLength: 1_048_576,
+    price: { inputUsdPerMillion: 0, outputUsdPerMillion: 0 },
+  };
+}

@@ -1,0 +1,56 @@
+/** The door of this folder: a router in this process, with its log and traces. */
+
+import { VERSION } from '../proto/contract/version.ts';
+import { readOrCreateToken } from '../proto/transport/join-token.ts';
+import type { Log } from '../telemetry/log.ts';
+import { createLog, logFleet, logRequests } from '../telemetry/log.ts';
+import { watchAll } from '../telemetry/observers.ts';
+import { startTelemetry } from '../telemetry/sdk.ts';
+import { requestSpans } from '../telemetry/spans.ts';
+import { Router } from './router.ts';
+import type { RouterSettings } from './settings.ts';
+
+export { type RouterSettings, routerSchema, routerSettings } from './settings.ts';
+
+export interface RunningRouter {
+  readonly id: string;
+  /** HOST:PORT it really listens on. */
+  readonly address: string;
+  /** Drains and ends; resolves when everything is gone. */
+  close(): Promise<void>;
+}
+
+/** @throws Fault UNREACHABLE when the address can't be had, INVALID_REQUEST when a file can't be used */
+export async function startRouter(
+  settings: RouterSettings,
+  { log = createLog({ name: 'router', level: settings.logLevel }) }: { log?: Log } = {},
+): Promise<RunningRouter> {
+  const telemetry = await startTelemetry({
+    serviceName: 'infermesh-router',
+    warn: (message) => log.warn({ event: 'telemetry' }, message),
+  });
+  const router = new Router({
+    settings,
+    token: readOrCreateToken(settings.tokenFile),
+    version: VERSION,
+    observer: watchAll(requestSpans(), logRequests(log)),
+    tellFleet: logFleet(log),
+    onDefect: (method, { cause }) => log.error({ event: 'defect', method, ...traceOf(cause) }, 'a handler failed'),
+  });
+  const port = await router.listen();
+  const address = settings.listen.replace(/:\d+$/, `:${port}`);
+  return {
+    id: router.id,
+    address,
+    async close() {
+      await router.close();
+      await telemetry.shutdown();
+    },
+  };
+}
+
+/** Where it happened, without the error's message, which may quote what a user sent. */
+function traceOf(cause: unknown): Record<string, unknown> {
+  if (!(cause instanceof Error)) return { kind: typeof cause };
+  return { kind: cause.name, stack: cause.stack?.split('\n').filter((line) => /^\s+at /.test(line)) };
+}

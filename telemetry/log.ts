@@ -43,7 +43,8 @@ export function isLogLevel(text: string): text is LogLevel {
   return (LOG_LEVELS as readonly string[]).includes(text);
 }
 
-const FLEET_LEVELS: Readonly<Record<FleetEvent['type'], Level>> = {
+/** docs/telemetry.md lists both. A node that left with requests, or without a word, is a warning. */
+export const FLEET_LEVELS: Readonly<Record<FleetEvent['type'], Level>> = {
   node_joined: 'info',
   models_changed: 'info',
   node_suspect: 'warn',
@@ -55,7 +56,7 @@ const FLEET_LEVELS: Readonly<Record<FleetEvent['type'], Level>> = {
   join_refused: 'warn',
 };
 
-const NODE_LEVELS: Readonly<Record<NodeEvent['type'], Level>> = {
+export const NODE_LEVELS: Readonly<Record<NodeEvent['type'], Level>> = {
   router_connected: 'info',
   router_lost: 'warn',
   router_refused: 'error',

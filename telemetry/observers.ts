@@ -1,5 +1,5 @@
 /** Several observers as one. */
-import type { RequestObserver, Tell, WorkObserver } from './events.ts';
+import type { RequestObserver } from './events.ts';
 
 /**
  * Each observer after the first sees the request with the first one's trace context, so that a log put after the
@@ -19,20 +19,5 @@ export function watchAll(first: RequestObserver, ...others: readonly RequestObse
         traceId: () => leader.traceId(),
       };
     },
-  };
-}
-
-export function watchAllWork(...observers: readonly WorkObserver[]): WorkObserver {
-  return {
-    watch(work) {
-      const watches = observers.map((observer) => observer.watch(work));
-      return { tell: tellAll(...watches.map((watch) => watch.tell.bind(watch))) };
-    },
-  };
-}
-
-export function tellAll<Event>(...tells: readonly Tell<Event>[]): Tell<Event> {
-  return (event) => {
-    for (const tell of tells) tell(event);
   };
 }

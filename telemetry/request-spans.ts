@@ -40,7 +40,6 @@ export class RequestSpans implements RequestWatch {
   #choosingSince = this.#arrivedAt;
   #waiting: { readonly since: number; readonly model: string | undefined } | undefined;
   #answered = false;
-  #ended = false;
 
   constructor(tracer: Tracer, request: RequestFacts) {
     this.#tracer = tracer;
@@ -61,8 +60,8 @@ export class RequestSpans implements RequestWatch {
   }
 
   tell(event: RequestEvent): void {
-    // A node's last word on a cancelled attempt may come after the client has gone.
-    if (this.#ended) return;
+    // Nothing traces, or a node's last word on a cancelled attempt comes after the client has gone.
+    if (!this.#span.isRecording()) return;
     const now = this.#now();
     this.#endWait(now);
     switch (event.type) {
@@ -128,10 +127,11 @@ export class RequestSpans implements RequestWatch {
   }
 
   #end(event: Told<'ended'>, now: number): void {
-    this.#ended = true;
     // Those without a last word from their node end as the request did.
     for (const attempt of this.#attempts.values()) {
-      attempt.setAttributes(endAttributes({ outcome: event.outcome, reason: event.reason })).end(now);
+      attempt.setAttributes(endAttributes({ outcome: event.outcome, reason: event.reason }));
+      if (event.outcome === 'failed') markFailed(attempt, event.reason);
+      attempt.end(now);
     }
     this.#attempts.clear();
     this.#span.setAttributes({

@@ -75,13 +75,23 @@ function ownAttributes({ serviceName, serviceInstanceId }: TelemetryOptions, env
 function troubles(warn: (message: string) => void): DiagLogger {
   const toldAt = new Map<string, number>();
   const tell = (message: string) => {
+    const text = gist(message);
     const now = performance.now();
-    if (now - (toldAt.get(message) ?? -Infinity) < 60_000) return;
+    if (now - (toldAt.get(text) ?? -Infinity) < 60_000) return;
     if (toldAt.size >= 100) toldAt.clear();
-    toldAt.set(message, now);
-    warn(message);
+    toldAt.set(text, now);
+    warn(text);
   };
   return { error: tell, warn: tell, info: tell, debug: tell, verbose: tell };
+}
+
+/** The SDK tells of an error as JSON with its stack and all. */
+function gist(message: string): string {
+  try {
+    return String(JSON.parse(message).message);
+  } catch {
+    return message;
+  }
 }
 
 function troubleLevel(asked: string | undefined): DiagLogLevel {

@@ -16,7 +16,6 @@ export class WorkSpans implements WorkWatch {
   readonly #span: Span;
   readonly #context: Context;
   #reached: 'queue' | 'prefill' | 'decode' = 'queue';
-  #ended = false;
 
   constructor(tracer: Tracer, work: WorkFacts) {
     this.#tracer = tracer;
@@ -34,7 +33,7 @@ export class WorkSpans implements WorkWatch {
   }
 
   tell(event: WorkEvent): void {
-    if (this.#ended) return;
+    if (!this.#span.isRecording()) return;
     const now = this.#now();
     switch (event.type) {
       case 'prefilling':
@@ -50,7 +49,6 @@ export class WorkSpans implements WorkWatch {
   }
 
   #end(event: Ended, now: number): void {
-    this.#ended = true;
     this.#enginePhases(event, now);
     this.#span.setAttributes({ ...endAttributes(event), ...timingAttributes(event.timings) });
     if (event.outcome === 'failed') markFailed(this.#span, event.reason);

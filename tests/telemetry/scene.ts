@@ -41,7 +41,7 @@ const ending: readonly RequestEvent[] = [
 ];
 
 const telemetry = await startTelemetry({ serviceName: `scene-${role}`, serviceInstanceId: `${role}-1` });
-const acts: Record<string, () => Promise<void>> = { client, router, cancelled, node, idle: async () => {} };
+const acts: Record<string, () => Promise<void>> = { client, router, cancelled, node, queued, idle: async () => {} };
 await acts[role]?.();
 const startedAt = performance.now();
 await telemetry.shutdown();
@@ -96,4 +96,10 @@ async function node(): Promise<void> {
   await sleep(60);
   watch.tell({ type: 'first_token' });
   watch.tell({ type: 'ended', outcome: 'finished', finishReason: 1, tokens: 7, usage, timings });
+}
+
+async function queued(): Promise<void> {
+  const watch = workSpans().watch({ node: 'node-b', model: 'stories-15m', request: 6, epoch: 1, traceparent });
+  const none = { queueMs: 1e6, prefillMs: 0, decodeMs: 0 };
+  watch.tell({ type: 'ended', outcome: 'failed', reason: 'ENGINE_CRASHED', tokens: 0, timings: none });
 }

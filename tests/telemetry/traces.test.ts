@@ -153,3 +153,16 @@ describe('a request that its client cancels', () => {
     expect(scene.stderr()).toBe('');
   });
 });
+
+describe('an attempt whose engine dies while it is queued there', () => {
+  it('shows the queue alone, not beyond its own end, and the reason', async () => {
+    await using receiver = await startOtlpReceiver();
+    await using scene = play('queued', '', receiver.env);
+    expect(await scene.exited).toBe(0);
+    const spans = await receiver.waitFor((came) => came.some(({ name }) => name === SPAN.work));
+    const [queue, work] = [SPAN.engineQueue, SPAN.work].map((name) => spans.find((span) => span.name === name));
+    expect(spans).toHaveLength(2);
+    expect(queue?.endMs).toBeCloseTo(work?.endMs as number, 2);
+    expect(work?.status).toEqual({ code: 'ERROR', message: 'ENGINE_CRASHED' });
+  });
+});

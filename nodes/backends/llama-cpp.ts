@@ -361,11 +361,15 @@ function stopTriggers({ model, library }: Loaded, triggers: readonly InstanceTyp
   return { stopTexts, stopTokens };
 }
 
-/** The free sequence whose KV cache already holds the most of the prompt; of equals, the one that was free longest. */
+/** Below this part of the prompt a common beginning is not worth giving up another conversation's cache. */
+const WORTH_REUSING = 0.25;
+
+/** The free sequence whose KV cache already holds the most of the prompt; where none holds enough, the one free longest. */
 function mostInCommon(free: ReadonlySet<LlamaContextSequence>, { prompt }: Work): LlamaContextSequence {
   let best: LlamaContextSequence | undefined;
-  let most = -1;
+  let most = prompt.tokens.length * WORTH_REUSING;
   for (const sequence of free) {
+    best ??= sequence;
     const common = sequence.compareContextTokens(prompt.tokens).firstDifferentIndex;
     if (common > most) [best, most] = [sequence, common];
   }
@@ -373,8 +377,8 @@ function mostInCommon(free: ReadonlySet<LlamaContextSequence>, { prompt }: Work)
 }
 
 /** Keeps what the sequence's KV cache has in common with the prompt. @returns how many tokens that are */
-async function reuse(sequence: LlamaContextSequence, tokens: readonly Token[]): Promise<number> {
-  const { firstDifferentIndex } = sequence.compareContextTokens([...tokens]);
+async function reuse(sequence: LlamaContextSequence, tokens: Token[]): Promise<number> {
+  const { firstDifferentIndex } = sequence.compareContextTokens(tokens);
   // The last token is always evaluated: its logits give the first token of the answer.
   const keep = Math.min(firstDifferentIndex, tokens.length - 1);
   if (keep < sequence.nextTokenIndex) {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createEngine } from '../../../nodes/engine/index.ts';
-import { loadOptions } from '../../contract/backend.ts';
+import { loadOptions } from '../../contract/jobs.ts';
 
 const bundled = fileURLToPath(new URL('../../../nodes/models/bundled/stories-15m-q8_0.gguf', import.meta.url));
 let folder: string;

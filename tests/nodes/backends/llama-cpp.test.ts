@@ -1,6 +1,8 @@
 import { fileURLToPath } from 'node:url';
+import { expect, test } from 'vitest';
 import { LlamaCppBackend } from '../../../nodes/backends/llama-cpp.ts';
-import { backendContract, loadOptions } from '../../contract/backend.ts';
+import { backendContract } from '../../contract/backend.ts';
+import { jobOf, loadOptions, Recorder } from '../../contract/jobs.ts';
 
 const path = fileURLToPath(new URL('../../../nodes/models/bundled/stories-15m-q8_0.gguf', import.meta.url));
 
@@ -10,4 +12,24 @@ backendContract('llama.cpp in this process', {
     const model = await backend.load(loadOptions({ path }, slots), () => {});
     return Object.assign(backend, { model });
   },
+});
+
+test('a conversation that goes on finds its beginning in the KV cache, and is answered as if it had not', async () => {
+  const backend = new LlamaCppBackend();
+  await backend.load(loadOptions({ path }, 2), () => {});
+  const ask = async (prompt: string) => {
+    const sink = new Recorder();
+    backend.generate(jobOf(prompt, { maxTokens: 20 }), sink);
+    const { outcome } = await sink.ended;
+    if (outcome.type !== 'finish') throw new Error(outcome.message);
+    return { text: sink.text, usage: outcome.usage };
+  };
+  const question = 'Once upon a time there was a small green dragon who lived on a hill';
+  const cold = await ask(question);
+  const other = await ask('The sun was hot');
+  const warm = await ask(question);
+  expect([cold.usage.cachedInputTokens, warm.text]).toEqual([0, cold.text]);
+  expect(warm.usage.cachedInputTokens).toBe(warm.usage.inputTokens - 1);
+  expect(other.usage.cachedInputTokens).toBeLessThan(3);
+  await backend.dispose();
 });

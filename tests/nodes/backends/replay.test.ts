@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { parseReplayPath, ReplayBackend, replaySeed, replayText, replayToken } from '../../../nodes/backends/replay.ts';
-import { backendContract, jobOf, loadOptions, Recorder } from '../../contract/backend.ts';
+import { backendContract } from '../../contract/backend.ts';
+import { jobOf, loadOptions, Recorder } from '../../contract/jobs.ts';
 
 async function open(path: string, slots: number, contextLength = 512) {
   const backend = new ReplayBackend();

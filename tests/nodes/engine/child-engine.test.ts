@@ -5,7 +5,8 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { ChildEngine } from '../../../nodes/engine/child-engine.ts';
 import type { Engine, EngineState } from '../../../nodes/engine/engine.ts';
 import { createEngine } from '../../../nodes/engine/index.ts';
-import { backendContract, jobOf, loadOptions, Recorder } from '../../contract/backend.ts';
+import { backendContract } from '../../contract/backend.ts';
+import { jobOf, loadOptions, Recorder } from '../../contract/jobs.ts';
 
 const stories = loadOptions({
   path: fileURLToPath(new URL('../../../nodes/models/bundled/stories-15m-q8_0.gguf', import.meta.url)),

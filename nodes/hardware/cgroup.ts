@@ -53,12 +53,12 @@ function locate(root: string): Files | undefined {
 
 function read({ cpu, memory, stat, version }: Files): CgroupUse | undefined {
   const used = textOf(cpu);
-  const cpuMs = version === 2 ? valueOf(used, 'usage_usec') / 1e3 : Number(used) / 1e6;
-  const memoryBytes = Number(textOf(memory)) - valueOf(textOf(stat), version === 2 ? 'inactive_file' : 'total_inactive_file');
+  const cpuMs = version === 2 ? counterOf(used, 'usage_usec') / 1e3 : Number(used) / 1e6;
+  const memoryBytes = Number(textOf(memory)) - counterOf(textOf(stat), version === 2 ? 'inactive_file' : 'total_inactive_file');
   return used && Number.isFinite(cpuMs) && memoryBytes > 0 ? { cpuMs, memoryBytes } : undefined;
 }
 
-function valueOf(text: string, key: string): number {
+function counterOf(text: string, key: string): number {
   return Number(new RegExp(`^${key} (\\d+)$`, 'm').exec(text)?.[1] ?? 0);
 }
 

@@ -4,10 +4,10 @@ import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseDocument } from 'yaml';
 import type { Violation } from '../../proto/contract/faults.ts';
-import { Fault } from '../../proto/contract/faults.ts';
+import { Fault, invalid } from '../../proto/contract/faults.ts';
 import { Tier } from '../../proto/gen/infermesh/v1/types.ts';
 import type { CatalogueEntry, CatalogueFile } from './schema.ts';
-import { fileSchema, modelName } from './schema.ts';
+import { entrySchema, fileSchema, modelName } from './schema.ts';
 
 export type { CatalogueEntry } from './schema.ts';
 
@@ -82,33 +82,24 @@ function missingDefaults(path: string, defaults: Catalogue['defaults'], models: 
  * A path tells nothing else, so the model counts as fast, good for any task and of unknown licence.
  * @throws Fault INVALID_REQUEST when it isn't file:/ABSOLUTE/PATH
  */
-export function withFile(catalogue: Catalogue, uri: string): { readonly catalogue: Catalogue; readonly name: string } {
+export function entryOfFile(uri: string): CatalogueEntry {
   const name = nameOfFile(uri);
-  const parsed = fileSchema.safeParse({
-    models: [
-      {
-        name,
-        title: name,
-        family: 'unknown',
-        parameters: 0,
-        quantization: 'unknown',
-        licence: 'LicenseRef-unknown',
-        commercial_use: false,
-        context_length: 131_072,
-        tier: 'fast',
-        tasks: [],
-        memory_bytes: 0,
-        source: uri,
-      },
-    ],
+  const parsed = entrySchema.safeParse({
+    name,
+    title: name,
+    family: 'unknown',
+    parameters: 0,
+    quantization: 'unknown',
+    licence: 'LicenseRef-unknown',
+    commercial_use: false,
+    context_length: 131_072,
+    tier: 'fast',
+    tasks: [],
+    memory_bytes: 0,
+    source: uri,
   });
-  const [entry] = parsed.data?.models ?? [];
-  if (entry?.source.type !== 'file') {
-    throw new Fault('INVALID_REQUEST', 'the model file must be given as file:/ABSOLUTE/PATH', {
-      violations: [{ field: 'model', description: 'must be a name of the catalogue or file:/ABSOLUTE/PATH' }],
-    });
-  }
-  return { catalogue: { ...catalogue, models: new Map([...catalogue.models, [name, entry]]) }, name };
+  if (parsed.data?.source.type === 'file') return parsed.data;
+  throw invalid([{ field: 'model', description: 'must be a name of the catalogue or file:/ABSOLUTE/PATH' }]);
 }
 
 function nameOfFile(uri: string): string {

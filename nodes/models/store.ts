@@ -3,7 +3,7 @@ import { rename, rm, stat } from 'node:fs/promises';
 import { Fault } from '../../proto/contract/faults.ts';
 import type { ModelSpec } from '../backends/backend.ts';
 import type { Catalogue, CatalogueEntry } from './catalogue.ts';
-import { loadCatalogue } from './catalogue.ts';
+import { entryOfFile, loadCatalogue } from './catalogue.ts';
 import { knownDigest, sha256Of, writeMarker } from './digest.ts';
 import type { ModelFolder } from './folder.ts';
 import { checkSpace, findWeights, folderOf, modelsRoot, partialBytes, prepare, syncFolder, tidy, weightsPath } from './folder.ts';
@@ -28,6 +28,7 @@ export interface ListedModel {
   readonly bytes: number;
 }
 
+/** Every method takes a name of the catalogue, or file:/ABSOLUTE/PATH of a GGUF. */
 export interface ModelStore {
   /** Where fetched models are kept. */
   readonly root: string;
@@ -54,14 +55,15 @@ export interface ModelStore {
 export interface StoreOptions {
   /** Folder for fetched models; INFERMESH_MODELS or the user's cache folder without it. */
   readonly root?: string | undefined;
+  /** Ours, with the file that INFERMESH_CATALOGUE names over it, without one. */
   readonly catalogue?: Catalogue | undefined;
 }
 
 export function openModelStore(options: StoreOptions = {}): ModelStore {
   const root = modelsRoot(options.root ?? process.env.INFERMESH_MODELS);
-  const catalogue = options.catalogue ?? loadCatalogue();
+  const catalogue = options.catalogue ?? loadCatalogue(process.env.INFERMESH_CATALOGUE);
   const entryOf = (name: string): CatalogueEntry => {
-    const entry = catalogue.models.get(name);
+    const entry = name.startsWith('file:') ? entryOfFile(name) : catalogue.models.get(name);
     if (!entry) throw unknownModel(catalogue.models.keys());
     return entry;
   };
@@ -70,21 +72,27 @@ export function openModelStore(options: StoreOptions = {}): ModelStore {
   return {
     root,
     catalogue,
-    locate: async (name, given = {}) => locate(entryOf(name), folderOf(root, name), given),
-    pull: async (name, given = {}) => pull(entryOf(name), folderOf(root, name), given),
+    async locate(name, given = {}) {
+      const entry = entryOf(name);
+      return locate(entry, placeOf(entry), given);
+    },
+    async pull(name, given = {}) {
+      const entry = entryOf(name);
+      return pull(entry, placeOf(entry), given);
+    },
     list: () => Promise.all([...catalogue.models.values()].map((entry) => describe(entry, placeOf(entry)))),
     async verify(name, given = {}) {
-      const place = placeOf(entryOf(name));
-      await rm(place.marker, { force: true });
-      const model = await locate(entryOf(name), place, given);
-      if (!model) throw fetchAgain(name, 'are not here');
+      const entry = entryOf(name);
+      await rm(placeOf(entry).marker, { force: true });
+      const model = await locate(entry, placeOf(entry), given);
+      if (!model) throw fetchAgain(entry.name, 'are not here');
       return model;
     },
     async remove(name) {
       const entry = entryOf(name);
-      if (!isFetched(entry)) throw new Fault('UNSUPPORTED', `${name} was not fetched, so there is nothing to remove`);
+      if (!isFetched(entry)) throw new Fault('UNSUPPORTED', `${entry.name} was not fetched, so there is nothing to remove`);
       const place = placeOf(entry);
-      await prepare(name, place);
+      await prepare(entry.name, place);
       await withLock(place.lock, {}, () => rm(place.folder, { recursive: true, force: true }));
     },
   };

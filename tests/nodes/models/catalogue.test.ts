@@ -1,0 +1,142 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { entryOfFile, loadCatalogue } from '../../../nodes/models/catalogue.ts';
+import { modelName } from '../../../nodes/models/schema.ts';
+import { parseSource } from '../../../nodes/models/source.ts';
+import type { Fault } from '../../../proto/contract/faults.ts';
+import { Tier } from '../../../proto/gen/infermesh/v1/types.ts';
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'infermesh-catalogue-'));
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+async function problemsOf(yaml: string): Promise<string[]> {
+  const file = join(folder, 'mine.yaml');
+  await writeFile(file, yaml);
+  try {
+    loadCatalogue(file);
+    return [];
+  } catch (error) {
+    return (error as Fault).message.split('\n');
+  }
+}
+
+const MINE = `
+models:
+  - name: mine
+    title: Mine
+    family: llama
+    parameters: 1e9
+    quantization: Q4_K_M
+    licence: LicenseRef-Mine
+    commercial_use: false
+    context_length: 4096
+    tier: quality
+    tasks: [summarize]
+    memory_bytes: 1e9
+    source: file:/data/mine.gguf
+`;
+
+describe('the catalogue', () => {
+  test('has a model that runs with no network, and one for each local tier', () => {
+    const { models, defaults } = loadCatalogue();
+    expect(models.get('stories-15m')).toMatchObject({
+      source: { type: 'bundled' },
+      tasks: ['story'],
+      price: { input_usd_per_million: 0 },
+    });
+    expect(models.get(defaults.fast!)).toMatchObject({ source: { type: 'npm' }, tasks: [], tier: Tier.TIER_FAST });
+    expect(models.get(defaults.balanced!)!.tier).toBe(Tier.TIER_BALANCED);
+    expect(models.get(defaults.quality!)).toMatchObject({
+      name: 'mistral-7b-instruct',
+      tier: Tier.TIER_QUALITY,
+      licence: 'Apache-2.0',
+    });
+  });
+
+  test("takes an operator's entries beside its own, and over its own where the name is the same", async () => {
+    const file = join(folder, 'mine.yaml');
+    await writeFile(file, MINE + MINE.replace('\nmodels:', '').replace('name: mine', 'name: gemma-2-9b'));
+    const { models } = loadCatalogue(file);
+    expect(models.get('mine')).toMatchObject({ tier: Tier.TIER_QUALITY, source: { type: 'file', path: '/data/mine.gguf' } });
+    expect(models.get('gemma-2-9b')!.title).toBe('Mine');
+    expect(models.has('stories-15m')).toBe(true);
+  });
+
+  test('tells every problem of a file at once, by file and field', async () => {
+    const yaml = MINE.replace('tier: quality', 'tier: best')
+      .replace('context_length: 4096', 'context_length: 0')
+      .replace('name: mine', 'name: ../mine');
+    const problems = await problemsOf(`${yaml}    sha256: ABC\n    colour: red\n`);
+    expect(problems.map((line) => line.split(' ').slice(0, 2).join(' ')).sort()).toEqual([
+      'mine.yaml: models[0]',
+      'mine.yaml: models[0].context_length',
+      'mine.yaml: models[0].name',
+      'mine.yaml: models[0].name',
+      'mine.yaml: models[0].sha256',
+      'mine.yaml: models[0].tier',
+    ]);
+  });
+
+  test('refuses two entries of one name, and a default that it does not have', async () => {
+    expect(await problemsOf(MINE + MINE.replace('\nmodels:', ''))).toEqual([
+      'mine.yaml: models[1].name repeats the name of models[0]',
+    ]);
+    expect(await problemsOf(`defaults: { cloud: nothing }${MINE}`)).toEqual([
+      'mine.yaml: defaults.cloud names a model that is not in the catalogue',
+    ]);
+  });
+
+  test('says where a file is not YAML, and that one is missing', async () => {
+    expect((await problemsOf('models:\n  - name: [a\n'))[0]).toMatch(/^mine\.yaml: line \d is not YAML/);
+    expect(() => loadCatalogue(join(folder, 'nothing.yaml'))).toThrow('nothing.yaml: the file cannot be read (ENOENT)');
+  });
+
+  test('demands a digest for what it names by npm', async () => {
+    const problems = await problemsOf(MINE.replace('file:/data/mine.gguf', 'npm:some-package@1.0.0/model.part'));
+    expect(problems).toEqual(['mine.yaml: models[0].sha256 must be given for bundled: and npm: sources']);
+  });
+});
+
+describe('a name', () => {
+  test.each(['..', 'a..b', '../a', 'a/b', 'a\\b', '/etc/passwd', 'https://a', '', '.hidden', 'A', 'a b', 'a\0', 'a'.repeat(65)])(
+    'is never %j',
+    (name) => expect(modelName.safeParse(name).success).toBe(false),
+  );
+
+  test.each([
+    ['file:/data/My Model.Q4_K_M.gguf', 'my-model.q4_k_m'],
+    ['file:///data/tiny.gguf', 'tiny'],
+    ['file:/data/...gguf', 'model'],
+  ])('is made from %j', (uri, name) => expect(entryOfFile(uri).name).toBe(name));
+
+  test('is not made from a relative path', () => {
+    expect(() => entryOfFile('file:tiny.gguf')).toThrow('must be a name of the catalogue or file:/ABSOLUTE/PATH');
+  });
+});
+
+describe('a source', () => {
+  test.each([
+    ['bundled:a.gguf', { type: 'bundled', file: 'a.gguf' }],
+    [
+      'npm:@scope/a@1.2.3-rc.1/x/model.part',
+      { type: 'npm', parts: [{ packageName: '@scope/a', version: '1.2.3-rc.1', file: 'x/model.part' }] },
+    ],
+    ['hf:user/repo/a.gguf#main', { type: 'hf', uri: 'hf:user/repo/a.gguf#main' }],
+    ['file:/a b.gguf', { type: 'file', path: '/a b.gguf' }],
+  ])('is read from %j', (text, source) => expect(parseSource(text)).toEqual(source));
+
+  test.each([
+    'bundled:../a.gguf',
+    'npm:a@^1.0.0/f',
+    'npm:a@1.0.0/../f',
+    'hf:user/../a.gguf',
+    'https://a/b.gguf',
+    'file:a.gguf',
+    '',
+  ])('is never %j', (text) => expect(parseSource(text)).toBeTypeOf('string'));
+});

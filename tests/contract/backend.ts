@@ -21,6 +21,8 @@ export interface Contract {
   open(slots: number): Promise<Subject>;
   /** Why JSON schemas are not tried; absent where the engine supports them. */
   readonly noJsonSchema?: string;
+  /** Why a seed changes nothing; absent where it does. */
+  readonly ignoresSeed?: string;
 }
 
 export function backendContract(name: string, contract: Contract): void {
@@ -81,11 +83,13 @@ export function backendContract(name: string, contract: Contract): void {
       expect(second.text).toBe(first.text);
     });
 
-    test('gives the same answer for the same seed, also beside other work', async () => {
-      const job = jobOf('The cat sat on', { sampling: { temperature: 1, seed: 4_000_000_007 } });
-      const alone = await complete(job);
-      const [among] = await Promise.all([complete(job), complete(jobOf('A dog ran')), complete(jobOf('One day'))]);
-      expect(among.text).toBe(alone.text);
+    // One after the other: the size of a batch decides which kernels an engine takes, and so the last bits of a logit.
+    test('gives the same answer for the same seed, and another one for another', async () => {
+      const answer = (seed: number) => complete(jobOf('The cat sat on', { sampling: { temperature: 1, seed } }));
+      const warmed = await answer(1);
+      const [first, second] = [await answer(4_000_000_007), await answer(4_000_000_007)];
+      expect(second.text).toBe(first.text);
+      if (contract.ignoresSeed === undefined) expect(first.text).not.toBe(warmed.text);
     });
 
     test('ends before a stop string, wherever the tokens break', async () => {
@@ -130,7 +134,6 @@ export function backendContract(name: string, contract: Contract): void {
     });
 
     test('holds a paused job without losing it and goes on when resumed', async () => {
-      const whole = await complete(jobOf('Once upon a time', { maxTokens: 60 }));
       const { sink, run } = start(jobOf('Once upon a time', { maxTokens: 60 }));
       await sink.reached(2);
       run.pause();
@@ -142,8 +145,8 @@ export function backendContract(name: string, contract: Contract): void {
       expect(held).toBeLessThan(60);
       expect(subject.currentLoad().running).toBe(1);
       run.resume();
-      await sink.ended;
-      expect(sink.text).toBe(whole.text);
+      expect(await sink.ended).toMatchObject({ outcome: { type: 'finish' }, tokens: 60 });
+      expect([sink.tokens, sink.outOfOrder]).toEqual([60, 0]);
     });
 
     test('can cancel a paused job', async () => {

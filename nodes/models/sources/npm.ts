@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import fetch from 'npm-registry-fetch';
 import ssri from 'ssri';
 import { z } from 'zod';
-import { damaged, fetchAgain, refused, unreachable } from '../problems.ts';
+import { damaged, fetchAgain, isDiskError, refused, unreachable } from '../problems.ts';
 import type { NpmPart } from '../source.ts';
 import { download } from './download.ts';
 import type { NpmOptions } from './npm-config.ts';
@@ -122,6 +122,7 @@ async function joinParts(archives: readonly Archive[], options: FetchOptions): P
     await output.sync();
   } catch (error) {
     options.signal.throwIfAborted();
+    if (isDiskError(error)) throw error;
     throw damaged(options.name, `cannot be joined: ${error instanceof Error ? error.message : 'unexpected failure'}`, error);
   } finally {
     await output.close();
@@ -135,6 +136,7 @@ async function ask(uri: string, npm: NpmOptions, signal: AbortSignal, headers: R
 
 function explain(error: unknown, uri: string, options: FetchOptions): Error {
   if (options.signal.aborted) return options.signal.reason as Error;
+  if (isDiskError(error)) return error as Error;
   const { statusCode, code } = error as { statusCode?: number; code?: string };
   const where = hostOf(uri);
   if (typeof statusCode === 'number') return refused(options.name, where, statusCode, error);

@@ -4,13 +4,13 @@ import { Metadata } from '@grpc/grpc-js';
 import { Code, Fault, toFault } from '../proto/contract/faults.ts';
 import type { FleetModel, GetStatsResponse, Node } from '../proto/gen/infermesh/v1/admin.ts';
 import { AdminServiceClient } from '../proto/gen/infermesh/v1/admin.ts';
-import type { ChatResponse, ExplainResponse } from '../proto/gen/infermesh/v1/inference.ts';
+import type { ChatRequest, ChatResponse, ExplainResponse } from '../proto/gen/infermesh/v1/inference.ts';
 import { InferenceServiceClient } from '../proto/gen/infermesh/v1/inference.ts';
 import type { DialOptions } from '../proto/transport/channel.ts';
 import { channelOptions, credentialsFor } from '../proto/transport/channel.ts';
 import { clampDeadline } from '../proto/transport/deadline.ts';
 import { faultOfStatus } from '../proto/transport/service-error.ts';
-import type { ClientCall } from '../telemetry/client-span.ts';
+import type { ClientCall, ClientCallFacts } from '../telemetry/client-span.ts';
 import { startClientCall } from '../telemetry/client-span.ts';
 import type { ChatEvent } from './events.ts';
 import type { ChatInput } from './request.ts';
@@ -74,7 +74,7 @@ export class Mesh implements Disposable {
   async *chat(input: ChatInput, options: CallOptions = {}): AsyncGenerator<ChatEvent, void, void> {
     if (options.signal?.aborted) throw new Fault('CANCELLED', 'cancelled before it began');
     const request = chatRequest(input);
-    const span = startClientCall(`${SERVICE}/Chat`, { sampling: { ...request.sampling } });
+    const span = startClientCall(`${SERVICE}/Chat`, spanFacts(this.address, request, options));
     const call = this.#inference.chat(request, metadataOf(options, span), { deadline: deadlineOf(options.deadlineMs) });
     const seen = new Seen(span);
     const abort = () => call.cancel();
@@ -194,6 +194,16 @@ class Seen {
   left(): void {
     this.#span.end({ outcome: 'cancelled', code: Code.CANCELLED, reason: 'CANCELLED', tokens: this.#tokens, ...this.#who });
   }
+}
+
+function spanFacts(address: string, { sampling, maxTokens }: ChatRequest, { metadata }: CallOptions): ClientCallFacts {
+  const [host = '', port = ''] = address.split(/:(?=\d+$)/);
+  const traceparent = metadata?.traceparent;
+  return {
+    server: { address: host, port: Number(port) },
+    sampling: { ...sampling, ...(maxTokens === undefined ? {} : { maxTokens }) },
+    ...(traceparent === undefined ? {} : { traceparent }),
+  };
 }
 
 function metadataOf({ metadata = {} }: CallOptions, span?: ClientCall): Metadata {

@@ -25,10 +25,6 @@ export async function startRouter(
   settings: RouterSettings,
   { log = createLog({ name: 'router', level: settings.logLevel }) }: { log?: Log } = {},
 ): Promise<RunningRouter> {
-  const telemetry = await startTelemetry({
-    serviceName: 'infermesh-router',
-    warn: (message) => log.warn({ event: 'telemetry' }, message),
-  });
   const router = new Router({
     settings,
     token: readOrCreateToken(settings.tokenFile),
@@ -37,6 +33,8 @@ export async function startRouter(
     tellFleet: logFleet(log),
     onDefect: (method, { cause }) => log.error({ event: 'defect', method, ...traceOf(cause) }, 'a handler failed'),
   });
+  const warn = (message: string) => log.warn({ event: 'telemetry' }, message);
+  const telemetry = await startTelemetry({ serviceName: 'infermesh-router', serviceInstanceId: router.id, warn });
   const port = await router.listen();
   const address = settings.listen.replace(/:\d+$/, `:${port}`);
   return {

@@ -5,7 +5,7 @@
  *   open -> gone                       the client cancelled, vanished, or its deadline passed
  *
  * After either, every call is allowed and does nothing. What the client has not taken yet is counted by `held`, and
- * `onRelease` tells when that shrinks: the caller's flow control towards its source hangs on these two.
+ * `onRelease` tells when it has: the caller's flow control towards its source hangs on these two.
  */
 import type { ServerHttp2Stream } from 'node:http2';
 import type { ServerWritableStream } from '@grpc/grpc-js';
@@ -26,7 +26,7 @@ export class EventStream {
     return this.#http2?.writableLength ?? this.#heldByGrpc;
   }
 
-  /** Called when `held` has shrunk. */
+  /** Called when a write that asked for notice has left, and everything before it. */
   onRelease: () => void = () => {};
   /** Called once if the client goes before the end. */
   onGone: () => void = () => {};
@@ -58,13 +58,16 @@ export class EventStream {
     return this.#state === 'open';
   }
 
-  /** Takes one or more whole framed messages. */
-  write(data: Buffer): void {
+  /**
+   * Takes one or more whole framed messages.
+   * @param notice whether `onRelease` is wanted when these have left; without it a write costs less
+   */
+  write(data: Buffer, notice = false): void {
     if (this.#state !== 'open') return;
     this.#sendHeaders();
     if (this.#http2) {
       if (this.#http2.destroyed || this.#http2.closed) return;
-      this.#http2.write(data, this.#written);
+      this.#http2.write(data, notice ? this.#written : undefined);
       return;
     }
     for (const message of messagesOf(data)) {

@@ -68,15 +68,17 @@ export class Attempt implements AttemptPort {
     this.#credit -= data.length;
     if (this.#credit < -WINDOW_BYTES) return this.#broken('it sent more than its credit');
     this.tokens = seq + tokens;
-    if (this.#opened) this.#options.stream.write(data);
+    const low = this.#credit <= WINDOW_BYTES / 2;
+    if (this.#opened) this.#options.stream.write(data, low);
     else this.#open(data);
-    this.#grant();
+    // While most of the credit is left there is nothing to grant; this is how nearly every token leaves.
+    if (low) this.#grant();
   }
 
   #open(data: Buffer): void {
     this.#opened = true;
     this.#options.onFirstToken();
-    this.#options.stream.write(Buffer.concat([this.#options.opening, data]));
+    this.#options.stream.write(Buffer.concat([this.#options.opening, data]), true);
   }
 
   /** The opening, if no piece took it along. */

@@ -180,20 +180,14 @@ export interface Claimed extends Disposable {
 
 function candidateOf(link: NodeLink, model: ServedModel): Candidate {
   const load = link.loads.find((one) => one.model === model.name);
-  let own = 0;
-  let ownTokens = 0;
-  for (const reservation of link.reservations) {
-    if (reservation.model !== model.name) continue;
-    own++;
-    ownTokens += reservation.tokens;
-  }
+  const own = link.reserved(model.name);
   const forThisRouter = Math.min(model.slots, load?.freeSlots ?? model.slots);
   return {
     node: link.id,
     state: link.state,
     model,
-    freeSlots: Math.max(0, forThisRouter - own),
-    running: model.slots - forThisRouter + own,
-    outstandingTokens: Math.max(ownTokens, load?.queuedPromptTokens ?? 0),
+    freeSlots: Math.max(0, forThisRouter - own.requests),
+    running: model.slots - forThisRouter + own.requests,
+    outstandingTokens: Math.max(own.tokens, load?.queuedPromptTokens ?? 0),
   };
 }

@@ -32,6 +32,14 @@ export interface Reservation {
   readonly tokens: number;
 }
 
+/** All reservations of one model together. */
+export interface Reserved {
+  readonly requests: number;
+  readonly tokens: number;
+}
+
+const NOTHING: Reserved = { requests: 0, tokens: 0 };
+
 export class NodeLink {
   readonly hello: Hello;
   readonly connectedAt: number;
@@ -43,7 +51,7 @@ export class NodeLink {
 
   readonly #call: RawDuplex;
   readonly #attempts = new Map<number, AttemptPort>();
-  readonly #reservations = new Set<Reservation>();
+  readonly #reserved = new Map<string, Reserved>();
   #nextRequest = 1;
   #closed: Fault | undefined;
 
@@ -67,17 +75,27 @@ export class NodeLink {
     return this.#attempts.size;
   }
 
-  get reservations(): ReadonlySet<Reservation> {
-    return this.#reservations;
+  /** Requests that hold a slot here, of all models. */
+  get inFlight(): number {
+    return [...this.#reserved.values()].reduce((sum, { requests }) => sum + requests, 0);
+  }
+
+  reserved(model: string): Reserved {
+    return this.#reserved.get(model) ?? NOTHING;
   }
 
   /** The caller frees it by `release`, once the engine has stopped. */
   reserve(reservation: Reservation): void {
-    this.#reservations.add(reservation);
+    this.#count(reservation, 1);
   }
 
   release(reservation: Reservation): void {
-    this.#reservations.delete(reservation);
+    this.#count(reservation, -1);
+  }
+
+  #count({ model, tokens }: Reservation, sign: 1 | -1): void {
+    const before = this.reserved(model);
+    this.#reserved.set(model, { requests: before.requests + sign, tokens: before.tokens + sign * tokens });
   }
 
   /** Sends an attempt; `request` is this stream's own number for it. @returns that number */

@@ -1,0 +1,3 @@
+export const first = async () => {
+  throw new Error('x');
+};

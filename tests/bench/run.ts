@@ -1,0 +1,20 @@
+/** npm run bench -- NAME [options] [--json]. Prints figures beside targets; exits 0 when it ran, whatever it found. */
+import type { Report } from './report.ts';
+import { toJson, toTable } from './report.ts';
+
+const BENCHES: Readonly<Record<string, () => Promise<(args: readonly string[]) => Promise<Report>>>> = {
+  relay: async () => (await import('./relay.ts')).relay,
+  first: async () => (await import('./first.ts')).first,
+};
+
+const [name = '', ...rest] = process.argv.slice(2);
+const load = BENCHES[name];
+if (!load) {
+  console.error(`usage: npm run bench -- ${Object.keys(BENCHES).join('|')} [--json]`);
+  process.exit(2);
+}
+const json = rest.includes('--json');
+const bench = await load();
+const report = await bench(rest.filter((arg) => arg !== '--json'));
+console.log(toTable(report));
+if (json) console.log(toJson(report));

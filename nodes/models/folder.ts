@@ -9,7 +9,6 @@
 import { lstat, mkdir, open, readdir, rm, statfs } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import envPaths from 'env-paths';
-import { readMarker } from './digest.ts';
 import { damaged, noSpace, unwritable } from './problems.ts';
 
 export interface ModelFolder {
@@ -20,6 +19,8 @@ export interface ModelFolder {
   /** Where weights are put together before they are known to be right. */
   readonly target: string;
 }
+
+const WEIGHTS = /^sha256-([0-9a-f]{64})\.gguf$/;
 
 /** @param root INFERMESH_MODELS or an option; the user's cache folder without it */
 export function modelsRoot(root: string | undefined): string {
@@ -43,21 +44,21 @@ export function weightsPath(place: ModelFolder, sha256: string): string {
 }
 
 /**
- * @param sha256 undefined for catalogue entries without one: then the digest of the pull counts
- * @returns path and size of complete weights, or undefined
+ * @param sha256 undefined for catalogue entries without one: then the digest that they came with counts, their file's name
+ * @returns complete weights and the digest that they must have, or undefined
  * @throws Fault ENGINE_FAILED when a link stands where the weights should
  */
 export async function findWeights(name: string, place: ModelFolder, sha256: string | undefined) {
   const folder = await lstatOrNothing(place.folder);
   if (!folder) return undefined;
   if (!folder.isDirectory()) throw damaged(name, `cannot be used: ${place.folder} is not a folder, or is a link; remove it`);
-  const digest = sha256 ?? (await readMarker(place.marker))?.sha256;
+  const digest = sha256 ?? (await readdir(place.folder)).flatMap((file) => WEIGHTS.exec(file)?.[1] ?? [])[0];
   if (digest === undefined) return undefined;
   const path = weightsPath(place, digest);
   const file = await lstatOrNothing(path);
   if (!file) return undefined;
   if (!file.isFile()) throw damaged(name, `cannot be used: ${path} is a link or a folder; remove it`);
-  return { path, sizeBytes: file.size };
+  return { path, sizeBytes: file.size, sha256: digest };
 }
 
 /** Makes the folders. @throws Fault ENGINE_FAILED when they can't be written to */

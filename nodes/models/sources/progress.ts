@@ -11,6 +11,12 @@ export interface PullProgress {
   readonly totalBytes: number;
 }
 
+export interface PullOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** At most about ten times a second, and at the end of every phase. */
+  readonly onProgress?: ((progress: PullProgress) => void) | undefined;
+}
+
 /** What a source needs to bring weights into a folder. */
 export interface FetchOptions {
   /** Of the model, for messages. */

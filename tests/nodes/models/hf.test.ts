@@ -70,6 +70,16 @@ test('weights from Hugging Face are kept under the digest that they were found t
   expect(await readdir(join(root, 'models', 'tiny'))).toHaveLength(2);
 });
 
+test('weights from Hugging Face are held to the digest that they came with', async () => {
+  const store = await storeWith('hf:user/repo/tiny.gguf');
+  const model = await store.pull('tiny');
+  expect(await store.verify('tiny')).toEqual(model);
+  await writeFile(model.path, Buffer.concat([WEIGHTS, Buffer.from('more')]));
+  await expect(store.locate('tiny')).rejects.toThrow('infermesh models pull tiny');
+  expect(await store.pull('tiny')).toEqual(model);
+  expect(await readFile(model.path)).toEqual(WEIGHTS);
+});
+
 test('weights that Hugging Face does not have, or gives only after a login, are refused in one line', async () => {
   const missing = await storeWith('hf:user/other/tiny.gguf');
   await expect(missing.pull('tiny')).rejects.toMatchObject({ reason: 'MODEL_NOT_FOUND' });

@@ -15,7 +15,7 @@ const markerSchema = z.object({
   inode: z.number(),
   sha256: z.string().regex(/^[0-9a-f]{64}$/),
 });
-export type Marker = z.infer<typeof markerSchema>;
+type Marker = z.infer<typeof markerSchema>;
 
 export interface DigestOptions {
   readonly signal?: AbortSignal | undefined;
@@ -62,7 +62,7 @@ export async function writeMarker(path: string, markerPath: string, sha256: stri
   }
 }
 
-export async function readMarker(markerPath: string): Promise<Marker | undefined> {
+async function readMarker(markerPath: string): Promise<Marker | undefined> {
   try {
     return markerSchema.parse(JSON.parse(await readFile(markerPath, 'utf8')));
   } catch {

@@ -152,7 +152,7 @@ async function readyAddress(member: Member): Promise<string> {
     const [message] = (await Promise.race([once(member.process, 'message'), diedEarly(member)])) as [
       { type?: string; address?: string },
     ];
-    if (message.type === 'ready' && message.address) return message.address;
+    if (message.type === 'listening' && message.address) return message.address;
   }
 }
 

@@ -19,7 +19,14 @@ export const nodeSchema = z.object({
     .regex(/^[a-z0-9](?:[a-z0-9.-]{0,62}[a-z0-9])?$/, 'must be 1 to 64 lower-case letters, digits and .-')
     .optional(),
   engine: z.enum(['llama-cpp', 'replay'], { error: 'must be llama-cpp or replay' }).default('llama-cpp'),
-  model: z.string().regex(MODEL_NAME, 'must be a name of up to 128 letters, digits and ._:-').default('stories-15m'),
+  /** A name of the catalogue, or weights of one's own. */
+  model: z
+    .string()
+    .refine(
+      (text) => MODEL_NAME.test(text) || text.startsWith('file:/'),
+      'must be the name of a model, or file:/ABSOLUTE/PATH.gguf',
+    )
+    .default('stories-15m'),
   /** For the replay engine: rate=TOKENS_PER_SECOND,length=TOKENS. */
   replay: z.string().default(''),
   slots: integer(1, 16_384).default(4),

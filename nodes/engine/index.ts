@@ -7,6 +7,7 @@ import { InProcessEngine } from './in-process.ts';
 import type { BackendName } from './registry.ts';
 import { makeBackend } from './registry.ts';
 
+export type { Engine } from './engine.ts';
 export type { BackendName } from './registry.ts';
 
 export interface EngineDeps extends Partial<ChildEngineDeps> {

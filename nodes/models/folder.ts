@@ -46,7 +46,7 @@ export function weightsPath(place: ModelFolder, sha256: string): string {
 /**
  * @param sha256 undefined for catalogue entries without one: then the digest that they came with counts, their file's name
  * @returns complete weights and the digest that they must have, or undefined
- * @throws Fault ENGINE_FAILED when a link stands where the weights should
+ * @throws Fault MODEL_UNAVAILABLE when a link stands where the weights should
  */
 export async function findWeights(name: string, place: ModelFolder, sha256: string | undefined) {
   const folder = await lstatOrNothing(place.folder);
@@ -61,7 +61,7 @@ export async function findWeights(name: string, place: ModelFolder, sha256: stri
   return { path, sizeBytes: file.size, sha256: digest };
 }
 
-/** Makes the folders. @throws Fault ENGINE_FAILED when they can't be written to */
+/** Makes the folders. @throws Fault MODEL_UNAVAILABLE when they can't be written to */
 export async function prepare(name: string, place: ModelFolder): Promise<void> {
   try {
     await mkdir(place.folder, { recursive: true });

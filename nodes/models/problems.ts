@@ -6,7 +6,7 @@ export function unknownModel(known: Iterable<string>): Fault {
 }
 
 export function damaged(name: string, what: string, cause?: unknown): Fault {
-  return new Fault('ENGINE_FAILED', `the weights of ${name} ${what}`, { facts: { model: name }, cause });
+  return new Fault('MODEL_UNAVAILABLE', `the weights of ${name} ${what}`, { facts: { model: name }, cause });
 }
 
 /** The weights can't be used as they lie there, and fetching them again helps. */
@@ -16,12 +16,12 @@ export function fetchAgain(name: string, what: string, cause?: unknown): Fault {
 
 export function noSpace(name: string, needed: number, free: number, folder: string): Fault {
   const message = `${name} needs ${megabytes(needed)} in ${folder} and ${megabytes(free)} are free; free some, or set INFERMESH_MODELS to another folder`;
-  return new Fault('ENGINE_FAILED', message, { facts: { model: name } });
+  return new Fault('MODEL_UNAVAILABLE', message, { facts: { model: name } });
 }
 
 export function unwritable(name: string, folder: string, code: string, cause?: unknown): Fault {
   const message = `${name} cannot be kept: ${folder} cannot be written (${code}); set INFERMESH_MODELS to a folder that can`;
-  return new Fault('ENGINE_FAILED', message, { facts: { model: name }, cause });
+  return new Fault('MODEL_UNAVAILABLE', message, { facts: { model: name }, cause });
 }
 
 const DISK_CODES = ['ENOSPC', 'EDQUOT', 'EFBIG', 'EIO', 'EROFS', 'EACCES', 'EPERM'];
@@ -40,7 +40,7 @@ export function unreachable(name: string, where: string, code: string, cause?: u
 export function refused(name: string, where: string, status: number, cause?: unknown): Fault {
   const facts = { model: name, status: String(status) };
   if (status === 401 || status === 403) {
-    return new Fault('UNAUTHENTICATED', `${where} asks for a login before it gives ${name} (HTTP ${status})`, { facts, cause });
+    return new Fault('MODEL_UNAVAILABLE', `${where} asks for a login before it gives ${name} (HTTP ${status})`, { facts, cause });
   }
   if (status === 404) {
     return new Fault('MODEL_NOT_FOUND', `${where} does not have ${name} (HTTP 404); is it the right registry or mirror?`, {

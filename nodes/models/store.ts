@@ -30,18 +30,18 @@ export interface ModelStore {
   readonly catalogue: Catalogue;
   /**
    * The model with its weights, or undefined when they must be pulled first. Weights are hashed when first seen.
-   * @throws Fault MODEL_NOT_FOUND for a name that the catalogue doesn't have, ENGINE_FAILED for damaged weights
+   * @throws Fault MODEL_NOT_FOUND for a name that the catalogue doesn't have, MODEL_UNAVAILABLE for damaged weights
    */
   locate(name: string, options?: PullOptions): Promise<ModelSpec | undefined>;
   /**
    * As locate, and fetches what is missing or damaged. Interrupted, it goes on the next time where it stopped; called
    * by several processes, one of them fetches and the others wait for it.
-   * @throws Fault MODEL_NOT_FOUND, UNREACHABLE, UNAUTHENTICATED, ENGINE_FAILED (digest, disk space), CANCELLED
+   * @throws Fault MODEL_NOT_FOUND, UNREACHABLE, MODEL_UNAVAILABLE (digest, disk space), CANCELLED
    */
   pull(name: string, options?: PullOptions): Promise<ModelSpec>;
   /** The whole catalogue with what lies here. Looks at names and sizes only. */
   list(): Promise<ListedModel[]>;
-  /** Hashes the weights again, whatever the marker says. @throws Fault ENGINE_FAILED when they are damaged or not here */
+  /** Hashes the weights again, whatever the marker says. @throws Fault MODEL_UNAVAILABLE when they are damaged or not here */
   verify(name: string, options?: PullOptions): Promise<ModelSpec>;
   /** Removes fetched weights and what interrupted pulls left. @throws Fault UNSUPPORTED for weights that weren't fetched */
   remove(name: string): Promise<void>;

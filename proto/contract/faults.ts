@@ -58,6 +58,11 @@ export const REASONS = {
   ENGINE_FAILED: { code: 13, retryable: false, meaning: 'The inference engine refused or broke the request.' },
   DRAINING: { code: 14, retryable: true, meaning: 'The router or node is shutting down and takes nothing new.' },
   SLOW_CONSUMER: { code: 8, retryable: false, meaning: 'The client did not read its stream for too long.' },
+  MODEL_UNAVAILABLE: {
+    code: 9,
+    retryable: false,
+    meaning: 'The weights of a model are damaged, or cannot be fetched or kept here.',
+  },
   DEADLINE_EXCEEDED: { code: 4, retryable: false, meaning: 'The deadline passed, or is too near for any node to meet.' },
   CANCELLED: { code: 1, retryable: false, meaning: 'The caller cancelled.' },
   UNAUTHENTICATED: { code: 16, retryable: false, meaning: 'The join token is missing or wrong.' },

@@ -11,7 +11,7 @@ export function bundledPath(file: string): string {
 
 /**
  * @returns the file's real path
- * @throws Fault ENGINE_FAILED when it isn't there, isn't a plain file, or doesn't begin like a GGUF
+ * @throws Fault MODEL_UNAVAILABLE when it isn't there, isn't a plain file, or doesn't begin like a GGUF
  */
 export async function checkGguf(name: string, path: string): Promise<string> {
   const real = await realpath(path).catch((error: NodeJS.ErrnoException) => {

@@ -6,7 +6,7 @@ import type { FetchOptions } from './progress.ts';
 
 const ANSWER_MS = 15_000;
 
-/** @throws Fault UNREACHABLE, MODEL_NOT_FOUND, UNAUTHENTICATED (gated weights), UNSUPPORTED (no node-llama-cpp), CANCELLED */
+/** @throws Fault UNREACHABLE, MODEL_NOT_FOUND, MODEL_UNAVAILABLE (gated weights), UNSUPPORTED (no node-llama-cpp), CANCELLED */
 export async function fetchFromHuggingFace(uri: string, options: FetchOptions): Promise<void> {
   const { createModelDownloader } = await import('node-llama-cpp').catch((error: unknown) => {
     throw new Fault('UNSUPPORTED', 'Hugging Face models need node-llama-cpp, which is not installed: npm install', {

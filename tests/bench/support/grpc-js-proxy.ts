@@ -1,7 +1,7 @@
 /** The yardstick in the same language: a proxy as one would write it with grpc-js, decoding and encoding. Argument: upstream. */
-import type { ServerWritableStream } from '@grpc/grpc-js';
+import type { ServerUnaryCall, ServerWritableStream, sendUnaryData } from '@grpc/grpc-js';
 import { credentials, Server, ServerCredentials } from '@grpc/grpc-js';
-import type { ChatRequest, ChatResponse } from '../../../proto/gen/infermesh/v1/inference.ts';
+import type { ChatRequest, ChatResponse, ExplainRequest, ExplainResponse } from '../../../proto/gen/infermesh/v1/inference.ts';
 import { InferenceServiceClient, InferenceServiceService } from '../../../proto/gen/infermesh/v1/inference.ts';
 
 const [upstream = ''] = process.argv.slice(2);
@@ -20,8 +20,8 @@ server.addService(InferenceServiceService, {
     source.on('error', (error) => call.emit('error', error));
     source.on('end', () => call.end());
   },
-  explain(_call, callback) {
-    callback(null, null);
+  explain(call: ServerUnaryCall<ExplainRequest, ExplainResponse>, callback: sendUnaryData<ExplainResponse>) {
+    client.explain(call.request, callback);
   },
 });
 server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, port) => {

@@ -84,7 +84,7 @@ test('weights that Hugging Face does not have, or gives only after a login, are 
   const missing = await storeWith('hf:user/other/tiny.gguf');
   await expect(missing.pull('tiny')).rejects.toMatchObject({ reason: 'MODEL_NOT_FOUND' });
   const gated = await storeWith('hf:user/gated/tiny.gguf');
-  await expect(gated.pull('tiny')).rejects.toMatchObject({ reason: 'UNAUTHENTICATED' });
+  await expect(gated.pull('tiny')).rejects.toMatchObject({ reason: 'MODEL_UNAVAILABLE' });
 });
 
 test('nothing that answers is told as such', async () => {

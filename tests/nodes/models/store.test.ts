@@ -104,7 +104,7 @@ describe('fetched weights', () => {
     const changed = Buffer.from(WEIGHTS);
     changed[100]! ^= 1;
     await put(weights, changed);
-    const refusal = { reason: 'ENGINE_FAILED', message: expect.stringContaining('infermesh models pull fetched') };
+    const refusal = { reason: 'MODEL_UNAVAILABLE', message: expect.stringContaining('infermesh models pull fetched') };
     await expect(store.locate(NAME)).rejects.toMatchObject(refusal);
     await expect(store.verify(NAME)).rejects.toMatchObject(refusal);
     await truncate(weights, 1000);

@@ -1,0 +1,134 @@
+/**
+ * The shape of the code, read from its imports: arrows between folders point down only, each library has its one place,
+ * and what is called pure is.
+ */
+import { globSync, readFileSync } from 'node:fs';
+import { dirname, join, normalize } from 'node:path';
+import { expect, test } from 'vitest';
+
+const ROOT = new URL('..', import.meta.url).pathname;
+const FOLDERS = ['proto', 'telemetry', 'cache', 'router', 'nodes', 'client', 'cli'] as const;
+type Folder = (typeof FOLDERS)[number];
+
+/** What each folder may import from beside itself. */
+const ARROWS: Readonly<Record<Folder, readonly Folder[]>> = {
+  proto: [],
+  telemetry: ['proto'],
+  cache: ['telemetry', 'proto'],
+  router: ['cache', 'telemetry', 'proto'],
+  nodes: ['telemetry', 'proto'],
+  client: ['telemetry', 'proto'],
+  cli: ['client', 'telemetry', 'proto'],
+};
+
+/** The command line starts routers and nodes through their doors, and looks no further. */
+const DOORS = ['router/index.ts', 'nodes/index.ts'];
+
+/** Who alone may import a library; files, or folders ending with a slash. */
+const OWNERS: Readonly<Record<string, readonly string[]>> = {
+  '@grpc/grpc-js': ['proto/transport/', 'proto/gen/', 'client/mesh.ts', 'nodes/router-link.ts'],
+  '@grpc/reflection': ['proto/transport/server.ts'],
+  'grpc-health-check': ['proto/transport/server.ts'],
+  '@opentelemetry/sdk-node': ['telemetry/sdk.ts'],
+  '@opentelemetry/api': ['telemetry/', 'cli/'],
+  pino: ['telemetry/log.ts', 'telemetry/pretty.ts'],
+  'node-llama-cpp': ['nodes/backends/llama-cpp.ts', 'nodes/models/sources/hf.ts'],
+  'npm-registry-fetch': ['nodes/models/sources/'],
+  '@npmcli/config': ['nodes/models/sources/npm-config.ts'],
+  commander: ['cli/'],
+  'cli-progress': ['cli/'],
+};
+
+/** No I/O, no timers, no clock, no chance: these come in as arguments. */
+const PURE = [
+  'proto/contract/**/*.ts',
+  'proto/transport/{framing,deadline}.ts',
+  'router/{classify,select}/**/*.ts',
+  'router/fleet/{claims,lease}.ts',
+  'nodes/backends/text-assembler.ts',
+];
+const IMPURE =
+  /\b(?:Date\.now|new Date\(\)|Math\.random|performance\.now|setTimeout|setInterval|setImmediate|process\.(?!env\b)|fetch\()/;
+
+interface Import {
+  readonly from: string;
+  /** A path from the root, or a package's name. */
+  readonly to: string;
+  readonly local: boolean;
+}
+
+const files = FOLDERS.flatMap((folder) => globSync(`${folder}/**/*.{ts,js}`, { cwd: ROOT }));
+const imports = files.flatMap(importsOf);
+
+function importsOf(file: string): Import[] {
+  const source = code(file);
+  const specifiers = source.matchAll(
+    /(?:^|\n)\s*(?:import|export)\b[^;'"]*?from\s*['"]([^'"]+)['"]|import\(\s*['"]([^'"]+)['"]\s*\)/g,
+  );
+  return [...specifiers].map((match) => {
+    const specifier = (match[1] ?? match[2]) as string;
+    const local = specifier.startsWith('.');
+    return { from: file, to: local ? normalize(join(dirname(file), specifier)) : packageOf(specifier), local };
+  });
+}
+
+function packageOf(specifier: string): string {
+  return specifier
+    .split('/')
+    .slice(0, specifier.startsWith('@') ? 2 : 1)
+    .join('/');
+}
+
+/** Without comments, which may speak of anything. */
+function code(file: string): string {
+  return readFileSync(join(ROOT, file), 'utf8').replace(/\/\*[\s\S]*?\*\/|(^|\s)\/\/.*$/gm, '$1');
+}
+
+const folderOf = (path: string) => path.split('/')[0] as Folder;
+
+test('the source was found and read', () => {
+  expect(files.length).toBeGreaterThan(60);
+  expect(imports.filter(({ local }) => local).length).toBeGreaterThan(200);
+});
+
+test('arrows between folders point down only', () => {
+  const wrong = imports
+    .filter(({ from, to, local }) => local && FOLDERS.includes(folderOf(to)) && folderOf(from) !== folderOf(to))
+    .filter(({ from, to }) => !ARROWS[folderOf(from)].includes(folderOf(to)))
+    .filter(({ from, to }) => !(folderOf(from) === 'cli' && DOORS.includes(to)));
+  expect(wrong).toEqual([]);
+});
+
+test('only tests import tests, and nobody reaches outside the project', () => {
+  const wrong = imports.filter(({ to, local }) => local && (to.startsWith('tests/') || to.startsWith('..')));
+  expect(wrong).toEqual([]);
+});
+
+test.each(Object.entries(OWNERS))('%s is imported only where it belongs', (library, owners) => {
+  const allowed = (file: string) => owners.some((owner) => (owner.endsWith('/') ? file.startsWith(owner) : file === owner));
+  expect(imports.filter(({ from, to }) => to === library && !allowed(from))).toEqual([]);
+});
+
+test('every library that is imported is pinned to one exact version', () => {
+  const manifest = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as Record<string, Record<string, string>>;
+  const pinned = { ...manifest.dependencies, ...manifest.optionalDependencies };
+  const used = new Set(imports.filter(({ to, local }) => !local && !to.startsWith('node:')).map(({ to }) => to));
+  expect([...used].filter((name) => !(name in pinned))).toEqual([]);
+  expect(
+    Object.entries({ ...pinned, ...manifest.devDependencies }).filter(([, version]) => !/^\d+\.\d+\.\d+$/.test(version)),
+  ).toEqual([]);
+});
+
+test('pure files keep no clock, no chance and no I/O of their own', () => {
+  const pure = PURE.flatMap((pattern) => globSync(pattern, { cwd: ROOT }));
+  expect(pure.length).toBeGreaterThan(15);
+  expect(pure.filter((file) => IMPURE.test(code(file)))).toEqual([]);
+  expect(imports.filter(({ from, to }) => pure.includes(from) && to.startsWith('node:'))).toEqual([]);
+});
+
+test('types are imported in a way that Node can strip', () => {
+  const offending = files.filter(
+    (file) => file.endsWith('.ts') && !file.startsWith('proto/gen/') && /\bimport\s*\{[^}]*\btype\s/.test(code(file)),
+  );
+  expect(offending).toEqual([]);
+});

@@ -43,12 +43,20 @@ export function hardenServer(server: Server, { resetBurst, resetRate }: Hardenin
   };
 }
 
+/** Metadata that a handler finds in place of a timeout that can't be read. */
+export const UNREADABLE_TIMEOUT = 'infermesh-unreadable-timeout';
+
 function boundTimeout(headers: IncomingHttpHeaders): void {
   const header = headers['grpc-timeout'];
   if (typeof header !== 'string') return;
   const ms = parseTimeout(header);
-  // grpc-js answers an unreadable timeout with an error of its own.
-  headers['grpc-timeout'] = ms === undefined ? 'unreadable' : `${ms}m`;
+  if (ms !== undefined) {
+    headers['grpc-timeout'] = `${ms}m`;
+    return;
+  }
+  // grpc-js would blame itself with INTERNAL; handlers know better (handlers.ts).
+  delete headers['grpc-timeout'];
+  headers[UNREADABLE_TIMEOUT] = 'yes';
 }
 
 interface CallInside {

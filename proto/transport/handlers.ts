@@ -1,8 +1,10 @@
 /** The three kinds of call that services of the mesh have, from grpc-js' shape to ours. */
 import type * as grpc from '@grpc/grpc-js';
 import type { Fault } from '../contract/faults.ts';
+import { invalid } from '../contract/faults.ts';
 import type { RawCall, Writer } from './event-stream.ts';
 import { EventStream } from './event-stream.ts';
+import { UNREADABLE_TIMEOUT } from './grpc-internals.ts';
 import type { MessageType } from './messages.ts';
 import { decodeRequest, encodeMessage } from './messages.ts';
 import { serviceError } from './service-error.ts';
@@ -95,7 +97,12 @@ interface AnyCall {
   getDeadline(): grpc.Deadline;
 }
 
+/** @throws Fault INVALID_REQUEST when the caller's deadline can't be read */
 function contextOf(call: AnyCall): CallContext {
+  if (call.metadata.get(UNREADABLE_TIMEOUT).length > 0) {
+    const description = 'must be up to 8 digits and one of H, M, S, m, u, n, received something else';
+    throw invalid([{ field: 'grpc-timeout', description }]);
+  }
   const deadline = call.getDeadline();
   const at = deadline instanceof Date ? deadline.getTime() : deadline;
   return {

@@ -1,0 +1,121 @@
+/** infermesh node */
+import type { Command } from 'commander';
+import type { EngineState, NodeSettings, RunningNode } from '../../nodes/index.ts';
+import { nodeSchema, nodeSettings, startNode } from '../../nodes/index.ts';
+import type { Context } from '../action.ts';
+import { action } from '../action.ts';
+import type { FlagHelp } from '../flags.ts';
+import { addFlags } from '../flags.ts';
+import { aborted } from '../interrupts.ts';
+import { commandLog } from '../output/log.ts';
+import type { Progress, Step } from '../output/progress.ts';
+import { openProgress, pullSteps } from '../output/progress.ts';
+import type { Terminal } from '../output/terminal.ts';
+import { style } from '../output/terminal.ts';
+import { rate } from '../output/units.ts';
+import { defaultTokenFile, sourcesOf } from '../settings.ts';
+import { tellParent } from '../up/messages.ts';
+import { asUsage } from '../usage.ts';
+
+const HELP: FlagHelp<typeof nodeSchema> = {
+  join: ['HOST:PORT', 'router to serve; repeat it, or use commas, for several'],
+  tokenFile: ['FILE', "the routers' join token (default: join-token in your configuration folder)"],
+  id: ['NAME', "the node's name in the mesh (default: made of host and model)"],
+  engine: ['NAME', 'llama-cpp, or replay for tests'],
+  model: ['NAME', 'which model to serve; it is fetched when it is not here'],
+  replay: ['SPEC', 'what the replay engine does: rate=TOKENS_PER_SECOND,length=TOKENS'],
+  slots: ['N', 'requests to generate for at the same time'],
+  threads: ['N', 'threads of the engine; 0 lets it choose'],
+  gpuLayers: ['N', 'layers of the model on the GPU: auto, or 0 for none'],
+  zone: ['NAME', 'where the node is'],
+  labels: ['NAME=VALUE', 'labels of the node; repeat it, or use commas, for several'],
+  inputPrice: ['USD', 'price of a million input tokens'],
+  outputPrice: ['USD', 'price of a million output tokens'],
+  tlsCa: ['FILE', "PEM of the authority that signed the routers' certificates"],
+  allowPlaintext: ['', 'dial routers without TLS on addresses that are not loopback'],
+  drainMs: ['MS', 'how long running requests may go on after Ctrl-C'],
+  logLevel: ['LEVEL', 'trace, debug, info, warn, error or silent'],
+};
+
+const EXAMPLES = `
+Examples:
+  infermesh node --model stories-15m
+  infermesh node --join router.example:50051 --token-file join-token --tls-ca ca.pem --model mistral-7b-instruct --slots 8
+  infermesh node --join a:50051,b:50051 --zone eu-1 --labels rack=7 --gpu-layers auto
+`;
+
+export function define(command: Command): void {
+  addFlags(command, nodeSchema, HELP).addHelpText('after', EXAMPLES);
+  action(command, serve, { server: true });
+}
+
+async function serve({ command, terminal, interrupts }: Context): Promise<void> {
+  const sources = sourcesOf(command, ['node'], { tokenFile: defaultTokenFile() });
+  const settings = asUsage(() => nodeSettings(sources));
+  const told = new Telling(terminal, settings);
+  try {
+    const node = await startNode(settings, {
+      onPull: (progress) => told.progress(pullSteps(progress)),
+      onState: (state) => told.state(state),
+      signal: interrupts.signal,
+      log: commandLog('node', settings.logLevel),
+    });
+    await untilEnd(node, interrupts.signal);
+  } finally {
+    told.end();
+  }
+  if (terminal.json) terminal.object({ event: 'stopped' });
+}
+
+/** Until it is told to end, or its model turns out not to load. */
+async function untilEnd(node: RunningNode, signal: AbortSignal): Promise<void> {
+  const broken = node.ready.then(
+    () => new Promise<never>(() => {}),
+    (thrown) => Promise.reject(thrown),
+  );
+  try {
+    await Promise.race([aborted(signal), broken]);
+  } finally {
+    // An engine that is disposed before it was ready rejects too, which is then no news.
+    broken.catch(() => {});
+    await node.close();
+  }
+}
+
+/** Tells what the node is doing, to people, as JSON and to the process that started it. */
+class Telling {
+  readonly #terminal: Terminal;
+  readonly #settings: NodeSettings;
+  readonly #bars: Progress;
+
+  constructor(terminal: Terminal, settings: NodeSettings) {
+    this.#terminal = terminal;
+    this.#settings = settings;
+    this.#bars = openProgress(terminal);
+  }
+
+  progress(step: Step): void {
+    void tellParent({ type: 'progress', step });
+    this.#bars.step(this.#settings.model, step);
+  }
+
+  state(state: EngineState): void {
+    if (state.type === 'loading') this.progress({ phase: 'loading', fraction: state.fraction, detail: '' });
+    else if (state.type === 'ready') this.#ready(state.model.decodeTokensPerSecond);
+    else if (state.type === 'crashed' && this.#terminal.json) {
+      const { message, restartInMs } = state;
+      this.#terminal.object({ event: 'crashed', message, restartInMs });
+    }
+  }
+
+  #ready(tokensPerSecond: number): void {
+    const { model, join, slots } = this.#settings;
+    this.#bars.end();
+    if (this.#terminal.json) this.#terminal.object({ event: 'ready', model, slots, tokensPerSecond, join });
+    else this.#terminal.line(`${style('bold', model)} serves ${join.join(', ')} with ${slots} slots at ${rate(tokensPerSecond)}`);
+  }
+
+  end(): void {
+    this.#bars.end();
+  }
+}

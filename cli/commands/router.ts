@@ -1,0 +1,60 @@
+/** infermesh router */
+import type { Command } from 'commander';
+import type { RouterSettings } from '../../router/index.ts';
+import { routerSchema, routerSettings, startRouter } from '../../router/index.ts';
+import type { Context } from '../action.ts';
+import { action } from '../action.ts';
+import type { FlagHelp } from '../flags.ts';
+import { addFlags } from '../flags.ts';
+import { aborted } from '../interrupts.ts';
+import { commandLog } from '../output/log.ts';
+import { style } from '../output/terminal.ts';
+import { defaultTokenFile, sourcesOf } from '../settings.ts';
+import { tellParent } from '../up/messages.ts';
+import { asUsage } from '../usage.ts';
+
+const HELP: FlagHelp<typeof routerSchema> = {
+  listen: ['HOST:PORT', 'where clients and nodes dial; port 0 takes a free one'],
+  tokenFile: ['FILE', 'join token of the nodes, made where there is none (default: join-token in your configuration folder)'],
+  tlsCert: ['FILE', "PEM of the server's certificate chain"],
+  tlsKey: ['FILE', 'PEM of its private key'],
+  allowPlaintext: ['', 'serve without TLS on an address that is not loopback'],
+  drainMs: ['MS', 'how long running requests may go on after Ctrl-C'],
+  writer: ['NAME', 'how tokens are written to clients: http2, or grpc-js for comparison'],
+  logLevel: ['LEVEL', 'trace, debug, info, warn, error or silent'],
+};
+
+const EXAMPLES = `
+Examples:
+  infermesh router
+  infermesh router --listen 0.0.0.0:50051 --tls-cert server.pem --tls-key server.key
+  INFERMESH_LISTEN=127.0.0.1:50052 infermesh router --json
+`;
+
+export function define(command: Command): void {
+  addFlags(command, routerSchema, HELP).addHelpText('after', EXAMPLES);
+  action(command, serve, { server: true });
+}
+
+async function serve({ command, terminal, interrupts }: Context): Promise<void> {
+  const sources = sourcesOf(command, ['router'], { tokenFile: defaultTokenFile() });
+  const settings = asUsage(() => routerSettings(sources));
+  const router = await startRouter(settings, { log: commandLog('router', settings.logLevel) });
+  const { id, address } = router;
+  await tellParent({ type: 'listening', address });
+  if (terminal.json) terminal.object({ event: 'listening', id, address, tokenFile: settings.tokenFile });
+  else for (const line of greeting(id, address, settings)) terminal.line(line);
+  await aborted(interrupts.signal);
+  await router.close();
+  if (terminal.json) terminal.object({ event: 'stopped' });
+}
+
+function greeting(id: string, address: string, { tokenFile }: RouterSettings): string[] {
+  return [
+    `${style('bold', id)} listens on ${style('cyan', address)}`,
+    '',
+    'Join a node, here or on another machine that has a copy of the token:',
+    `  infermesh node --join ${address} --token-file ${tokenFile}`,
+    '',
+  ];
+}

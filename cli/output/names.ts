@@ -1,0 +1,11 @@
+/** Names of the protocol's enumerations as people and JSON readers see them. */
+import { FinishReason, NodeState, Tier } from '../../client/index.ts';
+
+export const finishReasonName = (value: FinishReason) => nameIn(FinishReason, 'FINISH_REASON_', value);
+export const nodeStateName = (value: NodeState) => nameIn(NodeState, 'NODE_STATE_', value);
+export const tierName = (value: Tier) => nameIn(Tier, 'TIER_', value);
+
+function nameIn(values: Readonly<Record<string, number>>, prefix: string, value: number): string {
+  const name = Object.keys(values).find((key) => values[key] === value);
+  return name === undefined ? String(value) : name.slice(prefix.length).toLowerCase();
+}

@@ -1,0 +1,162 @@
+/** A router and nodes on this machine, each in its own process, with a join token that only they know. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Mesh, Node } from '../../client/index.ts';
+import { connect, Fault, NodeState } from '../../client/index.ts';
+import { Child } from './child.ts';
+import type { NodeNews } from './node-keeper.ts';
+import { NodeKeeper } from './node-keeper.ts';
+import type { PlannedNode, UpSettings } from './settings.ts';
+
+export type MeshNews =
+  | { readonly type: 'listening'; readonly address: string }
+  | { readonly type: 'node'; readonly plan: PlannedNode; readonly news: NodeNews }
+  | { readonly type: 'serving'; readonly plan: PlannedNode; readonly node: Node }
+  /** Every node serves or is given up. */
+  | { readonly type: 'settled'; readonly nodes: readonly Node[]; readonly givenUp: readonly PlannedNode[] }
+  | { readonly type: 'log'; readonly line: string };
+
+/** Running requests get the drain; the grace adds what ending the engine takes. Together they stay under 5 s. */
+const NODE_DRAIN_MS = 1500;
+const NODE_GRACE_MS = 3000;
+const ROUTER_DRAIN_MS = 300;
+const ROUTER_GRACE_MS = 1500;
+const WATCH_MS = 100;
+
+export class LocalMesh {
+  readonly #settings: UpSettings;
+  readonly #tell: (news: MeshNews) => void;
+  /** Holds the join token. */
+  readonly #folder = mkdtempSync(join(tmpdir(), 'infermesh-'));
+  readonly #lost = Promise.withResolvers<never>();
+  readonly #watching = new AbortController();
+  #router: Child | undefined;
+  #nodes: NodeKeeper[] = [];
+  #client: Mesh | undefined;
+  #fleet: readonly Node[] = [];
+  #settled = false;
+  #ending = false;
+
+  constructor(settings: UpSettings, tell: (news: MeshNews) => void) {
+    this.#settings = settings;
+    this.#tell = tell;
+    // However this process ends, short of being killed.
+    process.once('exit', () => this.#forget());
+    this.#lost.promise.catch(() => {});
+  }
+
+  /** Rejects when the mesh can't go on: its router died, or no node is left. */
+  get lost(): Promise<never> {
+    return this.#lost.promise;
+  }
+
+  /**
+   * Starts the router, then the nodes; how they fare comes as news.
+   * @throws Fault when the router can't be started
+   */
+  async start(plans: readonly PlannedNode[]): Promise<void> {
+    const address = await this.#startRouter();
+    this.#tell({ type: 'listening', address });
+    this.#nodes = plans.map((plan) => new NodeKeeper(plan, this.#nodeArgs(plan, address), (news) => this.#nodeNews(plan, news)));
+    this.#client = connect(reachable(address));
+    void this.#watch(this.#client);
+  }
+
+  #startRouter(): Promise<string> {
+    const { listen, logLevel, allowPlaintext } = this.#settings;
+    const args = ['router', '--listen', listen, '--token-file', this.#tokenFile, '--log-level', logLevel];
+    args.push('--drain-ms', String(ROUTER_DRAIN_MS), ...(allowPlaintext ? ['--allow-plaintext'] : []));
+    return new Promise((resolve, reject) => {
+      let failure: Fault | undefined;
+      this.#router = new Child(args, {
+        onMessage: (message) => {
+          if (message.type === 'listening') resolve(message.address);
+          else if (message.type === 'failed') failure = new Fault(message.reason, message.message);
+        },
+        onLine: (line) => this.#tell({ type: 'log', line }),
+        onExit: (how) => {
+          const fault = failure ?? new Fault('INTERNAL', `the router's process ended with ${how}`);
+          reject(fault);
+          this.#lost.reject(fault);
+        },
+      });
+    });
+  }
+
+  #nodeArgs({ name, model, slots, threads }: PlannedNode, address: string): string[] {
+    const { logLevel, allowPlaintext } = this.#settings;
+    return [
+      ...['node', '--join', reachable(address), '--token-file', this.#tokenFile, '--id', name, '--model', model],
+      ...['--slots', String(slots), '--threads', String(threads), '--drain-ms', String(NODE_DRAIN_MS), '--log-level', logLevel],
+      ...(allowPlaintext ? ['--allow-plaintext'] : []),
+    ];
+  }
+
+  get #tokenFile(): string {
+    return join(this.#folder, 'join-token');
+  }
+
+  #nodeNews(plan: PlannedNode, news: NodeNews): void {
+    this.#tell({ type: 'node', plan, news });
+    if (news.type === 'given_up') this.#settle();
+  }
+
+  /** Readiness is what the router sees, not what a node says of itself. */
+  async #watch(client: Mesh): Promise<void> {
+    const { signal } = this.#watching;
+    try {
+      for await (const fleet of client.watchNodes(WATCH_MS, signal)) this.#seen(fleet);
+    } catch (thrown) {
+      if (!this.#ending) this.#lost.reject(thrown);
+    }
+  }
+
+  #seen(fleet: readonly Node[]): void {
+    this.#fleet = fleet;
+    for (const keeper of this.#nodes) {
+      const node = fleet.find(({ id }) => id === keeper.plan.name);
+      if (node?.state === NodeState.NODE_STATE_SERVING && node.models.length > 0 && keeper.serves()) {
+        this.#tell({ type: 'serving', plan: keeper.plan, node });
+      }
+    }
+    this.#settle();
+  }
+
+  #settle(): void {
+    const givenUp = this.#nodes.filter((keeper) => keeper.givenUp);
+    if (this.#nodes.length > 0 && givenUp.length === this.#nodes.length) {
+      this.#lost.reject(new Fault('NO_NODE', 'no node could be started'));
+      return;
+    }
+    if (this.#settled || !this.#nodes.every((keeper) => keeper.serving || keeper.givenUp)) return;
+    this.#settled = true;
+    this.#tell({ type: 'settled', nodes: this.#fleet, givenUp: givenUp.map(({ plan }) => plan) });
+  }
+
+  /** Nodes first, so that the router can still tell their requests' ends; then the router. Takes at most 5 s. */
+  async end(): Promise<void> {
+    this.#ending = true;
+    this.#watching.abort();
+    await Promise.all(this.#nodes.map((keeper) => keeper.end(NODE_GRACE_MS)));
+    this.#client?.close();
+    await this.#router?.end(ROUTER_GRACE_MS);
+    this.#forget();
+  }
+
+  /** At once. */
+  kill(): void {
+    for (const keeper of this.#nodes) keeper.kill();
+    this.#router?.kill();
+    this.#forget();
+  }
+
+  #forget(): void {
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+}
+
+/** An address that means every interface is dialled on loopback. */
+export function reachable(address: string): string {
+  return address.replace(/^(?:0\.0\.0\.0|\[::\]):/, '127.0.0.1:');
+}

@@ -67,8 +67,8 @@ export class Agent {
         link.send(this.#inventory());
         link.send({ $case: 'report', value: this.#reportFor(link) });
       },
-      onLost: ({ reason, retryable }, retryInMs) =>
-        tell(retryable ? { type: 'router_lost', router, reason, retryInMs } : { type: 'router_refused', router, reason }),
+      onLost: ({ reason }, retryInMs, refused) =>
+        tell(refused ? { type: 'router_refused', router, reason } : { type: 'router_lost', router, reason, retryInMs }),
       onWork: (work, frames, onOver) => this.#begin(work, frames, onOver),
     });
     return link;
@@ -176,7 +176,7 @@ export class Agent {
     await Promise.all(this.#links.map((link) => link.idle(settings.drainMs)));
     clearInterval(reports);
     clearTimeout(this.#soon);
-    for (const link of this.#links) link.close();
+    await Promise.all(this.#links.map((link) => link.close()));
     await engine.dispose();
     tell({ type: 'stopped' });
   }

@@ -8,7 +8,7 @@
  */
 import type { ClientDuplexStream, StatusObject } from '@grpc/grpc-js';
 import { Metadata } from '@grpc/grpc-js';
-import type { Fault } from '../proto/contract/faults.ts';
+import type { Fault, Reason } from '../proto/contract/faults.ts';
 import type { AttachRequest, AttachResponse, Work } from '../proto/gen/infermesh/v1/link.ts';
 import { LinkServiceClient } from '../proto/gen/infermesh/v1/link.ts';
 import { channelOptions, credentialsFor } from '../proto/transport/channel.ts';
@@ -20,6 +20,10 @@ import { FrameWriter } from './frame.ts';
 /** Pauses between attempts to dial, in milliseconds. */
 const RETRY = { first: 100, most: 2000, refused: 5000 };
 const KEEPALIVE_MS = 1000;
+/** For the last frames and the goodbye to reach a router. */
+const GOODBYE_MS = 500;
+/** A router that will not have this node. Whatever else ends a stream, also without a status of ours, is a loss. */
+const REFUSALS: ReadonlySet<Reason> = new Set(['UNAUTHENTICATED', 'FENCED', 'INVALID_REQUEST', 'UNSUPPORTED']);
 
 type Frame = NonNullable<AttachRequest['frame']>;
 
@@ -32,7 +36,8 @@ export interface LinkOptions {
   /** The frames that introduce this node on a new stream. */
   readonly introduction: () => readonly Frame[];
   readonly onConnected: (routerId: string) => void;
-  readonly onLost: (fault: Fault, retryInMs: number) => void;
+  /** `refused`: trying again soon changes nothing. */
+  readonly onLost: (fault: Fault, retryInMs: number, refused: boolean) => void;
   /** Begins an assignment; its frames go out by `frames`. */
   readonly onWork: (work: Work, frames: FrameWriter, onOver: () => void) => Assignment;
 }
@@ -43,6 +48,7 @@ export class RouterLink {
   readonly #client: LinkServiceClient;
   readonly #assignments = new Map<number, Assignment>();
   #call: ClientDuplexStream<AttachRequest, AttachResponse> | undefined;
+  #frames: FrameWriter | undefined;
   #retry: NodeJS.Timeout | undefined;
   #failures = 0;
   #welcomed = false;
@@ -76,6 +82,7 @@ export class RouterLink {
     const call = this.#client.attach(metadata);
     this.#call = call;
     const frames = new FrameWriter((progress) => this.#current(call)?.write({ frame: { $case: 'progress', value: progress } }));
+    this.#frames = frames;
     call.on('data', (response: AttachResponse) => this.#take(response, frames));
     call.on('error', () => {}); // The status says the same and always comes.
     call.once('status', (status: StatusObject) => this.#lost(call, faultOfStatus(status)));
@@ -120,14 +127,14 @@ export class RouterLink {
     this.#welcomed = false;
     for (const assignment of this.#assignments.values()) assignment.cancel();
     if (this.#closing) return;
-    const retryInMs = this.#pause(fault);
+    const refused = REFUSALS.has(fault.reason);
+    const retryInMs = this.#pause(refused);
     this.#retry = setTimeout(() => this.#dial(), retryInMs);
-    this.#options.onLost(fault, retryInMs);
+    this.#options.onLost(fault, retryInMs, refused);
   }
 
-  #pause(fault: Fault): number {
-    // Wrong token, or fenced: trying at once changes nothing.
-    const most = fault.retryable ? Math.min(RETRY.most, RETRY.first * 2 ** this.#failures) : RETRY.refused;
+  #pause(refused: boolean): number {
+    const most = refused ? RETRY.refused : Math.min(RETRY.most, RETRY.first * 2 ** this.#failures);
     this.#failures++;
     return Math.round(most * (0.5 + 0.5 * this.#options.random()));
   }
@@ -144,12 +151,26 @@ export class RouterLink {
     });
   }
 
-  /** Says goodbye by ending the stream; the router fails what is left on it. */
-  close(): void {
+  /** Says goodbye by ending the stream, whose rest the router fails; resolves when it has heard, or soon after. */
+  async close(): Promise<void> {
     this.#closing = true;
     clearTimeout(this.#retry);
     for (const assignment of this.#assignments.values()) assignment.cancel();
-    this.#call?.end();
+    // The end of the last assignment may be in a frame that waits for the end of this turn.
+    this.#frames?.flush();
+    if (this.#call) await goodbye(this.#call);
     this.#client.close();
   }
+}
+
+/** Ends the stream and waits for the router's own end of it: a process that exits sooner takes unsent frames along. */
+async function goodbye(call: ClientDuplexStream<AttachRequest, AttachResponse>): Promise<void> {
+  await new Promise<void>((resolve) => {
+    const giveUp = setTimeout(() => call.cancel(), GOODBYE_MS);
+    call.once('status', () => {
+      clearTimeout(giveUp);
+      resolve();
+    });
+    call.end();
+  });
 }

@@ -73,9 +73,9 @@ export class Router {
     this.#journey.drain();
     await this.#tally.idle(this.#settings.drainMs);
     this.#journey.abort();
-    // Nodes and watchers hold streams that end only by force.
-    await this.#server.close(LAST_WORDS_MS);
     this.#fleet.stop();
+    // Watchers hold streams that end only by force.
+    await this.#server.close(LAST_WORDS_MS);
   }
 }
 

@@ -117,8 +117,8 @@ export class Fleet {
     link.lease = 'held';
   }
 
-  /** Called with each link whose lease ran out, after it has left. */
-  onExpired: (link: NodeLink, fault: Fault) => void = () => {};
+  /** Called with each link that is to be closed because its lease ran out or the router ends. */
+  onDismissed: (link: NodeLink, fault: Fault) => void = () => {};
 
   #checkLeases(): void {
     const now = this.#clock.now();
@@ -130,10 +130,12 @@ export class Fleet {
       if (lease === link.lease) continue;
       link.lease = lease;
       const silentMs = now - link.lastReportAt;
-      if (lease === 'suspect') this.#tell({ type: 'node_suspect', node: link.id, silentMs });
-      if (lease === 'expired') {
+      if (lease === 'suspect') {
+        this.#tell({ type: 'node_suspect', node: link.id, silentMs });
+        this.#changed();
+      } else if (lease === 'expired') {
         this.leave(link, 'expired');
-        this.onExpired(link, new Fault('NODE_LOST', `silent for ${Math.round(silentMs)} ms`));
+        this.onDismissed(link, new Fault('NODE_LOST', `silent for ${Math.round(silentMs)} ms`));
       }
     }
   }
@@ -168,8 +170,10 @@ export class Fleet {
     for (const listener of this.#listeners) listener();
   }
 
+  /** Sends every node away; they come back to a router that is started again here. */
   stop(): void {
     this.#stopTicking();
+    for (const link of this.links) this.onDismissed(link, new Fault('DRAINING', 'the router is shutting down'));
   }
 }
 

@@ -1,5 +1,5 @@
 /** LinkService: nodes come in here, and everything they say is handed to the fleet. */
-import { Fault, invalid, toFault } from '../../proto/contract/faults.ts';
+import { Fault, invalid } from '../../proto/contract/faults.ts';
 import type { Hello } from '../../proto/gen/infermesh/v1/link.ts';
 import { AttachRequest } from '../../proto/gen/infermesh/v1/link.ts';
 import type { BidiHandler, CallContext, RawDuplex } from '../../proto/transport/handlers.ts';
@@ -26,7 +26,7 @@ export interface LinkParts {
 
 export function linkHandlers(parts: LinkParts): { attach: BidiHandler } {
   const sessions = new Map<NodeLink, Session>();
-  parts.fleet.onExpired = (link, fault) => sessions.get(link)?.end(fault);
+  parts.fleet.onDismissed = (link, fault) => sessions.get(link)?.end(fault);
   return {
     attach: {
       kind: 'bidi',
@@ -119,18 +119,15 @@ class Session {
   #gone(reason: Leaving): void {
     if (this.#over) return;
     if (this.#link) this.#parts.fleet.leave(this.#link, reason);
-    this.end(new Fault('NODE_LOST', reason === 'goodbye' ? 'it left' : 'the connection was lost'));
+    const fault = new Fault('NODE_LOST', reason === 'goodbye' ? 'it left' : 'the connection was lost');
+    this.end(fault, () => this.#call.end());
   }
 
   /** Ends the stream once; attempts that run on it fail. */
-  end(fault: Fault): void {
+  end(fault: Fault, tell: () => void = () => this.#call.emit('error', serviceError(fault))): void {
     if (this.#over) return;
     this.#over = true;
     this.#stopWaiting();
-    const tell = () => {
-      if (fault.reason === 'NODE_LOST') this.#call.end();
-      else this.#call.emit('error', serviceError(toFault(fault)));
-    };
     if (!this.#link) return tell();
     this.#sessions.delete(this.#link);
     this.#link.close(fault, tell);

@@ -34,7 +34,9 @@ export class FakeNode implements Disposable {
     if (token !== null) metadata.set('authorization', bearer(token));
     this.call = this.#client.attach(metadata);
     this.call.on('error', () => {});
-    this.ended = once(this.call, 'status').then(([status]) => faultOfStatus(status as StatusObject));
+    this.ended = new Promise((resolve) => {
+      this.call.once('status', (status: StatusObject) => resolve(faultOfStatus(status)));
+    });
     this.call.on('data', (response: AttachResponse) => this.#came.push(response));
     this.hello(epoch);
   }

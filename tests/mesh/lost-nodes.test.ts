@@ -1,0 +1,243 @@
+/** Nodes, engines and routers that die, fall silent, come twice or leave in order. */
+import { readFileSync } from 'node:fs';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { ChatEvent, Fault } from '../../client/index.ts';
+import { connect, NodeState } from '../../client/index.ts';
+import { replayText } from '../../nodes/backends/replay.ts';
+import { Code } from '../../proto/contract/faults.ts';
+import { Role } from '../../proto/gen/infermesh/v1/types.ts';
+import type { Member, TestMesh } from '../support/mesh.ts';
+import { startMember, startMesh } from '../support/mesh.ts';
+import { FakeNode } from './fake-node.ts';
+import { expectAtRest } from './rest.ts';
+
+let mesh: TestMesh;
+
+beforeAll(async () => {
+  mesh = await startMesh({ nodes: [] });
+});
+afterEach(() => expectAtRest(mesh));
+afterAll(() => mesh[Symbol.asyncDispose]());
+
+const turn = (text: string) => [{ role: Role.ROLE_USER, text }];
+const replay = (model: string, id = model) => ({ engine: 'replay', model, id, replay: 'rate=100' }) as const;
+const without = (id: string) => mesh.until((nodes) => !nodes.some((node) => node.id === id));
+const stateOf = (id: string, state: number) =>
+  mesh.until((nodes) => nodes.some((node) => node.id === id && node.state === state));
+
+interface Streaming {
+  /** Resolves at the first token. */
+  readonly begun: Promise<void>;
+  /** The text, and the fault where one ended it. */
+  readonly ended: Promise<{ readonly text: string; readonly fault?: Fault; readonly atMs: number }>;
+}
+
+function streaming(model: string, maxTokens: number, client = mesh.client): Streaming {
+  const begun = Promise.withResolvers<void>();
+  const take = async (events: AsyncIterable<ChatEvent>) => {
+    let text = '';
+    try {
+      for await (const event of events) {
+        if (event.type !== 'delta') continue;
+        text += event.text;
+        begun.resolve();
+      }
+      return { text, atMs: performance.now() };
+    } catch (fault) {
+      begun.reject(fault);
+      return { text, fault: fault as Fault, atMs: performance.now() };
+    }
+  };
+  begun.promise.catch(() => {});
+  return { begun: begun.promise, ended: take(client.chat({ messages: 'hello', model, maxTokens })) };
+}
+
+describe('a node that is killed in the middle of a stream', () => {
+  it('ends it with UNAVAILABLE, NODE_LOST and what was given, at once', async () => {
+    const node = await mesh.addNode(replay('killed'));
+    const { begun, ended } = streaming('killed', 10_000);
+    await begun;
+    const killedAt = performance.now();
+    await node.stop('SIGKILL');
+    const { text, fault, atMs } = await ended;
+    expect(fault).toMatchObject({ code: Code.UNAVAILABLE, reason: 'NODE_LOST', retryable: true });
+    expect(fault?.message).toContain('killed');
+    expect(atMs - killedAt).toBeLessThan(1000);
+    expect(text.length).toBeGreaterThan(0);
+    expect(replayText(turn('hello'), 10_000).startsWith(text)).toBe(true);
+    await without('killed');
+  });
+});
+
+describe('a node that stands still', () => {
+  it('is suspect, then lost; its streams end; and it comes back by itself', async () => {
+    const node = await mesh.addNode(replay('still'));
+    const { begun, ended } = streaming('still', 10_000);
+    await begun;
+    const stoppedAt = performance.now();
+    const suspect = stateOf('still', NodeState.NODE_STATE_SUSPECT).then(() => performance.now() - stoppedAt);
+    node.process.kill('SIGSTOP');
+    expect(await suspect).toBeGreaterThan(1200);
+    await expect(mesh.client.ask({ messages: 'hello', model: 'still' })).rejects.toMatchObject({ reason: 'NO_NODE' });
+    const { fault, atMs } = await ended;
+    expect(fault).toMatchObject({ code: Code.UNAVAILABLE, reason: 'NODE_LOST' });
+    expect(atMs - stoppedAt).toBeLessThan(6500);
+    await without('still');
+    const continuedAt = performance.now();
+    node.process.kill('SIGCONT');
+    await stateOf('still', NodeState.NODE_STATE_SERVING);
+    expect(performance.now() - continuedAt).toBeLessThan(3000);
+    const { text } = await mesh.client.ask({ messages: 'hello', model: 'still', maxTokens: 5 });
+    expect(text).toBe(replayText(turn('hello'), 5));
+    await node.stop();
+  });
+});
+
+describe('of two processes with one node id', () => {
+  it('the newer serves and the older is fenced', async () => {
+    const older = await mesh.addNode(replay('twin'));
+    const { begun, ended } = streaming('twin', 10_000);
+    await begun;
+    const newer = startMember(nodeArguments(replay('twin')));
+    const { fault } = await ended;
+    expect(fault).toMatchObject({ code: Code.UNAVAILABLE, reason: 'NODE_LOST' });
+    await expect.poll(() => older.output()).toContain('router_refused');
+    expect(older.output()).toContain('FENCED');
+    await stateOf('twin', NodeState.NODE_STATE_SERVING);
+    expect((await mesh.client.ask({ messages: 'hello', model: 'twin', maxTokens: 5 })).text).toBe(replayText(turn('hello'), 5));
+    await older.stop();
+    expect((await mesh.client.nodes()).map(({ id }) => id)).toContain('twin');
+    await newer.stop();
+  });
+
+  it('an older one that comes later is told so, and the newer goes on', async () => {
+    using newer = new FakeNode(mesh.address, { id: 'pair', epoch: 9 });
+    newer.serve();
+    await stateOf('pair', NodeState.NODE_STATE_SERVING);
+    using older = new FakeNode(mesh.address, { id: 'pair', epoch: 8 });
+    expect(await older.ended).toMatchObject({ code: Code.ABORTED, reason: 'FENCED' });
+    expect((await mesh.client.nodes()).find(({ id }) => id === 'pair')?.epoch).toBe(9);
+  });
+});
+
+describe('a join token', () => {
+  it.each([
+    ['missing', null],
+    ['wrong', 'another-token-altogether'],
+  ])('that is %s keeps a node out', async (how, token) => {
+    using stranger = new FakeNode(mesh.address, { id: 'stranger', token });
+    expect(await stranger.ended).toMatchObject({
+      code: Code.UNAUTHENTICATED,
+      reason: 'UNAUTHENTICATED',
+      message: `the join token is ${how}`,
+    });
+    expect((await mesh.client.nodes()).map(({ id }) => id)).not.toContain('stranger');
+    await expect.poll(() => mesh.router.output()).toContain('join_refused');
+  });
+});
+
+describe('an engine whose process is killed', () => {
+  it('fails its stream, is reported, started again, and serves', async () => {
+    const node = await mesh.addNode({ id: 'teller' });
+    const { begun, ended } = streaming('stories-15m', 200);
+    await begun;
+    for (const pid of childrenOf(node.pid)) process.kill(pid, 'SIGKILL');
+    const { fault } = await ended;
+    expect(fault).toMatchObject({ code: Code.UNAVAILABLE, reason: 'ENGINE_CRASHED', retryable: true });
+    await mesh.until((nodes) => nodes.some(({ id, engineCrashes }) => id === 'teller' && engineCrashes === 1));
+    await stateOf('teller', NodeState.NODE_STATE_SERVING);
+    const { finished } = await mesh.client.ask({ messages: 'Once upon a time', model: 'stories-15m', maxTokens: 10 });
+    expect(finished.usage?.outputTokens).toBe(10);
+    await node.stop();
+  });
+});
+
+describe('a node that is told to end', () => {
+  it('takes nothing new, lets its streams finish, and leaves', async () => {
+    const node = await mesh.addNode(replay('leaving'));
+    const { begun, ended } = streaming('leaving', 150);
+    await begun;
+    const stopped = node.stop();
+    await stateOf('leaving', NodeState.NODE_STATE_DRAINING);
+    await expect(mesh.client.ask({ messages: 'hello', model: 'leaving' })).rejects.toMatchObject({ reason: 'NO_NODE' });
+    const { text, fault } = await ended;
+    expect(fault).toBeUndefined();
+    expect(text).toBe(replayText(turn('hello'), 150));
+    await stopped;
+    expect(node.process.exitCode).toBe(0);
+    await without('leaving');
+  });
+});
+
+describe('a router', () => {
+  const routerOn = async (address: string) => {
+    const router = startMember(['router', '--listen', address, '--token-file', mesh.tokenFile]);
+    await using client = { mesh: connect(address), [Symbol.asyncDispose]: async () => client.mesh.close() };
+    await client.mesh.ready(10_000);
+    return router;
+  };
+  const served = async (client: TestMesh['client'], id: string, limitMs: number) => {
+    const startedAt = performance.now();
+    for await (const nodes of client.watchNodes(100, AbortSignal.timeout(limitMs))) {
+      if (nodes.some((node) => node.id === id && node.state === NodeState.NODE_STATE_SERVING)) break;
+    }
+    return performance.now() - startedAt;
+  };
+
+  it.each(['SIGKILL', 'SIGTERM'] as const)('that ends by %s and comes back has its nodes again within 3 s', async (signal) => {
+    await using own = await startMesh({ nodes: [{ ...replay('faithful'), id: `faithful-${signal.toLowerCase()}` }] });
+    const id = `faithful-${signal.toLowerCase()}`;
+    await own.router.stop(signal);
+    const router = await routerOn(own.address);
+    using client = connect(own.address);
+    expect(await served(client, id, 10_000)).toBeLessThan(3000);
+    expect((await client.ask({ messages: 'hello', maxTokens: 5 })).text).toBe(replayText(turn('hello'), 5));
+    for (const node of own.nodes) await node.stop();
+    await router.stop();
+  });
+
+  it('that is told to end lets its streams finish and refuses new ones', async () => {
+    await using own = await startMesh({ nodes: [replay('running')] });
+    const { begun, ended } = streaming('running', 150, own.client);
+    await begun;
+    const stopped = own.router.stop();
+    const refused = async () =>
+      (await own.client.ask({ messages: 'hello', maxTokens: 1 }).catch((fault: Fault) => fault.reason)) as string;
+    await expect.poll(refused, { interval: 20 }).toBe('DRAINING');
+    const { text, fault } = await ended;
+    expect(fault).toBeUndefined();
+    expect(text).toBe(replayText(turn('hello'), 150));
+    await stopped;
+    expect(own.router.process.exitCode).toBe(0);
+  });
+
+  it('whose port is in use says so and exits with 1', async () => {
+    const { code, output } = await exited(startMember(['router', '--listen', mesh.address, '--token-file', mesh.tokenFile]));
+    expect(code).toBe(1);
+    expect(output).toContain(`cannot listen on ${mesh.address}: the port is in use`);
+  });
+
+  it('needs no Redis', async () => {
+    await using own = await startMesh({
+      nodes: [replay('alone')],
+      routerEnv: { REDIS_URL: 'redis://127.0.0.1:1', INFERMESH_REDIS_URL: 'redis://127.0.0.1:1' },
+    });
+    expect((await own.client.ask({ messages: 'hello', maxTokens: 3 })).text).toBe(replayText(turn('hello'), 3));
+  });
+});
+
+async function exited(member: Member): Promise<{ code: number | null; output: string }> {
+  const code = await new Promise<number | null>((resolve) => member.process.once('close', resolve));
+  return { code, output: member.output() };
+}
+
+function nodeArguments({ engine, model, id, replay: spec }: ReturnType<typeof replay>): string[] {
+  const flags = { join: mesh.address, 'token-file': mesh.tokenFile, id, engine, model, replay: spec };
+  return ['node', ...Object.entries(flags).flatMap(([name, value]) => [`--${name}`, value])];
+}
+
+/** Linux: direct children of a process. */
+function childrenOf(pid: number): number[] {
+  const list = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8');
+  return list.trim().split(' ').filter(Boolean).map(Number);
+}

@@ -158,7 +158,9 @@ export class RouterLink {
     for (const assignment of this.#assignments.values()) assignment.cancel();
     // The end of the last assignment may be in a frame that waits for the end of this turn.
     this.#frames?.flush();
-    if (this.#call) await goodbye(this.#call);
+    const call = this.#call;
+    this.#call = undefined;
+    if (call) await goodbye(call);
     this.#client.close();
   }
 }

@@ -8,6 +8,7 @@ import type { ChatRequest, ExplainResponse } from '../proto/gen/infermesh/v1/inf
 import { ChatResponse } from '../proto/gen/infermesh/v1/inference.ts';
 import type { Ended, Finish } from '../proto/gen/infermesh/v1/link.ts';
 import type { ServedModel, Usage } from '../proto/gen/infermesh/v1/types.ts';
+import { FinishReason } from '../proto/gen/infermesh/v1/types.ts';
 import { HOP_MARGIN_MS } from '../proto/transport/deadline.ts';
 import type { EventStream } from '../proto/transport/event-stream.ts';
 import { framed } from '../proto/transport/framing.ts';
@@ -260,8 +261,8 @@ export class Journey {
     const outcome = fault.reason === 'CANCELLED' ? 'cancelled' : 'failed';
     this.#parts.tally.ended[outcome]++;
     watch.tell({ type: 'ended', outcome, code: fault.code, reason: fault.reason, tokens, migrations: 0 });
-    // A defect: the transport logs what was thrown.
-    if (fault.reason === 'INTERNAL') throw fault;
+    // A defect here, not a node's failure: the transport logs what was thrown.
+    if (fault.reason === 'INTERNAL' && fault.cause !== undefined) throw fault;
   }
 }
 
@@ -297,9 +298,12 @@ function faultIn(result: AttemptResult): Fault | undefined {
   const { outcome, tokens } = result.ended;
   if (outcome?.$case === 'failure') {
     const { code, reason, message } = outcome.value;
-    return faultNamed(reason, code, message);
+    const fault = faultNamed(reason, code, message);
+    // Nobody here cancelled: the node ended it for reasons of its own.
+    return fault.reason === 'CANCELLED' ? new Fault('NODE_LOST', 'the node gave the request up') : fault;
   }
-  if (!outcome) return new Fault('NODE_LOST', 'the node ended without a finish reason');
+  if (!outcome || outcome.value.reason === FinishReason.FINISH_REASON_UNSPECIFIED)
+    return new Fault('NODE_LOST', 'the node ended without a finish reason');
   if (tokens !== result.tokens) return new Fault('NODE_LOST', `the node gave ${tokens} tokens and sent ${result.tokens}`);
   return undefined;
 }

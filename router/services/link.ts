@@ -1,7 +1,9 @@
 /** LinkService: nodes come in here, and everything they say is handed to the fleet. */
+import { MODEL_NAME } from '../../proto/contract/bounds.ts';
 import { Fault, invalid } from '../../proto/contract/faults.ts';
 import type { Hello } from '../../proto/gen/infermesh/v1/link.ts';
 import { AttachRequest } from '../../proto/gen/infermesh/v1/link.ts';
+import type { ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
 import type { BidiHandler, CallContext, RawDuplex } from '../../proto/transport/handlers.ts';
 import { sameToken, tokenOf } from '../../proto/transport/join-token.ts';
 import { serviceError } from '../../proto/transport/service-error.ts';
@@ -43,6 +45,18 @@ export function linkHandlers(parts: LinkParts): { attach: BidiHandler } {
 
 function tokenMessage(context: CallContext): string {
   return context.metadata('authorization') === undefined ? 'the join token is missing' : 'the join token is wrong';
+}
+
+/** Names go into logs, spans and keys: they must be names. */
+function checkModels(models: readonly ServedModel[]): void {
+  if (models.length > MAX_MODELS) {
+    throw invalid([{ field: 'inventory.models', description: `must be at most ${MAX_MODELS}, received ${models.length}` }]);
+  }
+  const violations = models.flatMap(({ name }, i) => {
+    const description = `must be up to 128 letters, digits and ._:-, received ${name.length} characters`;
+    return MODEL_NAME.test(name) ? [] : [{ field: `inventory.models[${i}].name`, description }];
+  });
+  if (violations.length > 0) throw invalid(violations);
 }
 
 /** One Attach stream: hello first, then anything; whatever breaks it ends it with a status. */
@@ -90,10 +104,7 @@ class Session {
       case 'report':
         return this.#parts.fleet.report(link, frame.value);
       case 'inventory':
-        if (frame.value.models.length > MAX_MODELS) {
-          const description = `must be at most ${MAX_MODELS}, received ${frame.value.models.length}`;
-          throw invalid([{ field: 'inventory.models', description }]);
-        }
+        checkModels(frame.value.models);
         return this.#parts.fleet.inventory(link, frame.value.models);
       case 'hello':
         throw new Fault('INVALID_REQUEST', 'hello came twice');

@@ -50,7 +50,7 @@ class Bars implements Progress {
     this.#multi ??= new MultiBar({
       format: `  {name}  ${style('cyan', '{bar}', process.stderr)} {text}`,
       barCompleteChar: '━',
-      barIncompleteChar: ' ',
+      barIncompleteChar: '─',
       barsize: 28,
       hideCursor: true,
       clearOnComplete: true,

@@ -12,7 +12,8 @@ import type { PlannedNode, UpSettings } from './settings.ts';
 export type MeshNews =
   | { readonly type: 'listening'; readonly address: string }
   | { readonly type: 'node'; readonly plan: PlannedNode; readonly news: NodeNews }
-  | { readonly type: 'serving'; readonly plan: PlannedNode; readonly node: Node }
+  /** `pending` other nodes neither serve yet nor are given up. */
+  | { readonly type: 'serving'; readonly plan: PlannedNode; readonly node: Node; readonly pending: number }
   /** Every node serves or is given up. */
   | { readonly type: 'settled'; readonly nodes: readonly Node[]; readonly givenUp: readonly PlannedNode[] }
   | { readonly type: 'log'; readonly line: string };
@@ -114,12 +115,13 @@ export class LocalMesh {
 
   #seen(fleet: readonly Node[]): void {
     this.#fleet = fleet;
-    for (const keeper of this.#nodes) {
+    const begun = this.#nodes.flatMap((keeper) => {
       const node = fleet.find(({ id }) => id === keeper.plan.name);
-      if (node?.state === NodeState.NODE_STATE_SERVING && node.models.length > 0 && keeper.serves()) {
-        this.#tell({ type: 'serving', plan: keeper.plan, node });
-      }
-    }
+      const serves = node?.state === NodeState.NODE_STATE_SERVING && node.models.length > 0;
+      return serves && keeper.serves() ? [{ plan: keeper.plan, node }] : [];
+    });
+    const pending = this.#nodes.filter((keeper) => !keeper.serving && !keeper.givenUp).length;
+    for (const { plan, node } of begun) this.#tell({ type: 'serving', plan, node, pending });
     this.#settle();
   }
 

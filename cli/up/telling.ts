@@ -36,7 +36,7 @@ export class Telling {
         this.#node(news.plan, news.news);
         break;
       case 'serving':
-        this.#serving(news.plan, news.node);
+        this.#serving(news.plan, news.node, news.pending);
         break;
       case 'settled':
         this.#settle(news.nodes, news.givenUp);
@@ -72,7 +72,7 @@ export class Telling {
     this.#bars.note(`${style('yellow', `${name} (${model})`, process.stderr)}: ${harmless(why)}; ${what}`);
   }
 
-  #serving({ name, model }: PlannedNode, node: Node): void {
+  #serving({ name, model }: PlannedNode, node: Node, pending: number): void {
     const tokensPerSecond = node.models[0]?.decodeTokensPerSecond ?? 0;
     const hardware = hardwareOf(node);
     if (this.#terminal.json) {
@@ -81,7 +81,8 @@ export class Telling {
       this.#bars.note(`${style('green', name, process.stderr)} serves again`);
     } else {
       this.#bars.done(name, `ready, ${rate(tokensPerSecond)}`);
-      if (!this.#someServe) this.#bars.note(`the mesh answers already: ${this.#command(`chat "${promptFor(node)}"`)}`);
+      if (!this.#someServe && pending > 0)
+        this.#bars.note(`the mesh answers already: ${this.#command(`chat "${promptFor(node)}"`)}`);
     }
     this.#someServe = true;
   }

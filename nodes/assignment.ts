@@ -41,6 +41,8 @@ export class Assignment implements Sink {
   #paused = false;
   #begun = false;
   #expired = false;
+  /** Tokens in the pieces so far; the engine's own count has those too that no piece took along, such as a stop string. */
+  #given = 0;
   #last: Ended | undefined;
 
   constructor({ work, generate, frames, watch, onOver }: AssignmentOptions) {
@@ -91,6 +93,7 @@ export class Assignment implements Sink {
       this.#begun = true;
       this.#watch.tell({ type: 'first_token' });
     }
+    this.#given = seq + tokens;
     const message = deltaMessage(seq, tokens, text);
     if (this.#credit > 0 && this.#held.length === 0) this.#send(seq, tokens, message);
     else this.#held.push({ seq, tokens, message });
@@ -103,7 +106,7 @@ export class Assignment implements Sink {
   end(outcome: Outcome, tokens: number, timings: Timings): void {
     clearTimeout(this.#deadline);
     const seen = this.#expired ? EXPIRED : outcome;
-    this.#last = { ...endedFrame(seen, tokens, timings), request: this.#work.request, epoch: this.#work.epoch };
+    this.#last = { ...endedFrame(seen, this.#given, timings), request: this.#work.request, epoch: this.#work.epoch };
     this.#watch.tell({ type: 'ended', ...toldOutcome(seen), tokens, timings });
     if (this.#held.length === 0) this.#close();
   }

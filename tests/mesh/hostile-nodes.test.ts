@@ -46,7 +46,11 @@ function piece({ request, epoch }: Work, seq: number, text: string, tokens = 1):
   return { request: [request], epoch: [epoch], seq: [seq], tokens: [tokens], size: [data.length], data };
 }
 
-const finish = ({ request, epoch }: Work, tokens: number, reason = FinishReason.FINISH_REASON_STOP): Partial<Progress> => ({
+const finish = (
+  { request, epoch }: Work,
+  tokens: number,
+  reason: FinishReason = FinishReason.FINISH_REASON_STOP,
+): Partial<Progress> => ({
   ended: [{ request, epoch, tokens, outcome: { $case: 'finish', value: { reason } } }],
 });
 

@@ -1,0 +1,93 @@
+/** Weights that are not what they should be: the node says so, exits with 1, and the mesh goes on. */
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { TestMesh } from '../support/mesh.ts';
+import { startMember, startMesh } from '../support/mesh.ts';
+import { expectAtRest } from './rest.ts';
+
+const BUNDLED = fileURLToPath(new URL('../../nodes/models/bundled/stories-15m-q8_0.gguf', import.meta.url));
+
+let mesh: TestMesh;
+const folder = mkdtempSync(join(tmpdir(), 'infermesh-models-'));
+
+beforeAll(async () => {
+  mesh = await startMesh({ nodes: [{ engine: 'replay', model: 'canned', replay: 'length=5' }] });
+});
+afterEach(async () => {
+  await expectAtRest(mesh);
+  expect((await mesh.client.ask({ messages: 'hello' })).finished.usage?.outputTokens).toBe(5);
+});
+afterAll(async () => {
+  await mesh[Symbol.asyncDispose]();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const SHA256 = '6b64a54fd9e9e03a4a11e62d5b170187510750e2b8f30ff4b3576da530901191';
+
+/** Serves weights that `damage` has been at, from a catalogue of the operator's own. */
+async function serve(name: string, damage: (path: string) => void, sha256?: string) {
+  const path = join(folder, `${name}.gguf`);
+  copyFileSync(BUNDLED, path);
+  damage(path);
+  const entry = {
+    name,
+    title: name,
+    family: 'llama',
+    parameters: 15e6,
+    quantization: 'Q8_0',
+    licence: 'MIT',
+    commercial_use: true,
+    context_length: 256,
+    tier: 'fast',
+    tasks: [],
+    memory_bytes: 60e6,
+    source: `file:${path}`,
+    ...(sha256 ? { sha256 } : {}),
+  };
+  const catalogue = join(folder, `${name}.yaml`);
+  // JSON is YAML.
+  writeFileSync(catalogue, JSON.stringify({ models: [entry] }));
+  return run(name, { INFERMESH_CATALOGUE: catalogue });
+}
+
+async function run(model: string, env: NodeJS.ProcessEnv = {}) {
+  const flags = ['--join', mesh.address, '--token-file', mesh.tokenFile, '--id', 'broken', '--model', model, '--threads', '1'];
+  const node = startMember(['node', ...flags], { INFERMESH_MODELS: join(folder, 'store'), ...env });
+  const code = await new Promise<number | null>((resolve) => node.process.once('close', resolve));
+  const [failed] = node
+    .output()
+    .split('\n')
+    .filter((line) => line.startsWith('infermesh:'));
+  return { code, says: failed ?? node.output() };
+}
+
+const half = (path: string) => truncateSync(path, 8_000_000);
+const overwritten = (path: string) => {
+  const bytes = readFileSync(path);
+  bytes.fill(0xa5, 100, 5000);
+  writeFileSync(path, bytes);
+};
+
+describe('a node whose weights', () => {
+  it.each<[string, (path: string) => void, string | undefined, RegExp]>([
+    ['are cut short, with a digest to hold them to', half, SHA256, /digest|size|bytes/],
+    ['have other bytes than their digest', overwritten, SHA256, /digest|sha256/],
+    ['are cut short, with no digest', half, undefined, /truncated|incomplete|cut short|damaged|corrupt|bytes/i],
+    ['have a broken header', overwritten, undefined, /GGUF|header|damaged|corrupt|load/i],
+    ['are no GGUF', (path) => writeFileSync(path, 'hello'), undefined, /GGUF/],
+    ['are empty', (path) => writeFileSync(path, ''), undefined, /empty|GGUF|bytes/],
+    ['are not there', (path) => rmSync(path), undefined, /not|ENOENT/],
+  ])('%s says so and exits with 1', async (what, damage, sha256, says) => {
+    const ended = await serve(what.replace(/[^a-z]+/g, '-'), damage, sha256);
+    expect(ended).toEqual({ code: 1, says: expect.stringMatching(says) });
+  });
+
+  it.each(['no-such-model', '..'])('have a name that the catalogue does not know (%s) says so', async (name) => {
+    const { code, says } = await run(name);
+    expect(code).toBeGreaterThan(0);
+    expect(says).toMatch(/model/);
+  });
+});

@@ -8,14 +8,20 @@
  * a deadline of its own, and faults turned into what its callers understand. In a project of yours the import is from
  * 'infermesh'.
  */
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createServer } from 'node:http';
 import { connect, Fault } from '../index.ts';
 
 const mesh = connect(process.env.INFERMESH_ROUTER ?? '127.0.0.1:50051');
 const port = Number(process.env.PORT ?? 8080);
 
 /** What an HTTP client is told, by the reason of a fault; everything else is 502. */
-const HTTP_STATUS: Readonly<Record<string, number>> = { INVALID_REQUEST: 400, QUEUE_FULL: 429, NO_NODE: 503, DEADLINE_EXCEEDED: 504 };
+const HTTP_STATUS: Readonly<Record<string, number>> = {
+  INVALID_REQUEST: 400,
+  QUEUE_FULL: 429,
+  NO_NODE: 503,
+  DEADLINE_EXCEEDED: 504,
+};
 
 async function story(request: IncomingMessage, response: ServerResponse): Promise<void> {
   const about = new URL(request.url ?? '/', 'http://localhost').searchParams.get('about') ?? 'a small dragon';
@@ -24,7 +30,8 @@ async function story(request: IncomingMessage, response: ServerResponse): Promis
   try {
     const prompt = `Tell me a story about ${about}.`;
     for await (const event of mesh.chat({ messages: prompt, maxTokens: 150 }, { signal: gone.signal, deadlineMs: 30_000 })) {
-      if (event.type === 'started') response.writeHead(200, { 'content-type': 'text/plain; charset=utf-8', 'x-model': event.model });
+      if (event.type === 'started')
+        response.writeHead(200, { 'content-type': 'text/plain; charset=utf-8', 'x-model': event.model });
       else if (event.type === 'delta') response.write(event.text);
     }
     response.end('\n');

@@ -11,12 +11,10 @@ export class Tally {
 
   request(): Disposable {
     this.requestsOpen++;
-    return {
-      [Symbol.dispose]: () => {
-        this.requestsOpen--;
-        if (this.requestsOpen === 0) this.#onIdle?.();
-      },
-    };
+    return once(() => {
+      this.requestsOpen--;
+      if (this.requestsOpen === 0) this.#onIdle?.();
+    });
   }
 
   /** Resolves when no request is open, or after `limitMs`. */
@@ -33,6 +31,19 @@ export class Tally {
 
   attempt(): Disposable {
     this.attemptsOpen++;
-    return { [Symbol.dispose]: () => this.attemptsOpen-- };
+    return once(() => {
+      this.attemptsOpen--;
+    });
   }
+}
+
+/** Frees once, however often it is disposed. */
+function once(free: () => void): Disposable {
+  let held = true;
+  return {
+    [Symbol.dispose]: () => {
+      if (held) free();
+      held = false;
+    },
+  };
 }

@@ -1,0 +1,161 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { Fault } from '../../proto/contract/faults.ts';
+import { Ended } from '../../proto/gen/infermesh/v1/link.ts';
+import { framed } from '../../proto/transport/framing.ts';
+import { Attempt, SLOW_CONSUMER_MS, WINDOW_BYTES } from '../../router/attempt/attempt.ts';
+import { FakeClock } from '../support/clock.ts';
+import { FakeStream, fakeLink } from './fakes.ts';
+
+const OPENING = framed(Buffer.from('opening'));
+const piece = (bytes: number) => framed(Buffer.alloc(bytes - 5, 'x'));
+const ended = (tokens: number) => Ended.fromPartial({ request: 1, epoch: 1, tokens });
+
+function started() {
+  const clock = new FakeClock();
+  const stream = new FakeStream();
+  const fake = fakeLink();
+  const told: string[] = [];
+  const work = { epoch: 1, model: 'm', messages: [], sampling: undefined, maxTokens: 10, stop: [], jsonSchema: '' };
+  const attempt = new Attempt({
+    link: fake.link,
+    stream: stream.asStream(),
+    clock,
+    work: { ...work, deadlineMs: 1000, traceparent: '' },
+    opening: OPENING,
+    onFirstToken: () => told.push('first token'),
+    onSlowConsumer: () => told.push('slow'),
+  });
+  const drain = () => {
+    while (stream.take());
+  };
+  return { attempt, clock, stream, told, drain, ...fake };
+}
+
+describe('an attempt', () => {
+  it('sends its work with a window of credit', () => {
+    const { frames } = started();
+    expect(frames('work')).toMatchObject([{ request: 1, epoch: 1, model: 'm', creditBytes: WINDOW_BYTES }]);
+  });
+
+  it('takes the opening along with the first piece, and each piece as it came', () => {
+    const { attempt, drain, stream, told } = started();
+    const [a, b] = [piece(20), piece(30)];
+    attempt.piece(1, 0, 1, a);
+    attempt.piece(1, 1, 2, b);
+    drain();
+    expect(Buffer.concat(stream.taken)).toEqual(Buffer.concat([OPENING, a, b]));
+    expect(told).toEqual(['first token']);
+    expect(attempt.tokens).toBe(3);
+    expect(attempt.unopened).toBeUndefined();
+  });
+
+  it('without a piece still has its opening to give', async () => {
+    const { attempt } = started();
+    attempt.ended(ended(0));
+    expect(attempt.unopened).toBe(OPENING);
+    expect(await attempt.result).toMatchObject({ type: 'ended', tokens: 0 });
+  });
+
+  it.each<[string, (attempt: Attempt) => void, RegExp]>([
+    ['a gap', (attempt) => attempt.piece(1, 1, 1, piece(10)), /expected token 0, received 1/],
+    [
+      'a piece again',
+      (attempt) => {
+        attempt.piece(1, 0, 2, piece(10));
+        attempt.piece(1, 0, 2, piece(10));
+      },
+      /expected token 2, received 0/,
+    ],
+    ['half a message', (attempt) => attempt.piece(1, 0, 1, piece(10).subarray(0, 9)), /not whole messages/],
+    ['far more than its credit', (attempt) => attempt.piece(1, 0, 1, piece(2 * WINDOW_BYTES + 1)), /more than its credit/],
+  ])('is ended by %s, and its engine stopped', async (_name, wrong, says) => {
+    const { attempt, frames } = started();
+    wrong(attempt);
+    const result = await attempt.result;
+    expect(result).toMatchObject({ type: 'failed', fault: { reason: 'NODE_LOST' } });
+    expect(result.type === 'failed' && result.fault.message).toMatch(says);
+    expect(frames('cancel')).toHaveLength(1);
+  });
+
+  it('drops pieces of other epochs, and those after its cancel', () => {
+    const { attempt, stream, frames } = started();
+    attempt.piece(2, 0, 1, piece(10));
+    attempt.piece(0, 5, 1, piece(10));
+    attempt.cancel();
+    attempt.cancel();
+    attempt.piece(1, 0, 1, piece(10));
+    expect(stream.held).toBe(0);
+    expect(frames('cancel')).toEqual([{ request: 1, epoch: 1 }]);
+  });
+
+  it('ends with its node', async () => {
+    const { attempt, link } = started();
+    link.close(new Fault('NODE_LOST', 'silent for 5000 ms'), () => {});
+    expect(await attempt.result).toMatchObject({ type: 'failed', fault: { reason: 'NODE_LOST', facts: { node: 'n' } } });
+  });
+
+  it('gives up a client that takes nothing for 30 s, and not one that takes a little', () => {
+    const { attempt, clock, stream, told, drain } = started();
+    const fill = (seq: number) => attempt.piece(1, seq, 1, piece(WINDOW_BYTES));
+    fill(0);
+    clock.advance(SLOW_CONSUMER_MS - 1);
+    drain();
+    clock.advance(SLOW_CONSUMER_MS);
+    expect(told).toEqual(['first token']);
+    fill(1);
+    clock.advance(SLOW_CONSUMER_MS);
+    expect(told).toEqual(['first token', 'slow']);
+    expect(stream.held).toBeGreaterThan(0);
+  });
+
+  it('leaves no timer behind', () => {
+    const { attempt, clock } = started();
+    attempt.piece(1, 0, 1, piece(WINDOW_BYTES));
+    expect(clock.pending).toBe(1);
+    attempt.ended(ended(1));
+    expect(clock.pending).toBe(0);
+  });
+});
+
+describe('whatever order pieces and reads come in', () => {
+  it('never more than a window is on the way, nothing is lost, and nothing gets stuck', () => {
+    const sizes = fc.array(fc.integer({ min: 6, max: 6000 }), { minLength: 1, maxLength: 80 });
+    fc.assert(
+      fc.property(sizes, fc.array(fc.boolean(), { maxLength: 200 }), (pieces, reads) => {
+        const { attempt, stream, frames, drain } = started();
+        let sent = 0;
+        let seq = 0;
+        const credit = () => WINDOW_BYTES + frames('credit').reduce((sum, { bytes }) => sum + bytes, 0) - sent;
+        const check = () => {
+          // The node may overdraw by the last piece it began, as its own rule allows.
+          expect(stream.held + Math.max(0, credit())).toBeLessThanOrEqual(WINDOW_BYTES + 6000 + OPENING.length);
+          expect(credit()).toBeLessThanOrEqual(WINDOW_BYTES);
+        };
+        const send = () => {
+          const size = pieces[seq];
+          if (size === undefined || credit() <= 0) return;
+          const data = piece(size);
+          sent += data.length;
+          attempt.piece(1, seq++, 1, data);
+          check();
+        };
+        for (const read of reads) {
+          if (read) stream.take();
+          else send();
+          check();
+        }
+        while (seq < pieces.length) {
+          const before = seq;
+          drain();
+          send();
+          expect(seq, 'the node has no credit though the client took everything').toBeGreaterThan(before);
+        }
+        drain();
+        expect(attempt.tokens).toBe(pieces.length);
+        expect(Buffer.concat(stream.taken).length).toBe(OPENING.length + sent);
+      }),
+      { numRuns: 300 },
+    );
+  });
+});

@@ -3,20 +3,18 @@
  * documentation; the stages stand below it in that order.
  */
 import { Code, Fault, toFault } from '../proto/contract/faults.ts';
-import { faultNamed } from '../proto/contract/status.ts';
 import type { ChatRequest, ExplainResponse } from '../proto/gen/infermesh/v1/inference.ts';
-import { ChatResponse } from '../proto/gen/infermesh/v1/inference.ts';
 import type { Ended, Finish } from '../proto/gen/infermesh/v1/link.ts';
-import type { ServedModel, Usage } from '../proto/gen/infermesh/v1/types.ts';
-import { FinishReason } from '../proto/gen/infermesh/v1/types.ts';
+import type { ServedModel } from '../proto/gen/infermesh/v1/types.ts';
 import { HOP_MARGIN_MS } from '../proto/transport/deadline.ts';
 import type { EventStream } from '../proto/transport/event-stream.ts';
-import { framed } from '../proto/transport/framing.ts';
 import type { CallContext } from '../proto/transport/handlers.ts';
 import type { RequestObserver, RequestWatch } from '../telemetry/events.ts';
 import type { Look, WaitingRoom } from './admit/waiting-room.ts';
+import { costOf, event, startedEvent, textOf } from './answer.ts';
 import type { AttemptResult } from './attempt/attempt.ts';
 import { Attempt } from './attempt/attempt.ts';
+import { endedEvent, faultIn, finishOf } from './attempt/result.ts';
 import type { Clock } from './clock.ts';
 import { Cut } from './cut.ts';
 import type { Claimed, Fleet } from './fleet/fleet.ts';
@@ -24,7 +22,7 @@ import type { Identified } from './request.ts';
 import { askOf, identify, newRequestId } from './request.ts';
 import type { Considered, Decision } from './select/candidate.ts';
 import { couldServe, decide } from './select/decide.ts';
-import { decidedEvent, decisionMessage, explanation } from './select/explain.ts';
+import { decidedEvent, explanation } from './select/explain.ts';
 import { refusalFault } from './select/refusal.ts';
 import type { Tally } from './tally.ts';
 
@@ -49,11 +47,14 @@ export interface Admitted extends Disposable {
 
 /** What the stages of one request share. */
 interface Trip {
+  readonly chat: ChatRequest;
   readonly stream: EventStream;
   readonly watch: RequestWatch;
   readonly cut: Cut;
   /** Tokens that went towards the client. */
   tokens: number;
+  /** The pieces that did, where content is wanted. */
+  readonly record: Buffer[] | undefined;
 }
 
 interface Answer {
@@ -81,7 +82,8 @@ export class Journey {
     const id = newRequestId();
     using _open = tally.request();
     using cut = this.#cutFor(stream);
-    const trip: Trip = { stream, cut, watch: this.#watch(id, context), tokens: 0 };
+    const watch = this.#watch(id, context);
+    const trip: Trip = { chat, stream, cut, watch, record: watch.wantsContent ? [] : undefined, tokens: 0 };
     try {
       const request = identify(id, chat, context, clock);
       if (this.#draining) throw new Fault('DRAINING', 'the router is shutting down');
@@ -207,13 +209,14 @@ export class Journey {
         firstTokenAt = clock.now();
         watch.tell({ type: 'first_token', epoch });
       },
+      record: trip.record,
       onSlowConsumer: () => cut.abort(new Fault('SLOW_CONSUMER', 'the client did not read its stream for 30 s')),
     });
     const result = await stopped(attempt, trip);
     trip.tokens += result.tokens;
     tally.tokensRelayed += result.tokens;
     const fault = cut.signal.aborted ? (cut.signal.reason as Fault) : faultIn(result);
-    tellEnd(watch, epoch, result, fault);
+    watch.tell(endedEvent(epoch, result, fault));
     if (fault || result.type === 'failed') throw fault;
     const finish = finishOf(result.ended) as Finish;
     return {
@@ -253,13 +256,16 @@ export class Journey {
     stream.end();
     tally.ended.finished++;
     const { reason: finishReason, usage } = finish;
+    tellContent(trip);
     watch.tell({ type: 'ended', outcome: 'finished', code: Code.OK, finishReason, tokens, usage, costUsd, migrations: 0 });
   }
 
-  #refuse(fault: Fault, { stream, watch, tokens }: Trip): void {
+  #refuse(fault: Fault, trip: Trip): void {
+    const { stream, watch, tokens } = trip;
     stream.fail(fault);
     const outcome = fault.reason === 'CANCELLED' ? 'cancelled' : 'failed';
     this.#parts.tally.ended[outcome]++;
+    tellContent(trip);
     watch.tell({ type: 'ended', outcome, code: fault.code, reason: fault.reason, tokens, migrations: 0 });
     // A defect here, not a node's failure: the transport logs what was thrown.
     if (fault.reason === 'INTERNAL' && fault.cause !== undefined) throw fault;
@@ -289,56 +295,7 @@ async function stopped(attempt: Attempt, { cut, stream }: Trip): Promise<Attempt
   }
 }
 
-function finishOf({ outcome }: Ended): Finish | undefined {
-  return outcome?.$case === 'finish' ? outcome.value : undefined;
-}
-
-function faultIn(result: AttemptResult): Fault | undefined {
-  if (result.type === 'failed') return result.fault;
-  const { outcome, tokens } = result.ended;
-  if (outcome?.$case === 'failure') {
-    const { code, reason, message } = outcome.value;
-    const fault = faultNamed(reason, code, message);
-    // Nobody here cancelled: the node ended it for reasons of its own.
-    return fault.reason === 'CANCELLED' ? new Fault('NODE_LOST', 'the node gave the request up') : fault;
-  }
-  if (!outcome || outcome.value.reason === FinishReason.FINISH_REASON_UNSPECIFIED)
-    return new Fault('NODE_LOST', 'the node ended without a finish reason');
-  if (tokens !== result.tokens) return new Fault('NODE_LOST', `the node gave ${tokens} tokens and sent ${result.tokens}`);
-  return undefined;
-}
-
-function tellEnd(watch: RequestWatch, epoch: number, result: AttemptResult, fault: Fault | undefined): void {
-  const ended = result.type === 'ended' ? result.ended : undefined;
-  const finish = ended && finishOf(ended);
-  watch.tell({
-    type: 'attempt_ended',
-    epoch,
-    outcome: fault === undefined ? 'finished' : fault.reason === 'CANCELLED' ? 'cancelled' : 'failed',
-    ...(fault ? { reason: fault.reason } : {}),
-    ...(finish ? { finishReason: finish.reason } : {}),
-    ...(finish?.usage ? { usage: finish.usage } : {}),
-    tokens: ended?.tokens ?? result.tokens,
-    ...(ended?.timings ? { timings: ended.timings } : {}),
-  });
-}
-
-function event(value: NonNullable<ChatResponse['event']>): Buffer {
-  return framed(ChatResponse.encode({ event: value }).finish());
-}
-
-function startedEvent(requestId: string, { candidate }: Considered, decision: Decision, watch: RequestWatch): Buffer {
-  const value = {
-    requestId,
-    node: candidate.node,
-    model: candidate.model.name,
-    traceId: watch.traceId(),
-    decision: decisionMessage(decision),
-  };
-  return event({ $case: 'started', value });
-}
-
-function costOf({ price }: ServedModel, usage: Usage | undefined): number {
-  if (!price || !usage) return 0;
-  return (usage.inputTokens * price.inputUsdPerMillion + usage.outputTokens * price.outputUsdPerMillion) / 1e6;
+/** The prompt and what was answered so far, for an observer that was asked to keep them. */
+function tellContent({ chat, watch, record }: Trip): void {
+  if (record) watch.tell({ type: 'content', input: chat.messages, output: textOf(record) });
 }

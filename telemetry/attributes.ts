@@ -4,7 +4,7 @@ import { SpanStatusCode } from '@opentelemetry/api';
 import type { Reason } from '../proto/contract/faults.ts';
 import { Code } from '../proto/contract/faults.ts';
 import type { Usage } from '../proto/gen/infermesh/v1/types.ts';
-import { FinishReason } from '../proto/gen/infermesh/v1/types.ts';
+import { FinishReason, Role } from '../proto/gen/infermesh/v1/types.ts';
 import type { EngineTimings, Outcome, RequestEvent, SamplingFacts } from './events.ts';
 import { ATTR } from './names.ts';
 
@@ -101,4 +101,15 @@ export function markFailed(span: Span, reason: Reason | undefined): void {
 
 function defined(attributes: Attributes): Attributes {
   return Object.fromEntries(Object.entries(attributes).filter(([, value]) => value !== undefined));
+}
+
+const ROLE_NAMES: Readonly<Record<number, string>> = { [Role.ROLE_SYSTEM]: 'system', [Role.ROLE_ASSISTANT]: 'assistant' };
+
+/** Messages as JSON, in the form that the GenAI conventions give them. */
+export function contentAttributes({ input, output }: Extract<RequestEvent, { type: 'content' }>): Attributes {
+  const message = (role: string, content: string) => ({ role, parts: [{ type: 'text', content }] });
+  return {
+    [ATTR.inputMessages]: JSON.stringify(input.map(({ role, text }) => message(ROLE_NAMES[role] ?? 'user', text))),
+    [ATTR.outputMessages]: JSON.stringify([message('assistant', output)]),
+  };
 }

@@ -2,13 +2,14 @@
  * What the core tells. The router's journey, the node's agent and the fleet emit these events and know nothing of
  * spans, logs or metrics; observers at the edge make those of them. Types only.
  *
- * No event has a field for what a user wrote: no prompt, answer, stop string, label, session or idempotency key. A
- * model is named only once the mesh itself knows it, so a name a client made up stays out as well.
+ * No event but `content` has a field for what a user wrote: no prompt, answer, stop string, label, session or
+ * idempotency key; and `content` is told only to an observer that the operator has asked to keep it. A model is named
+ * only once the mesh itself knows it, so a name a client made up stays out as well.
  *
  * The time of an event is when it is told, so tell it when it happens. Durations are in milliseconds.
  */
 import type { Code, Reason } from '../proto/contract/faults.ts';
-import type { FinishReason, Usage } from '../proto/gen/infermesh/v1/types.ts';
+import type { FinishReason, Message, Usage } from '../proto/gen/infermesh/v1/types.ts';
 
 export type Outcome = 'finished' | 'failed' | 'cancelled';
 
@@ -43,7 +44,7 @@ export interface Exclusion {
 /**
  * One request in the router, in this order:
  *
- *   accepted? classified? ( waiting | decided | attempt_started first_token? attempt_ended )* ended
+ *   accepted? classified? ( waiting | decided | attempt_started first_token? attempt_ended )* content? ended
  *
  * `ended` comes exactly once and last. Attempts may overlap; `epoch` tells them apart.
  */
@@ -81,6 +82,8 @@ export type RequestEvent =
       /** Absent when the node was lost before it could say. */
       readonly timings?: EngineTimings;
     }
+  /** What was asked and what was answered so far; told only where `wantsContent`. */
+  | { readonly type: 'content'; readonly input: readonly Message[]; readonly output: string }
   | {
       readonly type: 'ended';
       readonly outcome: Outcome;
@@ -106,6 +109,8 @@ export interface EngineTimings {
 
 /** Follows one request. No method throws. */
 export interface RequestWatch {
+  /** Whether to tell `content`. */
+  readonly wantsContent: boolean;
   tell(event: RequestEvent): void;
   /**
    * W3C trace context to send along: of the attempt that started last and is still open, else of the request. A

@@ -90,6 +90,7 @@ export function logRequests(log: Log): RequestObserver {
 }
 
 class RequestLine implements RequestWatch {
+  readonly wantsContent = false;
   readonly #log: Log;
   readonly #request: RequestFacts;
   readonly #arrivedAt = performance.now();

@@ -47,6 +47,8 @@ export const ATTR = {
   inputTokens: 'gen_ai.usage.input_tokens',
   cachedInputTokens: 'gen_ai.usage.cache_read.input_tokens',
   outputTokens: 'gen_ai.usage.output_tokens',
+  inputMessages: 'gen_ai.input.messages',
+  outputMessages: 'gen_ai.output.messages',
 
   outcome: 'infermesh.outcome',
   tenant: 'infermesh.tenant',

@@ -12,8 +12,9 @@ export function watchAll(first: RequestObserver, ...others: readonly RequestObse
       const within = { ...request, traceparent: leader.traceparent() };
       const watches = [leader, ...others.map((observer) => observer.watch(within))];
       return {
+        wantsContent: watches.some(({ wantsContent }) => wantsContent),
         tell: (event) => {
-          for (const watch of watches) watch.tell(event);
+          for (const watch of watches) if (event.type !== 'content' || watch.wantsContent) watch.tell(event);
         },
         traceparent: () => leader.traceparent(),
         traceId: () => leader.traceId(),

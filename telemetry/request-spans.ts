@@ -5,6 +5,7 @@ import { Code } from '../proto/contract/faults.ts';
 import {
   callAttributes,
   codeName,
+  contentAttributes,
   decisionAttributes,
   endAttributes,
   markFailed,
@@ -29,6 +30,7 @@ const SERVER_ERRORS: ReadonlySet<number> = new Set([
 ]);
 
 export class RequestSpans implements RequestWatch {
+  readonly wantsContent: boolean;
   readonly #tracer: Tracer;
   readonly #now = spanClock();
   readonly #arrivedAt = this.#now();
@@ -41,13 +43,14 @@ export class RequestSpans implements RequestWatch {
   #waiting: { readonly since: number; readonly model: string | undefined } | undefined;
   #answered = false;
 
-  constructor(tracer: Tracer, request: RequestFacts) {
+  constructor(tracer: Tracer, request: RequestFacts, captureContent: boolean) {
     this.#tracer = tracer;
     const attributes = { ...callAttributes(request.method), [ATTR.responseId]: request.requestId };
     const parent = remoteContext(request.traceparent);
     this.#span = tracer.startSpan(request.method, { kind: SpanKind.SERVER, startTime: this.#arrivedAt, attributes }, parent);
     if (request.tenant !== undefined) this.#span.setAttribute(ATTR.tenant, request.tenant);
     this.#context = trace.setSpan(parent, this.#span);
+    this.wantsContent = captureContent && this.#span.isRecording();
   }
 
   traceparent(): string {
@@ -86,6 +89,9 @@ export class RequestSpans implements RequestWatch {
         return;
       case 'attempt_ended':
         this.#endAttempt(event, now);
+        return;
+      case 'content':
+        this.#span.setAttributes(contentAttributes(event));
         return;
       case 'ended':
         this.#end(event, now);

@@ -18,9 +18,13 @@ import { SCOPE } from './names.ts';
 import { RequestSpans } from './request-spans.ts';
 import { WorkSpans } from './work-spans.ts';
 
-export function requestSpans(): RequestObserver {
+/** The variable of the GenAI conventions by which an operator asks for prompts and answers in spans. */
+const CAPTURE_CONTENT = 'OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT';
+
+export function requestSpans(env: Readonly<Record<string, string | undefined>> = process.env): RequestObserver {
   const tracer = trace.getTracer(SCOPE);
-  return { watch: (request) => new RequestSpans(tracer, request) };
+  const captureContent = env[CAPTURE_CONTENT]?.trim().toLowerCase() === 'true';
+  return { watch: (request) => new RequestSpans(tracer, request, captureContent) };
 }
 
 export function workSpans(): WorkObserver {

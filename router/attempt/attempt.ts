@@ -33,7 +33,9 @@ export interface AttemptOptions {
   /** Goes to the client together with the first piece. */
   readonly opening: Buffer;
   readonly onFirstToken: () => void;
-  /** The client does not read: the attempt has been cancelled. */
+  /** Takes a copy of every piece, where the operator has asked for content in traces. */
+  readonly record?: Buffer[] | undefined;
+  /** The client does not read. */
   readonly onSlowConsumer: () => void;
 }
 
@@ -68,6 +70,7 @@ export class Attempt implements AttemptPort {
     this.#credit -= data.length;
     if (this.#credit < -WINDOW_BYTES) return this.#broken('it sent more than its credit');
     this.tokens = seq + tokens;
+    this.#options.record?.push(data);
     const low = this.#credit <= WINDOW_BYTES / 2;
     if (this.#opened) this.#options.stream.write(data, low);
     else this.#open(data);

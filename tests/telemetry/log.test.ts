@@ -76,6 +76,7 @@ describe('the log', () => {
     const told: RequestEvent[] = [];
     const tracing = {
       watch: () => ({
+        wantsContent: false,
         tell: (event: RequestEvent) => told.push(event),
         traceparent: () => TRACEPARENT,
         traceId: () => 'the trace',

@@ -1,6 +1,6 @@
 /** A mistake in how a command was called: told with exit code 2, where faults of the mesh end with 1. */
-import type { Violation } from '../client/index.ts';
-import { Fault } from '../client/index.ts';
+import type { Violation } from '../proto/contract/faults.ts';
+import { Fault } from '../proto/contract/faults.ts';
 
 export class UsageError extends Error {
   override readonly name = 'UsageError';

@@ -7,7 +7,7 @@ import { addFlags } from '../flags.ts';
 import { aborted, INTERRUPTED } from '../interrupts.ts';
 import { sourcesOf } from '../settings.ts';
 import { LocalMesh } from '../up/local-mesh.ts';
-import type { PlannedNode, UpSettings } from '../up/settings.ts';
+import type { UpSettings } from '../up/settings.ts';
 import { planNodes, UP_HELP, upSchema } from '../up/settings.ts';
 import { Telling } from '../up/telling.ts';
 import { asUsage } from '../usage.ts';
@@ -35,8 +35,7 @@ async function up({ command, terminal, interrupts }: Context): Promise<void> {
   });
   const stop = aborted(interrupts.signal);
   try {
-    const plans = await affordable(planNodes(settings), settings, telling);
-    await Promise.race([mesh.start(plans), stop]);
+    await Promise.race([mesh.start(planNodes(settings), await notToBeHad(settings)), stop]);
     await Promise.race([stop, mesh.lost]);
     telling.ending();
   } finally {
@@ -45,14 +44,10 @@ async function up({ command, terminal, interrupts }: Context): Promise<void> {
   }
 }
 
-/** With --no-download, only the nodes whose models are here. */
-async function affordable(plans: PlannedNode[], { download }: UpSettings, telling: Telling): Promise<PlannedNode[]> {
-  if (download) return plans;
+/** With --no-download, the models that are not here. */
+async function notToBeHad({ download }: UpSettings): Promise<ReadonlySet<string>> {
+  if (download) return new Set();
   const { openModelStore } = await import('../../nodes/index.ts');
-  const here = new Set((await openModelStore().list()).filter(({ state }) => state === 'present').map(({ entry }) => entry.name));
-  const why = 'its model is not here, and nothing is to be downloaded';
-  for (const plan of plans.filter(({ model }) => !here.has(model))) {
-    telling.tell({ type: 'node', plan, news: { type: 'given_up', why } });
-  }
-  return plans.filter(({ model }) => here.has(model));
+  const absent = (await openModelStore().list()).filter(({ state }) => state !== 'present');
+  return new Set(absent.map(({ entry }) => entry.name));
 }

@@ -30,7 +30,8 @@ export function failureOf(thrown: unknown): Failure {
   }
   const fault = toFault(thrown);
   const { reason, code, message, violations } = fault;
-  return { reason, code, message, violations, next: NEXT[reason] ?? later(fault), exitCode: 1 };
+  const next = NEXT[reason] ?? later(fault) ?? (thrown === fault ? undefined : traceOf(thrown));
+  return { reason, code, message, violations, next, exitCode: 1 };
 }
 
 export function tellFailure(terminal: Terminal, failure: Failure): void {
@@ -53,4 +54,10 @@ export function linesOf({ message, violations }: Pick<Failure, 'message' | 'viol
 
 function later({ retryAfterMs }: Fault): string | undefined {
   return retryAfterMs === undefined ? undefined : `try again in ${milliseconds(retryAfterMs)}`;
+}
+
+/** A defect of this process; its own message may quote a prompt, which is nothing for a log unless asked for. */
+function traceOf(thrown: unknown): string {
+  if (process.env.INFERMESH_LOG_LEVEL !== 'debug') return 'for the place in the code set INFERMESH_LOG_LEVEL=debug';
+  return thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown);
 }

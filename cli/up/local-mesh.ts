@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Mesh, Node } from '../../client/index.ts';
 import { connect, Fault, NodeState } from '../../client/index.ts';
 import { Child } from './child.ts';
@@ -24,6 +25,8 @@ const NODE_GRACE_MS = 3000;
 const ROUTER_DRAIN_MS = 300;
 const ROUTER_GRACE_MS = 1500;
 const WATCH_MS = 100;
+const REWATCH_MS = 500;
+const NOT_HERE = 'its model is not here, and nothing is to be downloaded';
 
 export class LocalMesh {
   readonly #settings: UpSettings;
@@ -34,10 +37,10 @@ export class LocalMesh {
   readonly #watching = new AbortController();
   #router: Child | undefined;
   #nodes: NodeKeeper[] = [];
+  #abandoned: readonly PlannedNode[] = [];
   #client: Mesh | undefined;
   #fleet: readonly Node[] = [];
   #settled = false;
-  #ending = false;
 
   constructor(settings: UpSettings, tell: (news: MeshNews) => void) {
     this.#settings = settings;
@@ -54,11 +57,17 @@ export class LocalMesh {
 
   /**
    * Starts the router, then the nodes; how they fare comes as news.
+   * @param without models that are not to be had: nodes that would need one are given up at once
    * @throws Fault when the router can't be started
    */
-  async start(plans: readonly PlannedNode[]): Promise<void> {
+  async start(planned: readonly PlannedNode[], without: ReadonlySet<string>): Promise<void> {
     const address = await this.#startRouter();
+    // It may have been told to end meanwhile.
+    if (this.#watching.signal.aborted) return;
     this.#tell({ type: 'listening', address });
+    const plans = planned.filter(({ model }) => !without.has(model));
+    this.#abandoned = planned.filter(({ model }) => without.has(model));
+    for (const plan of this.#abandoned) this.#tell({ type: 'node', plan, news: { type: 'given_up', why: NOT_HERE } });
     this.#nodes = plans.map((plan) => new NodeKeeper(plan, this.#nodeArgs(plan, address), (news) => this.#nodeNews(plan, news)));
     this.#client = connect(reachable(address));
     void this.#watch(this.#client);
@@ -77,7 +86,7 @@ export class LocalMesh {
         },
         onLine: (line) => this.#tell({ type: 'log', line }),
         onExit: (how) => {
-          const fault = failure ?? new Fault('INTERNAL', `the router's process ended with ${how}`);
+          const fault = failure ?? new Fault('UNREACHABLE', `the router's process ended with ${how}, and the mesh with it`);
           reject(fault);
           this.#lost.reject(fault);
         },
@@ -106,10 +115,13 @@ export class LocalMesh {
   /** Readiness is what the router sees, not what a node says of itself. */
   async #watch(client: Mesh): Promise<void> {
     const { signal } = this.#watching;
-    try {
-      for await (const fleet of client.watchNodes(WATCH_MS, signal)) this.#seen(fleet);
-    } catch (thrown) {
-      if (!this.#ending) this.#lost.reject(thrown);
+    while (!signal.aborted) {
+      try {
+        for await (const fleet of client.watchNodes(WATCH_MS, signal)) this.#seen(fleet);
+      } catch {
+        // A router that is gone is told of by the end of its process; one that is not can be watched again.
+      }
+      await pause(REWATCH_MS, undefined, { signal }).catch(() => {});
     }
   }
 
@@ -126,19 +138,19 @@ export class LocalMesh {
   }
 
   #settle(): void {
-    const givenUp = this.#nodes.filter((keeper) => keeper.givenUp);
-    if (this.#nodes.length > 0 && givenUp.length === this.#nodes.length) {
+    const running = this.#nodes.filter((keeper) => !keeper.givenUp);
+    if (running.length === 0) {
       this.#lost.reject(new Fault('NO_NODE', 'no node could be started'));
       return;
     }
-    if (this.#settled || !this.#nodes.every((keeper) => keeper.serving || keeper.givenUp)) return;
+    if (this.#settled || !running.every((keeper) => keeper.serving)) return;
     this.#settled = true;
-    this.#tell({ type: 'settled', nodes: this.#fleet, givenUp: givenUp.map(({ plan }) => plan) });
+    const givenUp = [...this.#abandoned, ...this.#nodes.filter((keeper) => keeper.givenUp).map(({ plan }) => plan)];
+    this.#tell({ type: 'settled', nodes: this.#fleet, givenUp });
   }
 
   /** Nodes first, so that the router can still tell their requests' ends; then the router. Takes at most 5 s. */
   async end(): Promise<void> {
-    this.#ending = true;
     this.#watching.abort();
     await Promise.all(this.#nodes.map((keeper) => keeper.end(NODE_GRACE_MS)));
     this.#client?.close();

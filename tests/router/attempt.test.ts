@@ -23,6 +23,7 @@ function started() {
     clock,
     work: { ...work, deadlineMs: 1000, traceparent: '' },
     opening: OPENING,
+    record: undefined,
     onFirstToken: () => told.push('first token'),
     onSlowConsumer: () => told.push('slow'),
   });

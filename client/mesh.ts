@@ -110,7 +110,7 @@ export class Mesh implements Disposable {
   }
 
   /** What `chat` would choose for the same request now, and why. @throws Fault */
-  explain(input: ChatInput, options: CallOptions = {}): Promise<ExplainResponse> {
+  async explain(input: ChatInput, options: CallOptions = {}): Promise<ExplainResponse> {
     const request = { chat: chatRequest(input) };
     const callOptions = { deadline: deadlineOf(options.deadlineMs) };
     return unary((done) => this.#inference.explain(request, metadataOf(options), callOptions, done), options.signal);

@@ -1,4 +1,5 @@
 /** A chat request as a program writes it, and the message it becomes. */
+import { checkChat } from '../proto/contract/bounds.ts';
 import type { Preference } from '../proto/gen/infermesh/v1/inference.ts';
 import { ChatRequest } from '../proto/gen/infermesh/v1/inference.ts';
 import type { Sampling } from '../proto/gen/infermesh/v1/types.ts';
@@ -29,6 +30,7 @@ export interface ChatInput {
   readonly labels?: Readonly<Record<string, string>>;
 }
 
+/** @throws Fault INVALID_REQUEST, as the router would, before an encoder can bend what was given into its range */
 export function chatRequest(input: ChatInput): ChatRequest {
   const { messages, model, tier, jsonSchema, stop, preference, ...rest } = input;
   const turns = typeof messages === 'string' ? [{ role: 'user', text: messages } as const] : messages;
@@ -37,7 +39,7 @@ export function chatRequest(input: ChatInput): ChatRequest {
     : model
       ? ({ $case: 'model', value: model } as const)
       : undefined;
-  return ChatRequest.fromPartial({
+  const request = ChatRequest.fromPartial({
     ...rest,
     messages: turns.map(({ role, text }) => ({ role: ROLES[role], text })),
     stop: [...(stop ?? [])],
@@ -45,4 +47,5 @@ export function chatRequest(input: ChatInput): ChatRequest {
     ...(target ? { target } : {}),
     ...(preference ? { preference } : {}),
   });
+  return checkChat(request);
 }

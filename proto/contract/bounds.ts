@@ -24,10 +24,11 @@ const within = (low: number, high: number) =>
     .number({ error: `must be from ${low} to ${high}` })
     .min(low)
     .max(high);
+const whole = (low: number, high: number) => within(low, high).int(`must be a whole number from ${low} to ${high}`);
+// Half of a surrogate pair cannot be sent; encoders would put U+FFFD in its place and say nothing.
+const text = z.string().refine((value) => value.isWellFormed(), 'must be well-formed Unicode, without lone surrogates');
 const bytes = (low: number, high: number) =>
-  z
-    .string()
-    .refine((text) => bytesOf(text) >= low && bytesOf(text) <= high, `must be of ${low} to ${high.toLocaleString('en')} bytes`);
+  text.refine((text) => bytesOf(text) >= low && bytesOf(text) <= high, `must be of ${low} to ${high.toLocaleString('en')} bytes`);
 const printable = z.string().regex(PRINTABLE, 'must be up to 128 printable ASCII characters');
 
 const sampling = z.object({
@@ -37,11 +38,12 @@ const sampling = z.object({
     .gt(0, 'must be over 0, up to 1')
     .max(1, 'must be over 0, up to 1')
     .optional(),
-  topK: within(1, 1000).optional(),
+  topK: whole(1, 1000).optional(),
   minP: within(0, 1).optional(),
   repeatPenalty: within(0.1, 2).optional(),
   frequencyPenalty: within(-2, 2).optional(),
   presencePenalty: within(-2, 2).optional(),
+  seed: whole(0, 4_294_967_295).optional(),
 });
 
 const weight = within(0, 1);
@@ -54,7 +56,7 @@ const chat = z.object({
           [Role.ROLE_SYSTEM, Role.ROLE_USER, Role.ROLE_ASSISTANT],
           'must be ROLE_SYSTEM, ROLE_USER or ROLE_ASSISTANT',
         ),
-        text: z.string(),
+        text,
       }),
     )
     .min(1, 'must be 1 to 1,024 messages')
@@ -80,7 +82,7 @@ const chat = z.object({
     ])
     .optional(),
   sampling: sampling.optional(),
-  maxTokens: within(1, 131_072).optional(),
+  maxTokens: whole(1, 131_072).optional(),
   stop: z.array(bytes(1, 256)).max(16, 'must be at most 16 strings'),
   jsonSchema: bytes(0, MAX_SCHEMA_BYTES).refine(isObjectOrEmpty, 'must be a JSON object'),
   preference: z
@@ -90,7 +92,7 @@ const chat = z.object({
   sessionId: printable,
   idempotencyKey: printable,
   labels: z
-    .record(z.string(), z.string())
+    .record(z.string(), text)
     .refine((labels) => Object.keys(labels).length <= 16, 'must be at most 16')
     .refine((labels) => Object.keys(labels).every((name) => LABEL_NAME.test(name)), {
       error: 'must have names of 1 to 64 letters, digits and ._-/',

@@ -197,3 +197,17 @@ describe('what no node serves', () => {
     expect({ code, reason: fault.reason }).toEqual({ code: Code.FAILED_PRECONDITION, reason: 'UNSUPPORTED' });
   });
 });
+
+describe('the client library', () => {
+  it.each<[string, object]>([
+    ['max_tokens', { maxTokens: -1 }],
+    ['max_tokens', { maxTokens: Number.NaN }],
+    ['sampling.top_k', { sampling: { topK: 1.5 } }],
+    ['sampling.seed', { sampling: { seed: -1 } }],
+    ['messages[0].text', { messages: 'cut \ud83d short' }],
+    ['stop[0]', { stop: ['\udc00'] }],
+  ])('refuses what an encoder would bend: %s %j', async (field, input) => {
+    const asked = mesh.client.ask({ messages: 'hello', model: 'canned', ...input });
+    await expect(asked).rejects.toMatchObject({ reason: 'INVALID_REQUEST', violations: [expect.objectContaining({ field })] });
+  });
+});

@@ -1,9 +1,11 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Role } from '../../proto/gen/infermesh/v1/types.ts';
 import { ATTR, SPAN, SPAN_EVENT } from '../../telemetry/names.ts';
 import type { Member, TestMesh } from '../support/mesh.ts';
 import { startMember, startMesh } from '../support/mesh.ts';
 import type { OtlpReceiver, ReceivedSpan } from '../support/otlp.ts';
 import { startOtlpReceiver } from '../support/otlp.ts';
+import { CHAT, chatBytes, RawConnection } from './wire.ts';
 
 const METHOD = 'infermesh.v1.InferenceService/Chat';
 const CANARY = 'zebra-quartz-4917';
@@ -109,9 +111,10 @@ describe('a chat that fails or is refused', () => {
     const long = mesh.client.ask({ messages: `${CANARY} `.repeat(100), model: 'stories-15m' });
     await expect(long).rejects.toMatchObject({ reason: 'CONTEXT_TOO_LONG' });
     await expect(mesh.client.ask({ messages: 'hi', model: CANARY })).rejects.toMatchObject({ reason: 'MODEL_NOT_FOUND' });
-    await expect(mesh.client.ask({ messages: 'hi', labels: { a: CANARY.repeat(20) } })).rejects.toMatchObject({
-      reason: 'INVALID_REQUEST',
-    });
+    await using wire = new RawConnection(mesh.address);
+    const labels = { a: CANARY.repeat(20) };
+    const { fault } = await wire.call(CHAT, chatBytes({ messages: [{ role: Role.ROLE_USER, text: 'hi' }], labels }));
+    expect(fault.reason).toBe('INVALID_REQUEST');
     await expect(mesh.client.ask({ messages: 'hi', jsonSchema: { type: CANARY } })).rejects.not.toThrow(CANARY);
     const reasons = ['CONTEXT_TOO_LONG', 'MODEL_NOT_FOUND', 'INVALID_REQUEST'];
     await receiver.waitFor((came) =>

@@ -1,0 +1,110 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { checkChat } from '../../proto/contract/bounds.ts';
+import type { Fault } from '../../proto/contract/faults.ts';
+import { ChatRequest } from '../../proto/gen/infermesh/v1/inference.ts';
+import { Role } from '../../proto/gen/infermesh/v1/types.ts';
+
+type Partly = Parameters<typeof ChatRequest.fromPartial>[0];
+const request = (more: Partly = {}) => ChatRequest.fromPartial({ messages: [{ role: Role.ROLE_USER, text: 'hello' }], ...more });
+
+function refused(more: Partly): Fault {
+  try {
+    checkChat(request(more));
+  } catch (fault) {
+    return fault as Fault;
+  }
+  throw new Error('it was accepted');
+}
+
+describe('a request within its bounds', () => {
+  it.each<[string, Partly]>([
+    ['plain', {}],
+    ['at the low end', { maxTokens: 1, sampling: { temperature: 0, topK: 1, minP: 0, frequencyPenalty: -2, seed: 0 } }],
+    ['at the high end', { maxTokens: 131_072, sampling: { temperature: 2, topP: 1, topK: 1000, seed: 4_294_967_295 } }],
+    ['with all its text', { messages: [{ role: Role.ROLE_USER, text: 'é'.repeat(524_288) }] }],
+    ['with 1,024 messages', { messages: Array.from({ length: 1024 }, () => ({ role: Role.ROLE_USER, text: 'x' })) }],
+    ['with 16 stop strings of 256 bytes', { stop: Array<string>(16).fill('x'.repeat(256)) }],
+    ['with one weight', { preference: { cost: 0.001 } }],
+    ['with a label that objects have of themselves', { labels: { constructor: 'x', toString: 'y' } }],
+    ['with any model name that is one', { target: { $case: 'model', value: 'Org.model-7b:Q4_K' } }],
+    ['with a schema', { jsonSchema: '{"type":"object"}' }],
+    ['with characters of every length', { messages: [{ role: Role.ROLE_USER, text: 'aé森🐉\u0000' }] }],
+  ])('is taken as it is: %s', (_name, more) => {
+    expect(checkChat(request(more))).toEqual(request(more));
+  });
+});
+
+describe('a number', () => {
+  const bounds: [field: string, low: number, high: number, whole: boolean, of: (value: number) => Partly][] = [
+    ['max_tokens', 1, 131_072, true, (maxTokens) => ({ maxTokens })],
+    ['sampling.temperature', 0, 2, false, (temperature) => ({ sampling: { temperature } })],
+    ['sampling.top_k', 1, 1000, true, (topK) => ({ sampling: { topK } })],
+    ['sampling.min_p', 0, 1, false, (minP) => ({ sampling: { minP } })],
+    ['sampling.repeat_penalty', 0.1, 2, false, (repeatPenalty) => ({ sampling: { repeatPenalty } })],
+    ['sampling.frequency_penalty', -2, 2, false, (frequencyPenalty) => ({ sampling: { frequencyPenalty } })],
+    ['sampling.presence_penalty', -2, 2, false, (presencePenalty) => ({ sampling: { presencePenalty } })],
+    ['sampling.seed', 0, 4_294_967_295, true, (seed) => ({ sampling: { seed } })],
+    ['preference.cost', 0, 1, false, (cost) => ({ preference: { cost, quality: 1 } })],
+  ];
+
+  it.each(bounds)('is taken within its bounds and refused outside them, by name and value: %s', (field, low, high, whole, of) => {
+    const any = fc.oneof(
+      fc.double({ min: low - 3, max: high + 3, noNaN: true }),
+      fc.double(),
+      fc.constantFrom(Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, low, high, low - 1, high + 1, -1, 2 ** 53),
+    );
+    fc.assert(
+      fc.property(any, (value) => {
+        const fits = value >= low && value <= high && (!whole || Number.isInteger(value));
+        if (fits) return void checkChat(request(of(value)));
+        const { reason, violations } = refused(of(value));
+        expect(reason).toBe('INVALID_REQUEST');
+        expect(violations.map((one) => one.field)).toContain(field);
+        expect(violations[0]?.description).toMatch(/^must be .*, received /);
+        expect(violations[0]?.description).toContain(String(value));
+      }),
+    );
+  });
+});
+
+describe('a lone surrogate', () => {
+  it.each<[string, Partly]>([
+    ['messages[0].text', { messages: [{ role: Role.ROLE_USER, text: 'cut \ud83d' }] }],
+    ['stop[0]', { stop: ['\udc00'] }],
+    ['labels.a', { labels: { a: '\ud800' } }],
+    ['json_schema', { jsonSchema: '{"a":"\ud800"}' }],
+  ])('is refused in %s', (field, more) => {
+    const { violations } = refused(more);
+    expect(violations[0]).toMatchObject({ field, description: expect.stringContaining('well-formed Unicode') });
+  });
+});
+
+describe('whatever a request holds', () => {
+  it('it is taken or refused, never anything else, and a refusal quotes no text', () => {
+    const canary = 'canary-7f3a';
+    const text = fc.constantFrom('', 'ok', canary, canary.repeat(100), `\ud83d${canary}`, `${canary}\u0000`);
+    const wild = fc.record({
+      messages: fc.array(fc.record({ role: fc.integer({ min: -1, max: 9 }).map((role) => role as Role), text }), {
+        maxLength: 3,
+      }),
+      stop: fc.array(text, { maxLength: 20 }),
+      jsonSchema: text,
+      sessionId: text,
+      idempotencyKey: text,
+      labels: fc.dictionary(fc.string(), text, { maxKeys: 20 }),
+    });
+    fc.assert(
+      fc.property(wild, (fields) => {
+        try {
+          checkChat(ChatRequest.fromPartial(fields));
+        } catch (thrown) {
+          const fault = thrown as Fault;
+          expect(fault.reason).toBe('INVALID_REQUEST');
+          expect(JSON.stringify([fault.message, fault.violations])).not.toContain(canary);
+        }
+      }),
+      { numRuns: 300 },
+    );
+  });
+});

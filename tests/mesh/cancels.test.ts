@@ -107,6 +107,10 @@ describe('a client whose process is killed in the middle', () => {
 
 describe('a client that does not read', () => {
   it('is held for little, its engine waits, and others go on undisturbed', async () => {
+    // What a router grows by in its first requests is not the readers' doing.
+    await Promise.all(
+      Array.from({ length: 100 }, (_, n) => mesh.client.ask({ messages: `${n}`, model: 'torrent', maxTokens: 500 })),
+    );
     const before = await mesh.client.stats();
     await using wire = new RawConnection(mesh.address, { initialWindowSize: 65_535 });
     const stalled = Array.from({ length: 100 }, (_, i) => {
@@ -131,7 +135,7 @@ describe('a client that does not read', () => {
       .toBe(true);
     const { text } = await mesh.client.ask({ messages: 'beside it', model: 'steady', maxTokens: 50 });
     expect(text).toBe(replayText(turn('beside it'), 50));
-    expect((await mesh.client.stats()).residentBytes - before.residentBytes).toBeLessThan(60 * 1024 * 1024);
+    expect((await mesh.client.stats()).residentBytes - before.residentBytes).toBeLessThan(30 * 1024 * 1024);
     expect(await inFlight()).toBe(100);
     for (const stream of stalled) stream.close(8);
   });

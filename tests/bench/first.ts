@@ -79,7 +79,7 @@ async function startToFirstToken(): Promise<number> {
     for await (const line of createInterface({ input: up.stdout })) {
       const event = JSON.parse(line) as { address?: string; event?: string };
       address ??= event.address;
-      if (address && (event.event === 'answering' || event.event === 'ready')) break;
+      if (address && event.event === 'node_ready') break;
     }
     using mesh = connect(address as string);
     for await (const event of mesh.chat({ messages: PROMPT, maxTokens: 2 })) if (event.type === 'delta') break;

@@ -18,8 +18,8 @@ const OPTIONS = {
   streams: { type: 'string', default: '1000' },
   rate: { type: 'string', default: '50' },
   connections: { type: 'string', default: '8' },
-  seconds: { type: 'string', default: '6' },
-  runs: { type: 'string', default: '3' },
+  seconds: { type: 'string', default: '4' },
+  runs: { type: 'string', default: '5' },
   only: { type: 'string', multiple: true },
 } as const;
 
@@ -51,30 +51,14 @@ export async function relay(args: readonly string[]): Promise<Report> {
   const { values } = parseArgs({ args: [...args], options: OPTIONS });
   const notes: string[] = [];
   const relays = relaysOf(notes, values.only);
-  const paced = {
-    streams: Number(values.streams),
-    rate: Number(values.rate),
-    connections: Number(values.connections),
-    seconds: Number(values.seconds),
-  };
-  const flat = { streams: 32, rate: 0, connections: 4, seconds: Number(values.seconds) };
+  const [streams, rate, connections, seconds] = [values.streams, values.rate, values.connections, values.seconds].map(
+    Number,
+  ) as Four;
+  const shapes = { paced: { streams, rate, connections, seconds }, flat: { streams: 32, rate: 0, connections: 4, seconds } };
   const figures: Record<string, number> = {};
-  for (const [kind, shape] of [
-    ['paced', paced],
-    ['flat', flat],
-  ] as const) {
-    const samples = await measureAll(relays, shape, Number(values.runs));
-    for (const [name, sample] of Object.entries(samples)) {
-      figures[`${name}_${kind}_cpu_us_per_token`] = sample.cpuUsPerToken;
-      figures[`${name}_${kind}_tokens_per_s`] = sample.tokensPerSecond;
-      figures[`${name}_${kind}_first_token_p50_ms`] = sample.firstTokenP50Ms;
-      figures[`${name}_${kind}_first_token_p99_ms`] = sample.firstTokenP99Ms;
-      figures[`${name}_${kind}_resident_mb`] = sample.residentMb;
-    }
-    const cost = (name: string) => samples[name]?.cpuUsPerToken ?? Number.NaN;
-    if (kind === 'paced' && samples.nginx && samples.router) figures.router_over_nginx_paced = cost('router') / cost('nginx');
-    if (samples.grpc_js_proxy && samples.router)
-      figures[`grpc_js_proxy_over_router_${kind}`] = cost('grpc_js_proxy') / cost('router');
+  for (const [kind, shape] of Object.entries(shapes)) {
+    const rounds = await measureAll(relays, shape, Number(values.runs));
+    Object.assign(figures, ratios(rounds, kind), absolutes(rounds, kind));
   }
   const targets = [
     { figure: 'router_over_nginx_paced', most: 1, unit: 'x (aim 0.5)' },
@@ -83,42 +67,65 @@ export async function relay(args: readonly string[]): Promise<Report> {
   return { name: 'relay', figures, targets, notes };
 }
 
+type Four = [number, number, number, number];
+/** One sample of each relay, taken one right after the other. */
+type Round = Readonly<Record<string, Sample>>;
+
+/** The machine's speed changes by the minute, so what is compared is taken within a round, and the median is of ratios. */
+function ratios(rounds: readonly Round[], kind: string): Record<string, number> {
+  const over = (one: string, other: string) => {
+    const all = rounds.flatMap((round) =>
+      round[one] && round[other] ? [round[one].cpuUsPerToken / round[other].cpuUsPerToken] : [],
+    );
+    return all.length > 0 ? { [`${one}_over_${other}_${kind}`]: median(all) } : {};
+  };
+  return { ...over('router', 'nginx'), ...over('grpc_js_proxy', 'router') };
+}
+
+function absolutes(rounds: readonly Round[], kind: string): Record<string, number> {
+  const figures: Record<string, number> = {};
+  for (const name of Object.keys(rounds[0] ?? {})) {
+    const of = (pick: (sample: Sample) => number) => median(rounds.flatMap((round) => (round[name] ? [pick(round[name])] : [])));
+    figures[`${name}_${kind}_cpu_us_per_token`] = of((sample) => sample.cpuUsPerToken);
+    figures[`${name}_${kind}_tokens_per_s`] = of((sample) => sample.tokensPerSecond);
+    figures[`${name}_${kind}_first_token_p50_ms`] = of((sample) => sample.firstTokenP50Ms);
+    figures[`${name}_${kind}_first_token_p99_ms`] = of((sample) => sample.firstTokenP99Ms);
+    figures[`${name}_${kind}_resident_mb`] = of((sample) => sample.residentMb);
+  }
+  return figures;
+}
+
 function relaysOf(notes: string[], only: readonly string[] | undefined): Record<string, Start> {
-  const relays: Record<string, Start> = { router: startRouter, grpc_js_proxy: startGrpcJsProxy, direct: startDirect };
   const nginx = findNginx();
-  if ('path' in nginx) relays.nginx = (rate, slots) => startNginxBefore(nginx.path, rate, slots);
-  else notes.push(`nginx was left out: ${nginx.missing}`);
+  if ('missing' in nginx) notes.push(`nginx was left out: ${nginx.missing}`);
+  const relays: Record<string, Start> = {
+    ...('path' in nginx ? { nginx: (rate: number, slots: number) => startNginxBefore(nginx.path, rate, slots) } : {}),
+    router: startRouter,
+    grpc_js_proxy: startGrpcJsProxy,
+    direct: startDirect,
+  };
   return Object.fromEntries(Object.entries(relays).filter(([name]) => !only || only.includes(name)));
 }
 
-/** Round robin, so that a noisy minute falls on all of them alike. */
-async function measureAll(relays: Record<string, Start>, shape: Shape, runs: number): Promise<Record<string, Sample>> {
-  const samples: Record<string, Sample[]> = {};
+async function measureAll(relays: Record<string, Start>, shape: Shape, runs: number): Promise<Round[]> {
+  await using stack = new AsyncDisposableStack();
+  const started: [name: string, relayed: Relay][] = [];
+  for (const [name, start] of Object.entries(relays)) started.push([name, stack.use(await start(shape.rate, shape.streams))]);
+  const rounds: Round[] = [];
   for (let run = 0; run < runs; run++) {
-    for (const [name, start] of Object.entries(relays)) {
-      const sample = await measure(start, shape);
-      samples[name] = [...(samples[name] ?? []), sample];
+    const round: Record<string, Sample> = {};
+    for (const [name, relayed] of started) {
+      round[name] = await measure(relayed, shape);
       process.stderr.write(
-        `${shape.rate ? 'paced' : 'flat'} run ${run + 1} ${name}: ${sample.cpuUsPerToken.toFixed(2)} us/token\n`,
+        `${shape.rate ? 'paced' : 'flat'} round ${run + 1} ${name}: ${round[name].cpuUsPerToken.toFixed(2)} us/token\n`,
       );
     }
+    rounds.push(round);
   }
-  return Object.fromEntries(Object.entries(samples).map(([name, all]) => [name, medians(all)]));
+  return rounds;
 }
 
-function medians(samples: readonly Sample[]): Sample {
-  const of = (pick: (sample: Sample) => number) => median(samples.map(pick));
-  return {
-    cpuUsPerToken: of((sample) => sample.cpuUsPerToken),
-    tokensPerSecond: of((sample) => sample.tokensPerSecond),
-    firstTokenP50Ms: of((sample) => sample.firstTokenP50Ms),
-    firstTokenP99Ms: of((sample) => sample.firstTokenP99Ms),
-    residentMb: of((sample) => sample.residentMb),
-  };
-}
-
-async function measure(start: Start, { streams, rate, connections, seconds }: Shape): Promise<Sample> {
-  await using relayed = await start(rate, streams);
+async function measure(relayed: Relay, { streams, rate, connections, seconds }: Shape): Promise<Sample> {
   await using load = forkScript(new URL('./support/load.ts', import.meta.url));
   const open: Open = {
     type: 'open',
@@ -138,6 +145,7 @@ async function measure(start: Start, { streams, rate, connections, seconds }: Sh
   const failures = Object.entries({ ...arrivals.errors, ...window.errors });
   if (failures.length > 0) throw new Error(`streams failed, by status: ${JSON.stringify(failures)}`);
   load.send({ type: 'close' });
+  await load.next('closed');
   return {
     cpuUsPerToken: (1e6 * spent) / window.tokens,
     tokensPerSecond: window.tokens / window.seconds,

@@ -103,6 +103,6 @@ process.on('message', (message: Open | { type: 'mark' } | { type: 'close' }) => 
     closing = true;
     for (const call of calls) call.cancel();
     for (const client of clients) client.close();
-    process.disconnect();
+    process.send?.({ type: 'closed' });
   }
 });

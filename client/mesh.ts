@@ -74,8 +74,10 @@ export class Mesh implements Disposable {
   async *chat(input: ChatInput, options: CallOptions = {}): AsyncGenerator<ChatEvent, void, void> {
     if (options.signal?.aborted) throw new Fault('CANCELLED', 'cancelled before it began');
     const request = chatRequest(input);
+    const metadata = metadataOf(options);
     const span = startClientCall(`${SERVICE}/Chat`, spanFacts(this.address, request, options));
-    const call = this.#inference.chat(request, metadataOf(options, span), { deadline: deadlineOf(options.deadlineMs) });
+    if (span.traceparent) metadata.set('traceparent', span.traceparent);
+    const call = this.#inference.chat(request, metadata, { deadline: deadlineOf(options.deadlineMs) });
     const seen = new Seen(span);
     const abort = () => call.cancel();
     options.signal?.addEventListener('abort', abort, { once: true });
@@ -136,6 +138,7 @@ export class Mesh implements Disposable {
 
   /** The fleet at once and after each change, until the iteration is left. @throws Fault */
   async *watchNodes(intervalMs = 1000, signal?: AbortSignal): AsyncGenerator<Node[], void, void> {
+    if (signal?.aborted) return;
     const call = this.#admin.watchNodes({ intervalMs });
     const abort = () => call.cancel();
     signal?.addEventListener('abort', abort, { once: true });
@@ -206,10 +209,17 @@ function spanFacts(address: string, { sampling, maxTokens }: ChatRequest, { meta
   };
 }
 
-function metadataOf({ metadata = {} }: CallOptions, span?: ClientCall): Metadata {
+/** @throws Fault INVALID_REQUEST for a name or value that HTTP/2 headers can't carry */
+function metadataOf({ metadata = {} }: CallOptions): Metadata {
   const all = new Metadata();
-  for (const [name, value] of Object.entries(metadata)) all.set(name, value);
-  if (span?.traceparent) all.set('traceparent', span.traceparent);
+  for (const [name, value] of Object.entries(metadata)) {
+    try {
+      all.set(name, value);
+    } catch (cause) {
+      const description = `must be a lower-case ASCII name with a printable ASCII value, received ${value.length} characters`;
+      throw new Fault('INVALID_REQUEST', `metadata ${description}`, { violations: [{ field: 'metadata', description }], cause });
+    }
+  }
   return all;
 }
 

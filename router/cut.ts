@@ -3,6 +3,7 @@
  * the deadline passed, or the router decided so. The first reason stands.
  */
 import { Fault } from '../proto/contract/faults.ts';
+import { HOP_MARGIN_MS } from '../proto/transport/deadline.ts';
 import type { EventStream } from '../proto/transport/event-stream.ts';
 import type { Clock } from './clock.ts';
 
@@ -31,10 +32,14 @@ export class Cut implements Disposable {
     return this.#controller.signal;
   }
 
-  /** @param deadlineAt by the router's clock */
+  /**
+   * Ends it a little before the deadline, so that the client hears why before its own timer cuts the call.
+   * @param deadlineAt by the router's clock
+   */
   at(deadlineAt: number): void {
     this.#deadlineAt = deadlineAt;
-    this.#stopTimer = this.#clock.after(deadlineAt - this.#clock.now(), () => this.abort(deadlinePassed()));
+    const remaining = deadlineAt - this.#clock.now();
+    this.#stopTimer = this.#clock.after(remaining - Math.min(HOP_MARGIN_MS, remaining / 2), () => this.abort(deadlinePassed()));
   }
 
   /** The transport has a timer for the same deadline, which may be the first of the two to fire. */

@@ -1,7 +1,7 @@
 /** The door of this folder: a router in this process, with its log and traces. */
 
 import { VERSION } from '../proto/contract/version.ts';
-import { readOrCreateToken } from '../proto/transport/join-token.ts';
+import { isExposed, readOrCreateToken } from '../proto/transport/join-token.ts';
 import type { Log } from '../telemetry/log.ts';
 import { createLog, logFleet, logRequests } from '../telemetry/log.ts';
 import { watchAll } from '../telemetry/observers.ts';
@@ -35,16 +35,18 @@ export async function startRouter(
   });
   const warn = (message: string) => log.warn({ event: 'telemetry' }, message);
   const telemetry = await startTelemetry({ serviceName: 'infermesh-router', serviceInstanceId: router.id, warn });
-  const port = await router.listen();
-  const address = settings.listen.replace(/:\d+$/, `:${port}`);
-  return {
-    id: router.id,
-    address,
-    async close() {
-      await router.close();
-      await telemetry.shutdown();
-    },
+  const close = async () => {
+    await router.close();
+    await telemetry.shutdown();
   };
+  const port = await router.listen().catch(async (error: unknown) => {
+    await close();
+    throw error;
+  });
+  const address = settings.listen.replace(/:\d+$/, `:${port}`);
+  if (isExposed(settings.tokenFile))
+    log.warn({ event: 'token_exposed' }, 'others on this machine can read the join token: chmod 600');
+  return { id: router.id, address, close };
 }
 
 /** Where it happened, without the error's message, which may quote what a user sent. */

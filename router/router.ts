@@ -1,10 +1,10 @@
 /** A router, assembled: services over a journey over a fleet. */
 import { randomUUID } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import type { Fault } from '../proto/contract/faults.ts';
 import { AdminServiceService } from '../proto/gen/infermesh/v1/admin.ts';
 import { InferenceServiceService } from '../proto/gen/infermesh/v1/inference.ts';
 import { LinkServiceService } from '../proto/gen/infermesh/v1/link.ts';
+import { readPem } from '../proto/transport/pem.ts';
 import { GrpcServer } from '../proto/transport/server.ts';
 import type { FleetEvent, RequestObserver, Tell } from '../telemetry/events.ts';
 import { WaitingRoom } from './admit/waiting-room.ts';
@@ -55,7 +55,8 @@ export class Router {
     const room = new WaitingRoom<Admitted>(clock, random);
     this.#journey = new Journey({ fleet, room, observer, clock, tally });
     const { tlsCert, tlsKey, listen, writer } = settings;
-    const tls = tlsCert && tlsKey ? { tls: { cert: readFileSync(tlsCert), key: readFileSync(tlsKey) } } : {};
+    const tls =
+      tlsCert && tlsKey ? { tls: { cert: readPem(tlsCert, '--tls-cert'), key: readPem(tlsKey, '--tls-key', 'key') } } : {};
     this.#server = new GrpcServer({ address: listen, writer, onDefect, ...tls });
     this.#server.addService(InferenceServiceService, inferenceHandlers(this.#journey));
     this.#server.addService(AdminServiceService, adminHandlers({ fleet, room, tally, clock, routerId: this.id, version }));

@@ -1,4 +1,5 @@
 /** infermesh router */
+import { hostname } from 'node:os';
 import type { Command } from 'commander';
 import type { RouterSettings } from '../../router/index.ts';
 import { routerSchema, routerSettings, startRouter } from '../../router/index.ts';
@@ -49,12 +50,15 @@ async function serve({ command, terminal, interrupts }: Context): Promise<void> 
   if (terminal.json) terminal.object({ event: 'stopped' });
 }
 
-function greeting(id: string, address: string, { tokenFile }: RouterSettings): string[] {
+function greeting(id: string, address: string, { tokenFile, tlsCert, allowPlaintext }: RouterSettings): string[] {
+  // An address that stands for all of this machine's is none to dial.
+  const dial = address.replace(/^(?:0\.0\.0\.0|\[::\])(?=:)/, hostname());
+  const trust = tlsCert ? ' --tls-ca CA.pem' : allowPlaintext ? ' --allow-plaintext' : '';
   return [
     `${style('bold', id)} listens on ${style('cyan', address)}`,
     '',
     'Join a node, here or on another machine that has a copy of the token:',
-    `  infermesh node --join ${address} --token-file ${tokenFile}`,
+    `  infermesh node --join ${dial} --token-file ${tokenFile}${trust}`,
     '',
   ];
 }

@@ -4,10 +4,13 @@
  *   open -> ended (trailers sent)      by end() or fail()
  *   open -> gone                       the client cancelled, vanished, or its deadline passed
  *
+ * A client that reads nothing never gets its trailers; so much later its stream is reset, and what was held for it freed.
+ *
  * After either, every call is allowed and does nothing. What the client has not taken yet is counted by `held`, and
  * `onRelease` tells when it has: the caller's flow control towards its source hangs on these two.
  */
 import type { ServerHttp2Stream } from 'node:http2';
+import { constants } from 'node:http2';
 import type { ServerWritableStream } from '@grpc/grpc-js';
 import { Metadata } from '@grpc/grpc-js';
 import type { Fault } from '../contract/faults.ts';
@@ -19,6 +22,11 @@ export type RawCall = ServerWritableStream<Buffer, Buffer>;
 
 /** 'http2' writes beneath grpc-js, 'grpc-js' through it; both pass the same tests. */
 export type Writer = 'http2' | 'grpc-js';
+
+/** How long a client may take to read the rest of a stream that has ended. */
+const LINGER_MS = 30_000;
+/** The same for one that has been given up because it does not read. */
+const SLOW_LINGER_MS = 1000;
 
 export class EventStream {
   /** Bytes taken by `write` that have not left towards the client. */
@@ -32,7 +40,9 @@ export class EventStream {
   onGone: () => void = () => {};
 
   readonly #call: RawCall;
+  /** Where the bytes go, with the writer 'http2'. */
   readonly #http2: ServerHttp2Stream | undefined;
+  readonly #inner: ServerHttp2Stream | undefined;
   #heldByGrpc = 0;
   #headersSent = false;
   #state: 'open' | 'ended' | 'gone' = 'open';
@@ -43,10 +53,12 @@ export class EventStream {
 
   constructor(call: RawCall, writer: Writer = 'http2') {
     this.#call = call;
-    this.#http2 = writer === 'http2' ? streamOf(call) : undefined;
+    this.#inner = streamOf(call);
+    this.#http2 = writer === 'http2' ? this.#inner : undefined;
     const gone = () => {
       if (this.#state !== 'open') return;
       this.#state = 'gone';
+      this.#linger(LINGER_MS);
       this.onGone();
     };
     call.once('cancelled', gone);
@@ -66,7 +78,7 @@ export class EventStream {
     if (this.#state !== 'open') return;
     this.#sendHeaders();
     if (this.#http2) {
-      if (this.#http2.destroyed || this.#http2.closed) return;
+      if (this.#http2.destroyed || this.#http2.closed || this.#http2.writableEnded) return;
       this.#http2.write(data, notice ? this.#written : undefined);
       return;
     }
@@ -86,6 +98,7 @@ export class EventStream {
     const metadata = new Metadata();
     for (const [name, value] of Object.entries(trailers)) metadata.set(name, value);
     this.#call.end(metadata);
+    this.#linger(LINGER_MS);
   }
 
   /** Ends with the fault's status. */
@@ -93,6 +106,15 @@ export class EventStream {
     if (this.#state !== 'open') return;
     this.#state = 'ended';
     this.#call.emit('error', serviceError(fault));
+    this.#linger(fault.reason === 'SLOW_CONSUMER' ? SLOW_LINGER_MS : LINGER_MS);
+  }
+
+  /** Resets the stream unless it closes by itself in time. */
+  #linger(ms: number): void {
+    const inner = this.#inner;
+    if (!inner || inner.destroyed || inner.closed) return;
+    const reset = setTimeout(() => inner.close(constants.NGHTTP2_CANCEL), ms).unref();
+    inner.once('close', () => clearTimeout(reset));
   }
 
   #sendHeaders(): void {

@@ -1,6 +1,6 @@
 /** The secret that lets a node join a router: one line in a file that only its owner reads. */
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, linkSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { Fault } from '../contract/faults.ts';
 
@@ -24,13 +24,29 @@ export function readToken(path: string): string {
 
 /** Reads the token, or makes one where there is no file yet. */
 export function readOrCreateToken(path: string): string {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-  try {
-    writeFileSync(path, `${randomBytes(32).toString('base64url')}\n`, { mode: 0o600, flag: 'wx' });
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-  }
+  if (!existsSync(path)) create(path);
   return readToken(path);
+}
+
+/** Whole or not at all: a node may read it in the same instant. */
+function create(path: string): void {
+  const draft = `${path}.${randomBytes(6).toString('hex')}`;
+  try {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    writeFileSync(draft, `${randomBytes(32).toString('base64url')}\n`, { mode: 0o600, flag: 'wx' });
+    linkSync(draft, path);
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    // Another router was quicker; its token is as good.
+    if (code !== 'EEXIST') throw new Fault('INVALID_REQUEST', `cannot make a join token in ${path}: ${code}`, { cause });
+  } finally {
+    rmSync(draft, { force: true });
+  }
+}
+
+/** Whether others than its owner may read the file. */
+export function isExposed(path: string): boolean {
+  return (statSync(path).mode & 0o077) !== 0;
 }
 
 /** In constant time, whatever the lengths. */

@@ -4,12 +4,15 @@
  *   working -> emptying -> over
  *
  * The engine's pieces leave as far as the router has given credit; the rest waits here, and the engine is held. When the
- * engine has ended, the end goes out behind the last piece.
+ * engine has ended, the end goes out behind the last piece. A cancel or the deadline cuts that short: nobody waits for the
+ * rest any more, so it is dropped, also what is still on its way from the engine, and the end waits for no credit.
  */
 import { Code, REASONS } from '../proto/contract/faults.ts';
 import type { Ended, Work } from '../proto/gen/infermesh/v1/link.ts';
 import type { WorkWatch } from '../telemetry/events.ts';
 import type { Outcome, Run, Sink, Timings } from './backends/backend.ts';
+import type { Failure } from './backends/job-run.ts';
+import { failure } from './backends/job-run.ts';
 import type { Engine } from './engine/engine.ts';
 import type { FrameWriter } from './frame.ts';
 import { deltaMessage } from './frame.ts';
@@ -40,10 +43,12 @@ export class Assignment implements Sink {
   #credit: number;
   #paused = false;
   #begun = false;
-  #expired = false;
+  /** Why it was stopped from here; undefined while its answer is wanted. */
+  #cut: Failure | undefined;
   /** Tokens in the pieces so far; the engine's own count has those too that no piece took along, such as a stop string. */
   #given = 0;
-  #last: Ended | undefined;
+  /** How the engine ended, until the router is told. */
+  #last: { readonly outcome: Outcome; readonly timings: Timings } | undefined;
 
   constructor({ work, generate, frames, watch, onOver }: AssignmentOptions) {
     this.#work = work;
@@ -51,21 +56,15 @@ export class Assignment implements Sink {
     this.#watch = watch;
     this.#onOver = onOver;
     this.#credit = work.creditBytes;
-    this.#deadline = setTimeout(() => this.#expire(), work.deadlineMs);
+    this.#deadline = setTimeout(() => this.#cutShort(EXPIRED), work.deadlineMs);
     const { messages, sampling, maxTokens, stop, jsonSchema } = work;
     this.#run = generate({ messages, sampling: sampling ?? {}, maxTokens, stop, jsonSchema }, this);
-  }
-
-  get model(): string {
-    return this.#work.model;
   }
 
   // From the router
 
   cancel(): void {
-    this.#held.length = 0;
-    this.#run.cancel();
-    if (this.#last) this.#close();
+    this.#cutShort(CANCELLED);
   }
 
   credit(bytes: number): void {
@@ -74,12 +73,11 @@ export class Assignment implements Sink {
       this.#held.shift();
       this.#send(next.seq, next.tokens, next.message);
     }
-    if (this.#credit <= 0) return;
-    if (this.#last) return this.#close();
-    if (this.#paused) {
+    if (this.#paused && this.#credit > 0) {
       this.#paused = false;
       this.#run.resume();
     }
+    this.#close();
   }
 
   // From the engine
@@ -94,6 +92,7 @@ export class Assignment implements Sink {
       this.#watch.tell({ type: 'first_token' });
     }
     this.#given = seq + tokens;
+    if (this.#cut) return;
     const message = deltaMessage(seq, tokens, text);
     if (this.#credit > 0 && this.#held.length === 0) this.#send(seq, tokens, message);
     else this.#held.push({ seq, tokens, message });
@@ -104,11 +103,9 @@ export class Assignment implements Sink {
   }
 
   end(outcome: Outcome, tokens: number, timings: Timings): void {
-    clearTimeout(this.#deadline);
-    const seen = this.#expired ? EXPIRED : outcome;
-    this.#last = { ...endedFrame(seen, this.#given, timings), request: this.#work.request, epoch: this.#work.epoch };
-    this.#watch.tell({ type: 'ended', ...toldOutcome(seen), tokens, timings });
-    if (this.#held.length === 0) this.#close();
+    this.#last = { outcome, timings };
+    this.#watch.tell({ type: 'ended', ...toldOutcome(this.#cut ?? outcome), tokens, timings });
+    this.#close();
   }
 
   #send(seq: number, tokens: number, message: Buffer): void {
@@ -116,20 +113,28 @@ export class Assignment implements Sink {
     this.#frames.piece(this.#work.request, this.#work.epoch, seq, tokens, message);
   }
 
+  /** Once the engine has ended and no piece waits: the end. */
   #close(): void {
     if (!this.#last || this.#held.length > 0) return;
-    this.#frames.ended(this.#last);
+    const { outcome, timings } = this.#last;
+    const { request, epoch } = this.#work;
     this.#last = undefined;
+    clearTimeout(this.#deadline);
+    this.#frames.ended({ ...endedFrame(this.#cut ?? outcome, this.#given, timings), request, epoch });
     this.#onOver();
   }
 
-  #expire(): void {
-    this.#expired = true;
+  #cutShort(why: Failure): void {
+    if (this.#cut) return;
+    this.#cut = why;
+    this.#held.length = 0;
     this.#run.cancel();
+    this.#close();
   }
 }
 
-const EXPIRED: Outcome = { type: 'failure', reason: 'DEADLINE_EXCEEDED', message: 'the deadline passed before the answer ended' };
+const CANCELLED = failure('CANCELLED', 'cancelled');
+const EXPIRED = failure('DEADLINE_EXCEEDED', 'the deadline passed before the answer ended');
 
 function endedFrame(outcome: Outcome, tokens: number, timings: Timings): Omit<Ended, 'request' | 'epoch'> {
   if (outcome.type === 'finish') {

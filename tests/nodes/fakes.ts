@@ -1,0 +1,57 @@
+/** An engine and a router's wishes without either: what a node's parts are given to work with. */
+import type { Load, Run, Sink } from '../../nodes/backends/backend.ts';
+import type { Engine, EngineState } from '../../nodes/engine/engine.ts';
+import type { ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
+import { ServedModel as ServedModelType } from '../../proto/gen/infermesh/v1/types.ts';
+
+export const NO_TIMINGS = { queueMs: 0, prefillMs: 0, decodeMs: 0 };
+export const CANCELLED = { type: 'failure', reason: 'CANCELLED', message: 'cancelled' } as const;
+
+/** A job that the engine was given, and what was asked of it since. */
+export interface FakeJob {
+  readonly sink: Sink;
+  readonly asked: ('cancel' | 'pause' | 'resume')[];
+}
+
+/** An engine whose jobs say and do what the test says. */
+export class FakeEngine implements Engine {
+  state: EngineState = { type: 'loading', fraction: 0 };
+  crashes = 0;
+  readonly jobs: FakeJob[] = [];
+  readonly #listeners = new Set<(state: EngineState) => void>();
+
+  become(state: EngineState): void {
+    if (state.type === 'crashed') this.crashes++;
+    this.state = state;
+    for (const listener of this.#listeners) listener(state);
+  }
+
+  onState(listener: (state: EngineState) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  start(): Promise<ServedModel> {
+    return Promise.reject(new Error('a fake engine becomes what the test says'));
+  }
+
+  readonly generate = (_job: unknown, sink: Sink): Run => {
+    const job: FakeJob = { sink, asked: [] };
+    this.jobs.push(job);
+    const note = (wish: FakeJob['asked'][number]) => () => job.asked.push(wish);
+    return { cancel: note('cancel'), pause: note('pause'), resume: note('resume') };
+  };
+
+  currentLoad(): Load {
+    return { running: this.jobs.length, queued: 0, queuedPromptTokens: 0, kvCacheUse: 0 };
+  }
+
+  dispose(): Promise<void> {
+    this.become({ type: 'disposed' });
+    return Promise.resolve();
+  }
+}
+
+export function servedModel(overrides: Partial<ServedModel> = {}): ServedModel {
+  return ServedModelType.fromPartial({ name: 'm', engine: 'replay', slots: 4, contextLength: 512, ...overrides });
+}

@@ -1,9 +1,13 @@
 /**
  * Where requests wait for a slot, in the order they came, one line per target. The lines are bounded: a request that
  * would wait behind too many is refused with a hint when to come back.
+ *
+ * Lines may wait for the same slots. Of the heads of all lines the one that came first looks first, so that no line
+ * starves another; a head that sees no slot holds up only those behind it, who want the same.
  */
-import { Fault } from '../../proto/contract/faults.ts';
+import { Fault, toFault } from '../../proto/contract/faults.ts';
 import type { Clock } from '../clock.ts';
+import { Pace } from './pace.ts';
 
 /** What became of another look: admitted, still no slot, or no use waiting any longer. */
 export type Look<T> =
@@ -12,23 +16,23 @@ export type Look<T> =
   | { readonly type: 'refused'; readonly fault: Fault };
 
 interface Waiter<T> {
+  /** Of all that ever waited here, the how manieth. */
+  readonly arrival: number;
   readonly look: () => Look<T>;
   readonly settle: (look: Exclude<Look<T>, { type: 'busy' }>) => void;
 }
 
-/** How many of the last departures the rate is taken from. */
-const DRAIN_WINDOW = 16;
 const MIN_RETRY_MS = 50;
 const MAX_RETRY_MS = 10_000;
 
 export class WaitingRoom<T> {
   readonly #lines = new Map<string, Set<Waiter<T>>>();
-  readonly #departures = new Map<string, number[]>();
-  readonly #clock: Clock;
+  readonly #pace: Pace;
   readonly #random: () => number;
+  #arrivals = 0;
 
   constructor(clock: Clock, random: () => number) {
-    this.#clock = clock;
+    this.#pace = new Pace(clock);
     this.#random = random;
   }
 
@@ -59,11 +63,12 @@ export class WaitingRoom<T> {
         reject(signal.reason);
       };
       const waiter: Waiter<T> = {
+        arrival: this.#arrivals++,
         look,
         settle: (seen) => {
           leave();
           if (seen.type === 'refused') return reject(seen.fault);
-          this.#departed(key);
+          this.#pace.departed(key);
           resolve(seen.value);
         },
       };
@@ -77,30 +82,44 @@ export class WaitingRoom<T> {
     return this.#lines.has(key);
   }
 
-  /** Lets everyone look again, the first of each line first; who still sees no slot stops the line behind. */
+  /** Lets everyone look again, whoever came first before the others; who sees no slot stops the line behind. */
   lookAgain(): void {
-    for (const line of [...this.#lines.values()]) {
-      for (const waiter of line) {
-        const seen = waiter.look();
-        if (seen.type === 'busy') break;
-        waiter.settle(seen);
-      }
+    const moving = new Set(this.#lines.values());
+    for (;;) {
+      const next = firstOf(moving);
+      if (!next) return;
+      const { line, head } = next;
+      const seen = lookOf(head);
+      if (seen.type === 'busy') moving.delete(line);
+      else head.settle(seen);
     }
-  }
-
-  #departed(key: string): void {
-    const times = this.#departures.get(key) ?? [];
-    times.push(this.#clock.now());
-    if (times.length > DRAIN_WINDOW) times.shift();
-    this.#departures.set(key, times);
   }
 
   /** When the line will have moved up by half, with jitter so that the refused don't come back together. */
   #full(key: string, length: number): Fault {
-    const times = this.#departures.get(key) ?? [];
-    const first = times[0];
-    const pace = first === undefined ? 1000 : (this.#clock.now() - first) / times.length;
-    const retryAfterMs = Math.min(MAX_RETRY_MS, Math.max(MIN_RETRY_MS, (pace * length) / 2)) * (0.75 + 0.5 * this.#random());
+    const wait = (this.#pace.of(key) * length * (0.75 + 0.5 * this.#random())) / 2;
+    const retryAfterMs = Math.min(MAX_RETRY_MS, Math.max(MIN_RETRY_MS, wait));
     return new Fault('QUEUE_FULL', `all slots are taken and ${length} requests wait already`, { retryAfterMs });
+  }
+}
+
+type Line<T> = ReadonlySet<Waiter<T>>;
+
+/** The head of all these lines that came first. */
+function firstOf<T>(lines: ReadonlySet<Line<T>>): { readonly line: Line<T>; readonly head: Waiter<T> } | undefined {
+  let first: { readonly line: Line<T>; readonly head: Waiter<T> } | undefined;
+  for (const line of lines) {
+    const [head] = line;
+    if (head && (!first || head.arrival < first.head.arrival)) first = { line, head };
+  }
+  return first;
+}
+
+/** A look that throws is a defect, which ends one waiter and leaves the others alone. */
+function lookOf<T>({ look }: Waiter<T>): Look<T> {
+  try {
+    return look();
+  } catch (thrown) {
+    return { type: 'refused', fault: toFault(thrown) };
   }
 }

@@ -51,6 +51,30 @@ describe('a waiting room', () => {
     stuck.catch(() => {});
   });
 
+  it('serves its lines in the order in which their heads came, also when one of them never empties', async () => {
+    for (const n of [1, 2, 3]) void wait(n, 'long');
+    void wait(4, 'other');
+    for (const n of [5, 6]) void wait(n, 'long');
+    for (let n = 0; n < 6; n++) {
+      void wait(10 + n, 'long', 100);
+      slots = 1;
+      room.lookAgain();
+    }
+    expect(order).toEqual([1, 2, 3, 4, 5, 6]);
+  });
+
+  it('ends a waiter whose look is a defect, and goes on behind it', async () => {
+    const look = () => {
+      throw new TypeError('x');
+    };
+    const broken = room.wait('a', 10, look, never);
+    const next = wait(2);
+    slots = 1;
+    room.lookAgain();
+    await expect(broken).rejects.toMatchObject({ reason: 'INTERNAL' });
+    expect(await next).toBe(2);
+  });
+
   it('refuses who would wait behind too many, with the time to come back', async () => {
     wait(1, 'a', 2);
     wait(2, 'a', 2);
@@ -72,6 +96,30 @@ describe('a waiting room', () => {
     const fault = (await wait(11, 'a', 10).catch((thrown) => thrown)) as Fault;
     expect(fault.retryAfterMs).toBeGreaterThan(350);
     expect(fault.retryAfterMs).toBeLessThan(600);
+  });
+
+  it('forgets after half a minute how fast a line was', async () => {
+    const entered = wait(0);
+    slots = 1;
+    clock.advance(100);
+    room.lookAgain();
+    await entered;
+    clock.advance(3_600_000);
+    void wait(1, 'a', 2);
+    void wait(2, 'a', 2);
+    const fault = (await wait(3, 'a', 2).catch((thrown) => thrown)) as Fault;
+    expect(fault.retryAfterMs).toBe(1000);
+  });
+
+  it.each([0, 0.999])('never asks to come back sooner than in 50 ms or later than in 10 s (chance %f)', async (chance) => {
+    const patient = new WaitingRoom<number>(clock, () => chance);
+    const hint = async (line: string, length: number) => {
+      for (let n = 0; n < length; n++) void patient.wait(line, length, look(n), never);
+      const fault = (await patient.wait(line, length, look(length), never).catch((thrown) => thrown)) as Fault;
+      return fault.retryAfterMs;
+    };
+    expect(await hint('none', 0)).toBe(50);
+    expect(await hint('long', 100)).toBe(10_000);
   });
 
   it('lets go of a waiter that is aborted, at once and with its reason', async () => {

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { Fault } from '../proto/contract/faults.ts';
 import type { SettingSources } from '../proto/contract/settings.ts';
-import { address, isLoopback, logLevel, resolveSettings, toggle } from '../proto/contract/settings.ts';
+import { address, integer, isLoopback, logLevel, resolveSettings, toggle } from '../proto/contract/settings.ts';
 
 export const routerSchema = z.object({
   listen: address().default('127.0.0.1:50051'),
@@ -12,7 +12,7 @@ export const routerSchema = z.object({
   tlsKey: z.string().optional(),
   allowPlaintext: toggle().default(false),
   /** How long running requests may go on when the router is told to end. */
-  drainMs: z.coerce.number().int().min(0).max(3_600_000, 'must be from 0 to 3600000').default(30_000),
+  drainMs: integer(0, 3_600_000).default(30_000),
   /** How the token path writes; grpc-js is the slower one, for comparison. */
   writer: z.enum(['http2', 'grpc-js'], { error: 'must be http2 or grpc-js' }).default('http2'),
   logLevel: logLevel().default('info'),

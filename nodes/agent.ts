@@ -4,7 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { Fault } from '../proto/contract/faults.ts';
-import type { AttachRequest, Hello, Report, Work } from '../proto/gen/infermesh/v1/link.ts';
+import type { Hello, Report, Work } from '../proto/gen/infermesh/v1/link.ts';
 import type { Hardware, ModelLoad, ServedModel } from '../proto/gen/infermesh/v1/types.ts';
 import { NodeState } from '../proto/gen/infermesh/v1/types.ts';
 import type { NodeEvent, Tell, WorkObserver } from '../telemetry/events.ts';
@@ -14,6 +14,7 @@ import type { Engine, EngineState } from './engine/engine.ts';
 import { refuseWith } from './engine/refuse.ts';
 import type { FrameWriter } from './frame.ts';
 import type { UsageSampler } from './hardware.ts';
+import type { Frame } from './link-stream.ts';
 import { RouterLink } from './router-link.ts';
 import type { NodeSettings } from './settings.ts';
 
@@ -74,11 +75,11 @@ export class Agent {
     return link;
   }
 
-  #introduction(): NonNullable<AttachRequest['frame']>[] {
+  #introduction(): Frame[] {
     return [{ $case: 'hello', value: this.#hello }];
   }
 
-  #inventory(): NonNullable<AttachRequest['frame']> {
+  #inventory(): Frame {
     return { $case: 'inventory', value: { models: this.#models() } };
   }
 

@@ -10,39 +10,30 @@ import { HOP_MARGIN_MS } from '../proto/transport/deadline.ts';
 import type { EventStream } from '../proto/transport/event-stream.ts';
 import type { CallContext } from '../proto/transport/handlers.ts';
 import type { RequestObserver, RequestWatch } from '../telemetry/events.ts';
-import type { Look, WaitingRoom } from './admit/waiting-room.ts';
+import type { Admitted } from './admit/admission.ts';
+import { Admission } from './admit/admission.ts';
+import type { WaitingRoom } from './admit/waiting-room.ts';
 import { costOf, event, startedEvent, textOf } from './answer.ts';
 import type { AttemptResult } from './attempt/attempt.ts';
 import { Attempt } from './attempt/attempt.ts';
 import { endedEvent, faultIn, finishOf } from './attempt/result.ts';
 import type { Clock } from './clock.ts';
 import { Cut } from './cut.ts';
-import type { Claimed, Fleet } from './fleet/fleet.ts';
+import type { Fleet } from './fleet/fleet.ts';
 import type { Identified } from './request.ts';
 import { askOf, identify, newRequestId } from './request.ts';
-import type { Considered, Decision } from './select/candidate.ts';
-import { couldServe, decide } from './select/decide.ts';
 import { decidedEvent, explanation } from './select/explain.ts';
-import { refusalFault } from './select/refusal.ts';
 import type { Tally } from './tally.ts';
 
-const METHOD = 'infermesh.v1.InferenceService/Chat';
-/** Requests that may wait for each slot that could serve them; the 16 clients of a 4-slot node are all served. */
-const WAITING_PER_SLOT = 4;
+export type { Admitted };
 
+const METHOD = 'infermesh.v1.InferenceService/Chat';
 export interface JourneyParts {
   readonly fleet: Fleet;
   readonly room: WaitingRoom<Admitted>;
   readonly observer: RequestObserver;
   readonly clock: Clock;
   readonly tally: Tally;
-}
-
-/** A request with a slot to run in; disposing gives the slot back. */
-export interface Admitted extends Disposable {
-  readonly claim: Claimed;
-  readonly chosen: Considered;
-  readonly decision: Decision;
 }
 
 /** What the stages of one request share. */
@@ -69,12 +60,13 @@ interface Answer {
 
 export class Journey {
   readonly #parts: JourneyParts;
+  readonly #admission: Admission;
   readonly #cuts = new Set<Cut>();
   #draining = false;
 
   constructor(parts: JourneyParts) {
     this.#parts = parts;
-    parts.fleet.onChange(() => parts.room.lookAgain());
+    this.#admission = new Admission(parts);
   }
 
   async chat(chat: ChatRequest, stream: EventStream, context: CallContext): Promise<void> {
@@ -99,9 +91,7 @@ export class Journey {
 
   /** What `chat` would choose now, without choosing it. */
   explain(chat: ChatRequest, context: CallContext): ExplainResponse {
-    const { clock, fleet } = this.#parts;
-    const request = identify(newRequestId(), chat, context, clock);
-    return explanation(decide(fleet.candidates(), askOf(request, clock.now())));
+    return explanation(this.#admission.preview(identify(newRequestId(), chat, context, this.#parts.clock)));
   }
 
   /** From now on requests are refused; those that run may end by themselves. */
@@ -140,40 +130,9 @@ export class Journey {
   // Admit and choose
 
   async #admit(request: Identified, { watch, cut }: Trip): Promise<Admitted> {
-    const { room } = this.#parts;
-    const line = lineOf(request, askOf(request, 0).task);
-    // Nobody overtakes those who wait for the same.
-    const seen: Look<Admitted> = room.hasLine(line) ? { type: 'busy' } : this.#look(request);
-    if (seen.type === 'refused') throw seen.fault;
-    let admitted: Admitted;
-    if (seen.type === 'admitted') {
-      admitted = seen.value;
-    } else {
-      watch.tell({ type: 'waiting' });
-      admitted = await room.wait(line, WAITING_PER_SLOT * this.#slotsFor(request), () => this.#look(request), cut.signal);
-    }
+    const admitted = await this.#admission.admit(request, cut.signal, () => watch.tell({ type: 'waiting' }));
     watch.tell(decidedEvent(admitted.decision, admitted.chosen));
     return admitted;
-  }
-
-  /** Chooses, and claims what it chose in the same turn, so that nobody comes between. */
-  #look(request: Identified): Look<Admitted> {
-    const { fleet, clock } = this.#parts;
-    const ask = askOf(request, clock.now());
-    const decision = decide(fleet.candidates(), ask);
-    const { chosen } = decision;
-    if (!chosen) {
-      return decision.considered.some(couldServe) ? { type: 'busy' } : { type: 'refused', fault: refusalFault(decision, ask) };
-    }
-    const { node, model } = chosen.candidate;
-    const claim = fleet.claim(node, { model: model.name, tokens: ask.promptTokens + ask.expectedOutputTokens });
-    return { type: 'admitted', value: { claim, chosen, decision, [Symbol.dispose]: () => claim[Symbol.dispose]() } };
-  }
-
-  #slotsFor(request: Identified): number {
-    const { fleet, clock } = this.#parts;
-    const eligible = decide(fleet.candidates(), askOf(request, clock.now())).considered.filter(couldServe);
-    return eligible.reduce((sum, { candidate }) => sum + candidate.model.slots, 0);
   }
 
   // Attempt
@@ -270,12 +229,6 @@ export class Journey {
     // A defect here, not a node's failure: the transport logs what was thrown.
     if (fault.reason === 'INTERNAL' && fault.cause !== undefined) throw fault;
   }
-}
-
-/** Who waits for the same thing stands in one line. */
-function lineOf({ target, chat }: Identified, task: string): string {
-  const what = target.type === 'auto' ? task : target.type === 'model' ? target.name : String(target.tier);
-  return `${target.type}:${what}${chat.jsonSchema ? ':structured' : ''}`;
 }
 
 /**

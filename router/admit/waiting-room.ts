@@ -84,7 +84,7 @@ export class WaitingRoom<T> {
 
   /** Lets everyone look again, whoever came first before the others; who sees no slot stops the line behind. */
   lookAgain(): void {
-    const moving = new Set(this.#lines.values());
+    const moving = new Set<Line<T>>(this.#lines.values());
     for (;;) {
       const next = firstOf(moving);
       if (!next) return;

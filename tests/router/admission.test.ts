@@ -1,0 +1,96 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Fault } from '../../proto/contract/faults.ts';
+import { ChatRequest } from '../../proto/gen/infermesh/v1/inference.ts';
+import { Report } from '../../proto/gen/infermesh/v1/link.ts';
+import { NodeState, Role, ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
+import type { Admitted } from '../../router/admit/admission.ts';
+import { Admission } from '../../router/admit/admission.ts';
+import { WaitingRoom } from '../../router/admit/waiting-room.ts';
+import { Fleet } from '../../router/fleet/fleet.ts';
+import type { NodeLink } from '../../router/fleet/node-link.ts';
+import type { Identified } from '../../router/request.ts';
+import { FakeClock } from '../support/clock.ts';
+import { fakeLink } from './fakes.ts';
+
+const RATES = { prefillTokensPerSecond: 1000, decodeTokensPerSecond: 100 };
+
+let clock: FakeClock;
+let fleet: Fleet;
+let admission: Admission;
+let waiting: number;
+
+beforeEach(() => {
+  clock = new FakeClock();
+  fleet = new Fleet(clock, () => {});
+  admission = new Admission({ fleet, room: new WaitingRoom<Admitted>(clock, () => 0.5), clock });
+  waiting = 0;
+});
+
+afterEach(() => fleet.stop());
+
+function serving(id: string, epoch = 1, more: Partial<ServedModel> = {}): NodeLink {
+  const { link } = fakeLink(id, epoch, clock.now());
+  fleet.join(link, () => {});
+  fleet.inventory(link, [ServedModel.fromPartial({ name: 'm', slots: 1, contextLength: 128, ...RATES, ...more })]);
+  fleet.report(link, Report.fromPartial({ state: NodeState.NODE_STATE_SERVING }));
+  return link;
+}
+
+function request(text = 'hello', deadlineMs = 60_000): Identified {
+  const chat = ChatRequest.fromPartial({ messages: [{ role: Role.ROLE_USER, text }] });
+  const target = { type: 'model', name: 'm' } as const;
+  return { id: 'r', chat, target, maxTokens: 10, arrivedAt: clock.now(), deadlineAt: clock.now() + deadlineMs };
+}
+
+const admit = (wanted = request()) => admission.admit(wanted, new AbortController().signal, () => waiting++);
+const reasonOf = (end: Promise<unknown>) =>
+  end.then(
+    () => 'admitted',
+    (fault: Fault) => fault.reason,
+  );
+
+describe('a request that comes while others wait', () => {
+  beforeEach(async () => {
+    serving('n');
+    await admit();
+    void admit();
+  });
+
+  it('and fits no model is told so, not that the line is full', async () => {
+    expect(await reasonOf(admit(request('x'.repeat(9000))))).toBe('CONTEXT_TOO_LONG');
+    expect(waiting).toBe(1);
+  });
+
+  it('and has no time left is told so', async () => {
+    expect(await reasonOf(admit(request('hello', 1)))).toBe('DEADLINE_EXCEEDED');
+  });
+
+  it('stands in line, up to four for each slot', async () => {
+    for (let n = 0; n < 3; n++) void admit();
+    expect(await reasonOf(admit())).toBe('QUEUE_FULL');
+    expect(waiting).toBe(5);
+  });
+
+  it('overtakes nobody, also when a slot has come up', async () => {
+    const order: string[] = [];
+    const held = [admit().then(() => order.push('second')), admit().then(() => order.push('third'))];
+    serving('other', 1, { slots: 3 });
+    await Promise.all(held);
+    expect(order).toEqual(['second', 'third']);
+    const claims = fleet.candidates().map(({ running }) => running);
+    expect(claims).toEqual([1, 3]);
+  });
+});
+
+describe('a slot', () => {
+  it('is taken by looking at it, and given to who waits when it is free', async () => {
+    serving('n');
+    using first = await admit();
+    expect(first.chosen.candidate.node).toBe('n');
+    const second = admit();
+    expect(waiting).toBe(1);
+    first[Symbol.dispose]();
+    expect((await second).claim.link.id).toBe('n');
+    expect(fleet.candidates()[0]).toMatchObject({ freeSlots: 0, running: 1 });
+  });
+});

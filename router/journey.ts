@@ -169,6 +169,7 @@ export class Journey {
         watch.tell({ type: 'first_token', epoch });
       },
       record: trip.record,
+      onFault: (fault) => cut.abort(fault),
       onSlowConsumer: () => cut.abort(new Fault('SLOW_CONSUMER', 'the client did not read its stream for 30 s')),
     });
     const result = await stopped(attempt, trip);

@@ -2,7 +2,12 @@
  * One attempt at a request on one node: the node's pieces go to the client as they came.
  *
  *   sent -> streaming -> ended          the node said so, and its engine has stopped
- *    \________\________> failed         the node was lost, or broke the protocol
+ *    |          |
+ *    |----------|------> cancelled -> ended, or failed when the node does not say so in time
+ *    `----------`------> failed       the node was lost
+ *
+ * An attempt whose node broke the protocol is cancelled, and failed once its engine has stopped; the request hears of it
+ * at once by `onFault`.
  *
  * The token path is `piece`: it checks the order, writes the bytes and counts credit; it decodes nothing, and allocates
  * nothing per token.
@@ -18,6 +23,10 @@ import type { Clock } from '../clock.ts';
 import type { AttemptPort, NodeLink } from '../fleet/node-link.ts';
 
 export const WINDOW_BYTES = 16 * 1024;
+/** A node that has not answered a cancel for so long is not waited for: its slot counts as free. */
+export const CANCEL_LIMIT_MS = 10_000;
+/** A piece that may have to wait for its client is copied out of a frame so many times its size. */
+const COPY_RATIO = 4;
 /** A client that has not taken its bytes for so long gives up its slot. */
 export const SLOW_CONSUMER_MS = 30_000;
 
@@ -37,6 +46,8 @@ export interface AttemptOptions {
   readonly record?: Buffer[] | undefined;
   /** The client does not read. */
   readonly onSlowConsumer: () => void;
+  /** The attempt can't succeed any more, though its engine may still run. */
+  readonly onFault: (fault: Fault) => void;
 }
 
 export class Attempt implements AttemptPort {
@@ -50,8 +61,11 @@ export class Attempt implements AttemptPort {
   #credit = WINDOW_BYTES;
   #opened = false;
   #cancelled = false;
+  #over = false;
+  #fault: Fault | undefined;
   #settle: (result: AttemptResult) => void = () => {};
   #stopWatching: (() => void) | undefined;
+  #stopLimit: (() => void) | undefined;
 
   constructor(options: AttemptOptions) {
     this.#options = options;
@@ -70,10 +84,10 @@ export class Attempt implements AttemptPort {
     this.#credit -= data.length;
     if (this.#credit < -WINDOW_BYTES) return this.#broken('it sent more than its credit');
     this.tokens = seq + tokens;
-    this.#options.record?.push(data);
+    this.#options.record?.push(Buffer.from(data));
     const low = this.#credit <= WINDOW_BYTES / 2;
-    if (this.#opened) this.#options.stream.write(data, low);
-    else this.#open(data);
+    if (!this.#opened) this.#open(data);
+    else this.#options.stream.write(low ? apart(data) : data, low);
     // While most of the credit is left there is nothing to grant; this is how nearly every token leaves.
     if (low) this.#grant();
   }
@@ -102,35 +116,51 @@ export class Attempt implements AttemptPort {
     }
   }
 
-  /** Asks the node to stop; `result` comes when its engine has. */
+  /** Asks the node to stop; `result` comes when its engine has, or when the node has let `CANCEL_LIMIT_MS` pass. */
   cancel(): void {
-    if (this.#cancelled) return;
+    if (this.#cancelled || this.#over) return;
     this.#cancelled = true;
-    this.#options.link.cancel(this.#request, this.#epoch);
-  }
-
-  ended(ended: Ended): void {
-    this.#finish({ type: 'ended', ended, tokens: this.tokens });
-  }
-
-  lost(fault: Fault): void {
-    this.#finish({ type: 'failed', fault, tokens: this.tokens });
-  }
-
-  #broken(what: string): void {
-    this.cancel();
-    const { id } = this.#options.link;
-    this.#finish({
-      type: 'failed',
-      fault: new Fault('NODE_LOST', `node ${id} broke the protocol: ${what}`),
-      tokens: this.tokens,
+    const { link, clock } = this.#options;
+    link.cancel(this.#request, this.#epoch);
+    this.#stopLimit = clock.after(CANCEL_LIMIT_MS, () => {
+      link.forget(this.#request);
+      this.lost(new Fault('NODE_LOST', `node ${link.id} did not answer a cancel for ${CANCEL_LIMIT_MS} ms`));
     });
   }
 
+  ended(ended: Ended): void {
+    if (this.#fault) this.lost(this.#fault);
+    else this.#finish({ type: 'ended', ended, tokens: this.tokens });
+  }
+
+  lost(fault: Fault): void {
+    this.#finish({ type: 'failed', fault: this.#fault ?? fault, tokens: this.tokens });
+  }
+
+  fail(fault: Fault): void {
+    if (this.#fault || this.#over) return;
+    this.#fault = fault;
+    this.cancel();
+    this.#options.onFault(fault);
+  }
+
+  #broken(what: string): void {
+    this.fail(new Fault('NODE_LOST', `node ${this.#options.link.id} broke the protocol: ${what}`));
+  }
+
   #finish(result: AttemptResult): void {
+    if (this.#over) return;
+    this.#over = true;
     this.#stopWatching?.();
     this.#stopWatching = undefined;
+    this.#stopLimit?.();
     this.#options.stream.onRelease = () => {};
     this.#settle(result);
   }
+}
+
+/** The piece without the frame it came in, which holds the pieces of many requests and would wait along with it. */
+function apart(data: Buffer): Buffer {
+  const frame = data.buffer.byteLength;
+  return frame > Buffer.poolSize && frame > COPY_RATIO * data.length ? Buffer.from(data) : data;
 }

@@ -6,7 +6,7 @@
  * Closing fails every attempt that has not ended, once.
  */
 
-import { Fault } from '../../proto/contract/faults.ts';
+import { Fault, toFault } from '../../proto/contract/faults.ts';
 import type { Ended, Hello, Progress, Report, Work } from '../../proto/gen/infermesh/v1/link.ts';
 import { AttachResponse } from '../../proto/gen/infermesh/v1/link.ts';
 import type { ModelLoad, ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
@@ -23,6 +23,8 @@ export interface AttemptPort {
   ended(ended: Ended): void;
   /** The node is gone; nothing more comes. */
   lost(fault: Fault): void;
+  /** It can't go on, because of this; more may come until its engine has stopped. */
+  fail(fault: Fault): void;
 }
 
 /** What an attempt occupies on a node until its engine has stopped. */
@@ -115,6 +117,11 @@ export class NodeLink {
     if (this.#attempts.has(request)) this.#send({ frame: { $case: 'cancel', value: { request, epoch } } });
   }
 
+  /** Waits no longer for the end of an attempt. */
+  forget(request: number): void {
+    this.#attempts.delete(request);
+  }
+
   credit(request: number, epoch: number, bytes: number): void {
     if (this.#attempts.has(request)) this.#send({ frame: { $case: 'credit', value: { request, epoch, bytes } } });
   }
@@ -129,9 +136,13 @@ export class NodeLink {
     for (let i = 0; i < count; i++) {
       const end = at + (size[i] as number);
       if (end > data.length) throw new Fault('INVALID_REQUEST', 'progress names more bytes than it has');
-      this.#attempts
-        .get(request[i] as number)
-        ?.piece(epoch[i] as number, seq[i] as number, tokens[i] as number, data.subarray(at, end));
+      const port = this.#attempts.get(request[i] as number);
+      try {
+        port?.piece(epoch[i] as number, seq[i] as number, tokens[i] as number, data.subarray(at, end));
+      } catch (thrown) {
+        // A defect here costs one attempt, not the others in the frame.
+        port?.fail(toFault(thrown));
+      }
       at = end;
     }
     for (const last of ended) this.#end(last);

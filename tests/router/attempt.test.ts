@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Fault } from '../../proto/contract/faults.ts';
-import { Ended } from '../../proto/gen/infermesh/v1/link.ts';
+import { Ended, Progress } from '../../proto/gen/infermesh/v1/link.ts';
 import { framed } from '../../proto/transport/framing.ts';
-import { Attempt, SLOW_CONSUMER_MS, WINDOW_BYTES } from '../../router/attempt/attempt.ts';
+import { Attempt, CANCEL_LIMIT_MS, SLOW_CONSUMER_MS, WINDOW_BYTES } from '../../router/attempt/attempt.ts';
 import { FakeClock } from '../support/clock.ts';
 import { FakeStream, fakeLink } from './fakes.ts';
 
@@ -26,6 +26,7 @@ function started() {
     record: undefined,
     onFirstToken: () => told.push('first token'),
     onSlowConsumer: () => told.push('slow'),
+    onFault: (fault) => told.push(fault.message),
   });
   const drain = () => {
     while (stream.take());
@@ -70,13 +71,62 @@ describe('an attempt', () => {
     ],
     ['half a message', (attempt) => attempt.piece(1, 0, 1, piece(10).subarray(0, 9)), /not whole messages/],
     ['far more than its credit', (attempt) => attempt.piece(1, 0, 1, piece(2 * WINDOW_BYTES + 1)), /more than its credit/],
-  ])('is ended by %s, and its engine stopped', async (_name, wrong, says) => {
-    const { attempt, frames } = started();
+  ])('is failed at once by %s, and over when its engine has stopped', async (_name, wrong, says) => {
+    const { attempt, frames, link, told } = started();
+    let over = false;
+    void attempt.result.then(() => {
+      over = true;
+    });
     wrong(attempt);
-    const result = await attempt.result;
-    expect(result).toMatchObject({ type: 'failed', fault: { reason: 'NODE_LOST' } });
-    expect(result.type === 'failed' && result.fault.message).toMatch(says);
+    wrong(attempt);
+    expect(told.at(-1)).toMatch(says);
+    expect(told.filter((what) => what !== 'first token')).toHaveLength(1);
     expect(frames('cancel')).toHaveLength(1);
+    await new Promise(setImmediate);
+    expect(over).toBe(false);
+    link.progress(Progress.fromPartial({ ended: [ended(0)] }));
+    expect(await attempt.result).toMatchObject({
+      type: 'failed',
+      fault: { reason: 'NODE_LOST', message: expect.stringMatching(says) },
+    });
+  });
+
+  it('is over when its node has not answered a cancel for 10 s, and deaf to what comes after', async () => {
+    const { attempt, clock, link } = started();
+    attempt.cancel();
+    clock.advance(CANCEL_LIMIT_MS - 1);
+    expect(link.attempts).toBe(1);
+    clock.advance(1);
+    expect(await attempt.result).toMatchObject({ type: 'failed', fault: { reason: 'NODE_LOST' } });
+    expect(link.attempts).toBe(0);
+    link.progress(Progress.fromPartial({ ended: [ended(0)] }));
+    expect(clock.pending).toBe(0);
+  });
+
+  it('that has ended is not cancelled any more', async () => {
+    const { attempt, clock, frames } = started();
+    attempt.ended(ended(0));
+    attempt.cancel();
+    expect(frames('cancel')).toEqual([]);
+    expect(clock.pending).toBe(0);
+  });
+
+  it('does not make its stalled client keep whole frames of others', () => {
+    const { attempt, stream, drain } = started();
+    const sent: Buffer[] = [];
+    const send = (bytes: number) => {
+      const frame = Buffer.alloc(1_000_000);
+      const data = frame.subarray(500, 500 + bytes);
+      piece(bytes).copy(data);
+      sent.push(Buffer.from(data));
+      attempt.piece(1, sent.length - 1, 1, data);
+    };
+    for (let n = 0; n < 15; n++) send(1000);
+    drain();
+    const late = stream.taken.slice(8);
+    for (const data of late) expect(data.buffer.byteLength).toBeLessThanOrEqual(Buffer.poolSize);
+    expect(late.length).toBeGreaterThan(5);
+    expect(Buffer.concat(stream.taken)).toEqual(Buffer.concat([OPENING, ...sent]));
   });
 
   it('drops pieces of other epochs, and those after its cancel', () => {

@@ -168,6 +168,7 @@ export class Journey {
         firstTokenAt = clock.now();
         watch.tell({ type: 'first_token', epoch });
       },
+      onDelivered: (tokens) => claim.delivered(tokens),
       record: trip.record,
       onFault: (fault) => cut.abort(fault),
       onSlowConsumer: () => cut.abort(new Fault('SLOW_CONSUMER', 'the client did not read its stream for 30 s')),

@@ -88,8 +88,8 @@ export class Admission {
 
   #take({ chosen, decision, ask }: Chosen): Admitted {
     const { node, model } = chosen.candidate;
-    const { promptTokens, expectedOutputTokens } = ask;
-    const claim = this.#parts.fleet.claim(node, { model: model.name, tokens: promptTokens + expectedOutputTokens });
+    const { promptTokens, expectedOutputTokens: outputTokens } = ask;
+    const claim = this.#parts.fleet.claim(node, { model: model.name, promptTokens, outputTokens });
     return { claim, chosen, decision, [Symbol.dispose]: () => claim[Symbol.dispose]() };
   }
 }

@@ -21,6 +21,7 @@ import type { EventStream } from '../../proto/transport/event-stream.ts';
 import { isWhole } from '../../proto/transport/framing.ts';
 import type { Clock } from '../clock.ts';
 import type { AttemptPort, NodeLink } from '../fleet/node-link.ts';
+import { MILESTONE_TOKENS } from '../fleet/reservations.ts';
 
 export const WINDOW_BYTES = 16 * 1024;
 /** A node that has not answered a cancel for so long is not waited for: its slot counts as free. */
@@ -42,6 +43,8 @@ export interface AttemptOptions {
   /** Goes to the client together with the first piece. */
   readonly opening: Buffer;
   readonly onFirstToken: () => void;
+  /** With the first piece, and about every `MILESTONE_TOKENS` after. */
+  readonly onDelivered: (tokens: number) => void;
   /** Takes a copy of every piece, where the operator has asked for content in traces. */
   readonly record?: Buffer[] | undefined;
   /** The client does not read. */
@@ -60,6 +63,7 @@ export class Attempt implements AttemptPort {
   #request = 0;
   #credit = WINDOW_BYTES;
   #opened = false;
+  #milestone = 0;
   #cancelled = false;
   #over = false;
   #fault: Fault | undefined;
@@ -90,6 +94,12 @@ export class Attempt implements AttemptPort {
     else this.#options.stream.write(low ? apart(data) : data, low);
     // While most of the credit is left there is nothing to grant; this is how nearly every token leaves.
     if (low) this.#grant();
+    if (this.tokens >= this.#milestone) this.#passed();
+  }
+
+  #passed(): void {
+    this.#milestone = this.tokens + MILESTONE_TOKENS;
+    this.#options.onDelivered(this.tokens);
   }
 
   #open(data: Buffer): void {

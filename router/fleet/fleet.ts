@@ -12,7 +12,8 @@ import type { Candidate } from '../select/candidate.ts';
 import type { Claim } from './claims.ts';
 import { clampModel, clampReport } from './claims.ts';
 import { CHECK_INTERVAL_MS, forgiveness, leaseAt } from './lease.ts';
-import type { NodeLink, Reservation } from './node-link.ts';
+import type { NodeLink } from './node-link.ts';
+import type { Work } from './reservations.ts';
 
 export type Leaving = Extract<FleetEvent, { type: 'node_left' }>['reason'];
 
@@ -150,18 +151,15 @@ export class Fleet {
   }
 
   /** Takes a slot of a node that is here, until disposed, which frees it once however often it is called. */
-  claim(nodeId: string, reservation: Reservation): Claimed {
+  claim(nodeId: string, work: Work): Claimed {
     const link = this.#links.get(nodeId);
     if (!link) throw new Error(`no node ${nodeId}`);
-    link.reserve(reservation);
-    let held = true;
+    const reservation = link.reservations.take(work);
     return {
       link,
+      delivered: (tokens) => reservation.delivered(tokens),
       [Symbol.dispose]: () => {
-        if (!held) return;
-        held = false;
-        link.release(reservation);
-        this.#changed();
+        if (reservation.free()) this.#changed();
       },
     };
   }
@@ -180,11 +178,13 @@ export class Fleet {
 /** A slot on a node, until the engine has stopped working for it. */
 export interface Claimed extends Disposable {
   readonly link: NodeLink;
+  /** So many tokens of the answer have come. */
+  delivered(tokens: number): void;
 }
 
 function candidateOf(link: NodeLink, model: ServedModel): Candidate {
   const load = link.loads.find((one) => one.model === model.name);
-  const own = link.reserved(model.name);
+  const own = link.reservations.of(model.name);
   const forThisRouter = Math.min(model.slots, load?.freeSlots ?? model.slots);
   return {
     node: link.id,
@@ -192,6 +192,7 @@ function candidateOf(link: NodeLink, model: ServedModel): Candidate {
     model,
     freeSlots: Math.max(0, forThisRouter - own.requests),
     running: model.slots - forThisRouter + own.requests,
-    outstandingTokens: Math.max(own.tokens, load?.queuedPromptTokens ?? 0),
+    queuedPromptTokens: Math.max(own.promptTokens, load?.queuedPromptTokens ?? 0),
+    expectedTokens: own.outputTokens,
   };
 }

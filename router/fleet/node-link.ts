@@ -14,6 +14,7 @@ import { NodeState } from '../../proto/gen/infermesh/v1/types.ts';
 import type { RawDuplex } from '../../proto/transport/handlers.ts';
 import { encodeMessage } from '../../proto/transport/messages.ts';
 import type { Lease } from './lease.ts';
+import { Reservations } from './reservations.ts';
 
 /** Takes what a node says of one attempt. */
 export interface AttemptPort {
@@ -27,21 +28,6 @@ export interface AttemptPort {
   fail(fault: Fault): void;
 }
 
-/** What an attempt occupies on a node until its engine has stopped. */
-export interface Reservation {
-  readonly model: string;
-  /** Prompt and expected answer. */
-  readonly tokens: number;
-}
-
-/** All reservations of one model together. */
-export interface Reserved {
-  readonly requests: number;
-  readonly tokens: number;
-}
-
-const NOTHING: Reserved = { requests: 0, tokens: 0 };
-
 export class NodeLink {
   readonly hello: Hello;
   readonly connectedAt: number;
@@ -53,7 +39,8 @@ export class NodeLink {
 
   readonly #call: RawDuplex;
   readonly #attempts = new Map<number, AttemptPort>();
-  readonly #reserved = new Map<string, Reserved>();
+  /** What this router's own requests occupy here. */
+  readonly reservations = new Reservations();
   #nextRequest = 1;
   #closed: Fault | undefined;
 
@@ -75,29 +62,6 @@ export class NodeLink {
 
   get attempts(): number {
     return this.#attempts.size;
-  }
-
-  /** Requests that hold a slot here, of all models. */
-  get inFlight(): number {
-    return [...this.#reserved.values()].reduce((sum, { requests }) => sum + requests, 0);
-  }
-
-  reserved(model: string): Reserved {
-    return this.#reserved.get(model) ?? NOTHING;
-  }
-
-  /** The caller frees it by `release`, once the engine has stopped. */
-  reserve(reservation: Reservation): void {
-    this.#count(reservation, 1);
-  }
-
-  release(reservation: Reservation): void {
-    this.#count(reservation, -1);
-  }
-
-  #count({ model, tokens }: Reservation, sign: 1 | -1): void {
-    const before = this.reserved(model);
-    this.#reserved.set(model, { requests: before.requests + sign, tokens: before.tokens + sign * tokens });
   }
 
   /** Sends an attempt; `request` is this stream's own number for it. @returns that number */

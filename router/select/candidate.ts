@@ -11,8 +11,10 @@ export interface Candidate {
   readonly freeSlots: number;
   /** Requests generating there now. */
   readonly running: number;
-  /** Prompt tokens accepted and not yet read, plus answer tokens still expected, of all requests there. */
-  readonly outstandingTokens: number;
+  /** Accepted and not yet read, of all requests there. */
+  readonly queuedPromptTokens: number;
+  /** Of answers, still to come, of this router's requests there. */
+  readonly expectedTokens: number;
 }
 
 export type Target =
@@ -38,6 +40,8 @@ export interface Estimate {
   readonly waitMs: number;
   readonly firstTokenMs: number;
   readonly totalMs: number;
+  /** Before this no first token can come. */
+  readonly soonestMs: number;
 }
 
 export interface Considered {

@@ -29,9 +29,9 @@ const state: Filter = (candidate) => {
   return `the node is ${stateName(candidate.state)}`;
 };
 
-const deadline: Filter = (_candidate, { remainingMs }, { firstTokenMs }) =>
-  firstTokenMs > remainingMs
-    ? `its first token is expected in ${Math.round(firstTokenMs)} ms, the deadline is in ${Math.round(remainingMs)} ms`
+const deadline: Filter = (_candidate, { remainingMs }, { soonestMs }) =>
+  soonestMs > remainingMs
+    ? `its first token cannot come before ${Math.round(soonestMs)} ms, the deadline is in ${Math.round(remainingMs)} ms`
     : undefined;
 
 const slot: Filter = ({ freeSlots }) => (freeSlots > 0 ? undefined : 'all its slots are taken');

@@ -57,7 +57,7 @@ function nodeOf(link: NodeLink, now: number): Node {
     hardware: hello.hardware,
     models: [...link.models],
     loads: [...link.loads],
-    inFlight: link.inFlight,
+    inFlight: link.reservations.requests,
     memoryUsedBytes: report?.memoryUsedBytes ?? 0,
     cpuUse: report?.cpuUse ?? 0,
     engineCrashes: report?.engineCrashes ?? 0,

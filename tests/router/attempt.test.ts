@@ -16,6 +16,7 @@ function started() {
   const stream = new FakeStream();
   const fake = fakeLink();
   const told: string[] = [];
+  const delivered: number[] = [];
   const work = { epoch: 1, model: 'm', messages: [], sampling: undefined, maxTokens: 10, stop: [], jsonSchema: '' };
   const attempt = new Attempt({
     link: fake.link,
@@ -26,12 +27,13 @@ function started() {
     record: undefined,
     onFirstToken: () => told.push('first token'),
     onSlowConsumer: () => told.push('slow'),
+    onDelivered: (tokens) => delivered.push(tokens),
     onFault: (fault) => told.push(fault.message),
   });
   const drain = () => {
     while (stream.take());
   };
-  return { attempt, clock, stream, told, drain, ...fake };
+  return { attempt, clock, stream, told, delivered, drain, ...fake };
 }
 
 describe('an attempt', () => {
@@ -50,6 +52,12 @@ describe('an attempt', () => {
     expect(told).toEqual(['first token']);
     expect(attempt.tokens).toBe(3);
     expect(attempt.unopened).toBeUndefined();
+  });
+
+  it('tells how far it is with the first token and every 32 after', () => {
+    const { attempt, delivered } = started();
+    for (let n = 0; n < 100; n++) attempt.piece(1, n, 1, piece(10));
+    expect(delivered).toEqual([1, 33, 65, 97]);
   });
 
   it('without a piece still has its opening to give', async () => {

@@ -117,16 +117,16 @@ describe('a node that falls silent', () => {
 describe('a claim', () => {
   it('takes a slot until it is disposed, which frees it once', () => {
     serving();
-    const claim = fleet.claim('n', { model: 'm', tokens: 50 });
-    expect(fleet.candidates()[0]).toMatchObject({ freeSlots: 1, running: 1, outstandingTokens: 50 });
+    const claim = fleet.claim('n', { model: 'm', promptTokens: 20, outputTokens: 50 });
+    expect(fleet.candidates()[0]).toMatchObject({ freeSlots: 1, running: 1, queuedPromptTokens: 20, expectedTokens: 50 });
     claim[Symbol.dispose]();
     claim[Symbol.dispose]();
-    expect(fleet.candidates()[0]).toMatchObject({ freeSlots: 2, running: 0, outstandingTokens: 0 });
+    expect(fleet.candidates()[0]).toMatchObject({ freeSlots: 2, running: 0, queuedPromptTokens: 0, expectedTokens: 0 });
   });
 
   it('of a node that has left is freed without harm', () => {
     const link = serving();
-    const claim = fleet.claim('n', { model: 'm', tokens: 50 });
+    const claim = fleet.claim('n', { model: 'm', promptTokens: 20, outputTokens: 50 });
     fleet.leave(link, 'goodbye');
     serving('n', 2);
     claim[Symbol.dispose]();
@@ -147,7 +147,8 @@ describe('a claim', () => {
         enter();
         let claims: Disposable[] = [];
         for (const step of sequence) {
-          if (step === 'claim' && own.candidates()[0]!.freeSlots > 0) claims.push(own.claim('p', { model: 'm', tokens: 10 }));
+          if (step === 'claim' && own.candidates()[0]!.freeSlots > 0)
+            claims.push(own.claim('p', { model: 'm', promptTokens: 4, outputTokens: 10 }));
           else if (step.startsWith('free')) {
             const claim = claims.shift();
             claim?.[Symbol.dispose]();
@@ -161,8 +162,10 @@ describe('a claim', () => {
             // The ends of what ran on the former stream come after it.
             for (const claim of old) claim[Symbol.dispose]();
           }
-          expect(own.candidates()[0]).toMatchObject({ freeSlots: 2 - claims.length, outstandingTokens: 10 * claims.length });
-          expect(link.inFlight).toBe(claims.length);
+          const held = claims.length;
+          const expected = { freeSlots: 2 - held, queuedPromptTokens: 4 * held, expectedTokens: 10 * held };
+          expect(own.candidates()[0]).toMatchObject(expected);
+          expect(link.reservations.requests).toBe(claims.length);
         }
         own.stop();
       }),

@@ -19,7 +19,8 @@ function candidate(node: string, model: Partial<ServedModel> = {}, more: Partial
     model: ServedModel.fromPartial({ name: 'm', tier: Tier.TIER_FAST, slots: 4, contextLength: 4096, ...rates, ...model }),
     freeSlots: 4,
     running: 0,
-    outstandingTokens: 0,
+    queuedPromptTokens: 0,
+    expectedTokens: 0,
     ...more,
   };
 }
@@ -56,7 +57,7 @@ describe('a choice among nodes', () => {
     ['structured', candidate('n'), { structured: true }, /JSON schema/],
     ['context', candidate('n', { contextLength: 50 }), {}, /at least 50 tokens, its context 50/],
     ['state', candidate('n', {}, { state: NodeState.NODE_STATE_DRAINING }), {}, /draining/],
-    ['deadline', candidate('n'), { remainingMs: 10 }, /expected in 100 ms, the deadline is in 10 ms/],
+    ['deadline', candidate('n'), { remainingMs: 10 }, /cannot come before 100 ms, the deadline is in 10 ms/],
     ['slot', candidate('n', {}, { freeSlots: 0 }), {}, /all its slots/],
   ])('leaves out by %s', (filter, one, wish, reason) => {
     const { chosen, considered } = decide([one], ask(wish));
@@ -146,12 +147,23 @@ describe('a refusal', () => {
 
 describe('an estimate', () => {
   it('is prompt over prefill and answer over decode', () => {
-    expect(estimate(candidate('n'), ask())).toEqual({ waitMs: 0, firstTokenMs: 100, totalMs: 100 + 5120 });
+    expect(estimate(candidate('n'), ask())).toEqual({ waitMs: 0, firstTokenMs: 100, totalMs: 100 + 5120, soonestMs: 100 });
   });
 
-  it('waits for what is outstanding, by tokens, when no slot is free', () => {
-    const { waitMs } = estimate(candidate('n', {}, { freeSlots: 0, outstandingTokens: 400 }), ask());
-    expect(waitMs).toBe(2000);
+  it.each([1, 4])('waits for what is outstanding, by tokens, however many slots share the engine (%i)', (slots) => {
+    const full = candidate('n', { slots }, { freeSlots: 0, running: slots, queuedPromptTokens: 500, expectedTokens: 400 });
+    expect(estimate(full, ask()).waitMs).toBe(500 + 8000);
+  });
+
+  it('refuses nobody whom an engine could serve in time that is as fast with all its slots', () => {
+    const full = candidate('n', { slots: 100 }, { freeSlots: 0, running: 100, expectedTokens: 25_600 });
+    expect(estimate(full, ask()).waitMs).toBe(512_000);
+    expect(decide([full], ask({ remainingMs: 6000 })).considered.some(couldServe)).toBe(true);
+    expect(decide([full], ask({ remainingMs: 5000 })).considered.some(couldServe)).toBe(false);
+  });
+
+  it('waits for nothing while a slot is free', () => {
+    expect(estimate(candidate('n', {}, { queuedPromptTokens: 500, expectedTokens: 400 }), ask()).waitMs).toBe(0);
   });
 
   it('is finite for a node that has measured nothing', () => {

@@ -18,6 +18,7 @@ import { startMesh } from '../support/mesh.ts';
 import { engineDirect } from './engine-direct.ts';
 import type { Report } from './report.ts';
 import { median, percentile } from './report.ts';
+import { forkScript } from './support/process.ts';
 
 const OPTIONS = {
   requests: { type: 'string', default: '150' },
@@ -91,29 +92,41 @@ async function startToFirstToken(): Promise<number> {
   }
 }
 
-/** One request at a time, straight to an engine and through the mesh in turns. */
+/**
+ * One request at a time, in turns: through the mesh, straight to an engine with a gRPC server right before it, and to an
+ * engine in this process. The first against the second is what the router adds.
+ */
 async function firstTokens(mesh: Mesh, requests: number): Promise<Record<string, number>> {
-  const direct = await engine();
-  await direct.start();
-  const straight: number[] = [];
-  const through: number[] = [];
+  const own = await engine();
+  await own.start();
+  await using upstream = forkScript(new URL('./support/upstream.ts', import.meta.url), ['llama-cpp', MODEL, String(SLOTS)]);
+  using straight = connect((await upstream.next<{ address: string }>('ready')).address);
+  const times = { mesh: [] as number[], straight: [] as number[], engine: [] as number[] };
   for (let i = 0; i < requests; i++) {
-    // A prompt of its own, so that neither side finds it in its KV cache.
+    // A prompt of its own, so that none finds it in its KV cache.
     const text = `${PROMPT}, ${i} cats met ${requests - i} dogs`;
-    straight.push(await firstTokenOf(direct, text));
-    const startedAt = performance.now();
-    for await (const event of mesh.chat({ messages: text, maxTokens: 8 })) {
-      if (event.type === 'delta' && event.seq === 0) through.push(performance.now() - startedAt);
-    }
+    times.mesh.push(await firstTokenFrom(mesh, text));
+    times.straight.push(await firstTokenFrom(straight, text));
+    times.engine.push(await firstTokenOf(own, text));
   }
-  await direct.dispose();
+  await own.dispose();
   return {
-    first_token_direct_p50_ms: median(straight),
-    first_token_mesh_p50_ms: median(through),
-    first_token_added_p50_ms: median(through) - median(straight),
-    first_token_direct_p99_ms: percentile(straight, 0.99),
-    first_token_mesh_p99_ms: percentile(through, 0.99),
+    first_token_mesh_p50_ms: median(times.mesh),
+    first_token_straight_p50_ms: median(times.straight),
+    first_token_engine_p50_ms: median(times.engine),
+    first_token_added_p50_ms: median(times.mesh) - median(times.straight),
+    first_token_mesh_p99_ms: percentile(times.mesh, 0.99),
+    first_token_straight_p99_ms: percentile(times.straight, 0.99),
   };
+}
+
+async function firstTokenFrom(mesh: Mesh, text: string): Promise<number> {
+  const startedAt = performance.now();
+  let firstMs = Number.NaN;
+  for await (const event of mesh.chat({ messages: text, maxTokens: 8 })) {
+    if (event.type === 'delta' && event.seq === 0) firstMs = performance.now() - startedAt;
+  }
+  return firstMs;
 }
 
 function firstTokenOf(direct: Engine, text: string): Promise<number> {

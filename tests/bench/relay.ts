@@ -161,7 +161,7 @@ async function startRouter(rate: number, slots: number): Promise<Relay> {
 }
 
 async function startUpstream(rate: number, slots: number) {
-  const upstream = forkScript(new URL('./support/upstream.ts', import.meta.url), [String(rate), String(slots)]);
+  const upstream = forkScript(new URL('./support/upstream.ts', import.meta.url), ['replay', String(rate), String(slots)]);
   const { address } = await upstream.next<{ address: string }>('ready');
   return { upstream, address };
 }

@@ -1,11 +1,13 @@
 /**
- * What a plain proxy is put before: a gRPC server with the same replay engine that the node runs, answering each chat
- * directly. Arguments: rate slots.
+ * An engine with a gRPC server right before it, as a client would reach it without a mesh, and as a plain proxy is put
+ * before it. Arguments: `replay RATE SLOTS` or `llama-cpp MODEL SLOTS`.
  */
 
-import type { Run } from '../../../nodes/backends/backend.ts';
-import { ReplayBackend } from '../../../nodes/backends/replay.ts';
+import type { ModelSpec, Run } from '../../../nodes/backends/backend.ts';
+import type { BackendName } from '../../../nodes/engine/index.ts';
+import { createEngine } from '../../../nodes/engine/index.ts';
 import { deltaMessage } from '../../../nodes/frame.ts';
+import { openModelStore } from '../../../nodes/index.ts';
 import {
   ChatRequest,
   ChatResponse,
@@ -18,22 +20,21 @@ import { framed } from '../../../proto/transport/framing.ts';
 import { serverStream, unary } from '../../../proto/transport/handlers.ts';
 import { GrpcServer } from '../../../proto/transport/server.ts';
 
-const [rate = '50', slots = '2000'] = process.argv.slice(2);
+const [name = 'replay', option = '50', slots = '2000'] = process.argv.slice(2);
 const price = { inputUsdPerMillion: 0, outputUsdPerMillion: 0 };
-const model = {
+const canned = {
   name: 'canned',
-  path: `replay:rate=${rate}`,
+  path: `replay:rate=${option}`,
   digest: '',
   sizeBytes: 0,
   tier: Tier.TIER_FAST,
   tasks: [],
   quantization: '',
 };
-const backend = new ReplayBackend();
-await backend.load(
-  { model: { ...model, licence: '', contextLength: 1_048_576, price }, slots: Number(slots), threads: 0, gpuLayers: 0 },
-  () => {},
-);
+const model: ModelSpec =
+  name === 'replay' ? { ...canned, licence: '', contextLength: 1_048_576, price } : await openModelStore().pull(option);
+const engine = createEngine(name as BackendName, { model, slots: Number(slots), threads: 1, gpuLayers: 0 });
+await engine.start();
 
 const WINDOW = 16 * 1024;
 
@@ -42,7 +43,7 @@ server.addService(InferenceServiceService, {
   chat: serverStream(ChatRequest, 'ChatRequest', (request, stream) => {
     let paused = false;
     const { messages, maxTokens = 512 } = request;
-    const run: Run = backend.generate(
+    const run: Run = engine.generate(
       { messages, sampling: {}, maxTokens, stop: [], jsonSchema: '' },
       {
         prefilling: () => {},
@@ -74,4 +75,9 @@ server.addService(InferenceServiceService, {
 });
 const port = await server.listen();
 process.send?.({ type: 'ready', address: `127.0.0.1:${port}` });
-process.on('disconnect', () => process.exit());
+const stop = async () => {
+  await engine.dispose();
+  process.exit();
+};
+process.once('disconnect', stop);
+process.once('SIGTERM', stop);

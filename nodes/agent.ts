@@ -13,7 +13,7 @@ import { failure } from './backends/job-run.ts';
 import type { Engine, EngineState } from './engine/engine.ts';
 import { refuseWith } from './engine/refuse.ts';
 import type { FrameWriter } from './frame.ts';
-import type { UsageSampler } from './hardware.ts';
+import type { Usage, UsageSampler } from './hardware.ts';
 import type { Frame } from './link-stream.ts';
 import { RouterLink } from './router-link.ts';
 import type { NodeSettings } from './settings.ts';
@@ -66,7 +66,7 @@ export class Agent {
         tell({ type: 'router_connected', router, routerId });
         // What changed between the introduction and the welcome.
         link.send(this.#inventory());
-        link.send({ $case: 'report', value: this.#reportFor(link) });
+        link.send({ $case: 'report', value: this.#reportFor(link, this.#parts.usage.sample()) });
       },
       onLost: ({ reason }, retryInMs, refused) =>
         tell(refused ? { type: 'router_refused', router, reason } : { type: 'router_lost', router, reason, retryInMs }),
@@ -133,14 +133,13 @@ export class Agent {
   }
 
   #report(): void {
-    for (const link of this.#links) link.send({ $case: 'report', value: this.#reportFor(link) });
+    const usage = this.#parts.usage.sample();
+    for (const link of this.#links) link.send({ $case: 'report', value: this.#reportFor(link, usage) });
   }
 
-  #reportFor(link: RouterLink): Report {
-    const { engine, usage } = this.#parts;
-    const { memoryUsedBytes, cpuUse } = usage.sample();
+  #reportFor(link: RouterLink, usage: Usage): Report {
     const loads = this.#models().map((model) => this.#loadFor(link, model));
-    return { state: this.#state(), loads, memoryUsedBytes, cpuUse, engineCrashes: engine.crashes };
+    return { ...usage, state: this.#state(), loads, engineCrashes: this.#parts.engine.crashes };
   }
 
   #loadFor(link: RouterLink, model: ServedModel): ModelLoad {

@@ -10,6 +10,7 @@ export interface Usage {
 }
 
 export interface UsageSampler {
+  /** As it is now; of calls that come closer together than 200 ms the later ones get what the first one got. */
   sample(): Usage;
 }
 
@@ -22,16 +23,20 @@ export interface UsageSource {
   read(): { readonly cpuMs: number; readonly memoryBytes: number };
 }
 
+/** Over less than this the counters, which move in steps of 10 ms, say little. */
+const MIN_INTERVAL_MS = 200;
+
 export function createUsageSampler(source: UsageSource = systemUsage()): UsageSampler {
-  let before: { readonly at: number; readonly cpuMs: number } | undefined;
+  let before: { readonly at: number; readonly cpuMs: number; readonly usage: Usage } | undefined;
   return {
     sample() {
       const at = source.now();
+      if (before && at - before.at < MIN_INTERVAL_MS) return before.usage;
       const { cpuMs, memoryBytes } = source.read();
-      const possible = before ? (at - before.at) * source.cores : 0;
-      const cpuUse = before && possible > 0 ? (cpuMs - before.cpuMs) / possible : 0;
-      before = { at, cpuMs };
-      return { memoryUsedBytes: Math.max(0, Math.round(memoryBytes)), cpuUse: Math.min(1, Math.max(0, cpuUse)) };
+      const cpuUse = before ? (cpuMs - before.cpuMs) / ((at - before.at) * source.cores) : 0;
+      const usage = { memoryUsedBytes: Math.max(0, Math.round(memoryBytes)), cpuUse: Math.min(1, Math.max(0, cpuUse)) };
+      before = { at, cpuMs, usage };
+      return usage;
     },
   };
 }

@@ -138,8 +138,23 @@ describe('use', () => {
     expect(useAfter(1000, 2000)).toBe(0.5);
     expect(useAfter(1000, 9000)).toBe(1);
     expect(useAfter(1000, -50)).toBe(0);
-    expect(useAfter(0, 50)).toBe(0);
     expect(sampler.sample().memoryUsedBytes).toBe(10);
+  });
+
+  test('is that of the sample before where the two come close together, and nothing is lost by that', () => {
+    let at = 0;
+    let cpuMs = 0;
+    const sampler = createUsageSampler({ cores: 1, now: () => at, read: () => ({ cpuMs, memoryBytes: 10 }) });
+    const useAt = (ms: number, used: number) => {
+      at = ms;
+      cpuMs = used;
+      return sampler.sample().cpuUse;
+    };
+    expect(useAt(0, 0)).toBe(0);
+    expect(useAt(1000, 500)).toBe(0.5);
+    expect(useAt(1000, 500)).toBe(0.5);
+    expect(useAt(1020, 520)).toBe(0.5);
+    expect(useAt(2000, 700)).toBe(0.2);
   });
 
   test('of a version 2 control group leaves out pages that the kernel would give back', async () => {

@@ -93,6 +93,7 @@ export class Agent {
     const { model, request, epoch, traceparent } = work;
     const watch = observer.watch({ node: id, model, request, epoch, traceparent });
     const refusal = this.#refusal(work);
+    this.#reportSoon();
     const over = () => {
       onOver();
       this.#reportSoon();
@@ -123,6 +124,7 @@ export class Agent {
     this.#report();
   }
 
+  /** When work has begun or ended: the slots that are left for the other routers. */
   #reportSoon(): void {
     // With one router there is nobody else whose requests take its slots.
     if (this.#links.length < 2) return;

@@ -4,7 +4,7 @@ import { nodeSettings } from '../../nodes/settings.ts';
 import { Hardware } from '../../proto/gen/infermesh/v1/types.ts';
 import type { NodeStream } from './fake-router.ts';
 import { FakeRouter } from './fake-router.ts';
-import { FakeEngine, servedModel } from './fakes.ts';
+import { CANCELLED, FakeEngine, NO_TIMINGS, servedModel } from './fakes.ts';
 
 const MODEL = servedModel({ slots: 4, prefillTokensPerSecond: 900, decodeTokensPerSecond: 90 });
 
@@ -46,4 +46,19 @@ it('tells all routers of a round the same use of the machine, sampled once', asy
   expect(samples).toBe(before + 1);
   expect(one?.cpuUse).toBe(1 / samples);
   expect(other?.cpuUse).toBe(1 / samples);
+});
+
+it('tells the other routers at once that work took a slot, and that it is free again', async () => {
+  engine.become({ type: 'ready', model: MODEL });
+  const [busy, other] = streams as [NodeStream, NodeStream];
+  await other.next('report', ({ loads }) => loads[0]?.freeSlots === 4);
+  const startedAt = performance.now();
+  busy.work({ model: MODEL.name });
+  await other.next('report', ({ loads }) => loads[0]?.freeSlots === 3);
+  expect(performance.now() - startedAt).toBeLessThan(500);
+  const [job] = engine.jobs;
+  job?.sink.prefilling();
+  job?.sink.end(CANCELLED, 0, NO_TIMINGS);
+  await other.next('report', ({ loads }) => loads[0]?.freeSlots === 4);
+  expect(performance.now() - startedAt).toBeLessThan(900);
 });

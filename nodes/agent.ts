@@ -1,6 +1,7 @@
 /**
- * A node: one engine, and a link to every router it was told of. It dials at once and says that it is loading, so that
- * a router knows it is busy rather than dead; it takes work when its engine is ready.
+ * A node: one engine, and a link to every router it was told of. It dials at once and says what it is loading, so that
+ * a router knows it is busy rather than dead; it takes work when its engine is ready. When the engine dies it goes on
+ * announcing the model, which will be back.
  */
 import { readFileSync } from 'node:fs';
 import { Fault } from '../proto/contract/faults.ts';
@@ -29,6 +30,8 @@ export interface AgentParts {
   readonly version: string;
   readonly hardware: Hardware;
   readonly engine: Engine;
+  /** As it is announced until the engine has loaded and measured it. */
+  readonly expected: ServedModel;
   readonly usage: UsageSampler;
   readonly observer: WorkObserver;
   readonly tell: Tell<NodeEvent>;
@@ -41,10 +44,13 @@ export class Agent {
   readonly #hello: Hello;
   readonly #reports: NodeJS.Timeout;
   #soon: NodeJS.Timeout | undefined;
+  /** What the routers are told of; undefined when the engine has given up. */
+  #model: ServedModel | undefined;
   #draining = false;
 
   constructor(parts: AgentParts) {
     this.#parts = parts;
+    this.#model = parts.expected;
     const { id, settings, version, hardware, engine } = parts;
     const labels = Object.fromEntries(settings.labels.map((label) => label.split(/=(.*)/s, 2) as [string, string]));
     this.#hello = { nodeId: id, epoch: Date.now(), version, zone: settings.zone, labels, hardware };
@@ -80,12 +86,7 @@ export class Agent {
   }
 
   #inventory(): Frame {
-    return { $case: 'inventory', value: { models: this.#models() } };
-  }
-
-  #models(): ServedModel[] {
-    const { state } = this.#parts.engine;
-    return state.type === 'ready' ? [state.model] : [];
+    return { $case: 'inventory', value: { models: this.#model ? [this.#model] : [] } };
   }
 
   #begin(work: Work, frames: FrameWriter, onOver: () => void): Assignment {
@@ -104,8 +105,7 @@ export class Agent {
 
   #refusal({ model }: Work): Fault | undefined {
     if (this.#draining) return new Fault('DRAINING', 'the node is shutting down');
-    const [served] = this.#models();
-    if (served && served.name !== model) return new Fault('MODEL_NOT_FOUND', 'the node does not serve that model');
+    if (this.#model && this.#model.name !== model) return new Fault('MODEL_NOT_FOUND', 'the node does not serve that model');
     return undefined;
   }
 
@@ -115,13 +115,19 @@ export class Agent {
     if (state.type === 'ready') {
       const { slots, prefillTokensPerSecond, decodeTokensPerSecond } = state.model;
       tell({ type: 'engine_ready', model, slots, prefillTokensPerSecond, decodeTokensPerSecond });
+      this.#announce(state.model);
     } else if (state.type === 'crashed') {
       tell({ type: 'engine_crashed', model, message: state.message, restartInMs: state.restartInMs });
+    } else if (state.type === 'disposed') {
+      this.#announce(undefined);
     }
     // Progress of loading is no news to a router.
-    if (state.type === 'loading') return;
+    if (state.type !== 'loading') this.#report();
+  }
+
+  #announce(model: ServedModel | undefined): void {
+    this.#model = model;
     for (const link of this.#links) link.send(this.#inventory());
-    this.#report();
   }
 
   /** When work has begun or ended: the slots that are left for the other routers. */
@@ -140,7 +146,7 @@ export class Agent {
   }
 
   #reportFor(link: RouterLink, usage: Usage): Report {
-    const loads = this.#models().map((model) => this.#loadFor(link, model));
+    const loads = this.#model ? [this.#loadFor(link, this.#model)] : [];
     return { ...usage, state: this.#state(), loads, engineCrashes: this.#parts.engine.crashes };
   }
 

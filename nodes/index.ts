@@ -11,6 +11,7 @@ import { Agent } from './agent.ts';
 import type { ModelSpec } from './backends/backend.ts';
 import type { EngineState } from './engine/engine.ts';
 import { createEngine } from './engine/index.ts';
+import { expectedModel } from './expected-model.ts';
 import { createUsageSampler, detectHardware } from './hardware.ts';
 import type { PullProgress } from './models/store.ts';
 import { openModelStore } from './models/store.ts';
@@ -61,10 +62,23 @@ export async function startNode(settings: NodeSettings, hooks: NodeHooks = {}): 
     modelSpec(settings, hooks),
   ]);
   const { slots, threads, gpuLayers } = settings;
-  const engine = createEngine(settings.engine, { model: priced(spec, settings), slots, threads, gpuLayers });
+  const model = priced(spec, settings);
+  const engine = createEngine(settings.engine, { model, slots, threads, gpuLayers });
   if (hooks.onState) engine.onState(hooks.onState);
   const usage = createUsageSampler();
-  const agent = new Agent({ id, settings, token, version: VERSION, hardware, engine, usage, observer: workSpans(), tell });
+  const expected = expectedModel(model, settings);
+  const agent = new Agent({
+    id,
+    settings,
+    token,
+    version: VERSION,
+    hardware,
+    engine,
+    expected,
+    usage,
+    observer: workSpans(),
+    tell,
+  });
   tell({ type: 'model_loading', model: settings.model });
   const close = async () => {
     await agent.close();

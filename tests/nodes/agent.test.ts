@@ -1,12 +1,19 @@
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Agent } from '../../nodes/agent.ts';
+import { expectedModel } from '../../nodes/expected-model.ts';
 import { nodeSettings } from '../../nodes/settings.ts';
-import { Hardware } from '../../proto/gen/infermesh/v1/types.ts';
+import { Hardware, NodeState } from '../../proto/gen/infermesh/v1/types.ts';
+import { loadOptions } from '../contract/jobs.ts';
 import type { NodeStream } from './fake-router.ts';
 import { FakeRouter } from './fake-router.ts';
 import { CANCELLED, FakeEngine, NO_TIMINGS, servedModel } from './fakes.ts';
 
 const MODEL = servedModel({ slots: 4, prefillTokensPerSecond: 900, decodeTokensPerSecond: 90 });
+const EXPECTED = expectedModel(
+  { ...loadOptions({ path: '' }).model, name: MODEL.name, digest: 'sha256:ab', tasks: ['story'] },
+  { engine: 'llama-cpp', slots: 4 },
+);
+const { NODE_STATE_LOADING, NODE_STATE_SERVING, NODE_STATE_RECOVERING } = NodeState;
 
 let engine: FakeEngine;
 let agent: Agent;
@@ -27,6 +34,7 @@ beforeEach(async () => {
     version: '0',
     hardware: Hardware.fromPartial({}),
     engine,
+    expected: EXPECTED,
     usage: { sample: () => ({ cpuUse: 1 / ++samples, memoryUsedBytes: 1 }) },
     observer: { watch: () => ({ tell() {} }) },
     tell() {},
@@ -61,4 +69,39 @@ it('tells the other routers at once that work took a slot, and that it is free a
   job?.sink.end(CANCELLED, 0, NO_TIMINGS);
   await other.next('report', ({ loads }) => loads[0]?.freeSlots === 4);
   expect(performance.now() - startedAt).toBeLessThan(900);
+});
+
+describe('what a node announces', () => {
+  it('is what it knows of its model while that is loading, then what the engine measured', async () => {
+    const [stream] = streams as [NodeStream];
+    const known = { name: MODEL.name, digest: 'sha256:ab', engine: 'llama-cpp', tasks: ['story'], slots: 4, contextLength: 512 };
+    const unmeasured = { prefillTokensPerSecond: 0, decodeTokensPerSecond: 0, structuredOutput: true };
+    expect(await stream.next('inventory')).toMatchObject({ models: [{ ...known, ...unmeasured }] });
+    const load = { model: MODEL.name, freeSlots: 4 };
+    expect(await stream.next('report')).toMatchObject({ state: NODE_STATE_LOADING, loads: [load] });
+    engine.become({ type: 'ready', model: MODEL });
+    expect(await stream.next('inventory')).toEqual({ models: [MODEL] });
+    expect(await stream.next('report')).toMatchObject({ state: NODE_STATE_SERVING, loads: [load] });
+  });
+
+  it('is still its model when the engine has crashed and is being started again', async () => {
+    engine.become({ type: 'ready', model: MODEL });
+    engine.become({ type: 'crashed', message: 'SIGKILL', restartInMs: 9 });
+    const [stream] = streams as [NodeStream];
+    const recovering = { state: NODE_STATE_RECOVERING, loads: [{ model: MODEL.name }] };
+    expect(await stream.next('report', ({ state }) => state === NODE_STATE_RECOVERING)).toMatchObject(recovering);
+    engine.become({ type: 'loading', fraction: 0.5 });
+    stream.end();
+    const again = await routers[0]!.attached();
+    again.welcome();
+    expect(await again.next('inventory')).toEqual({ models: [MODEL] });
+    expect(await again.next('report')).toMatchObject(recovering);
+  });
+
+  it('is nothing when the engine has given up', async () => {
+    const [stream] = streams as [NodeStream];
+    await stream.next('inventory', ({ models }) => models.length === 1);
+    engine.become({ type: 'disposed' });
+    expect(await stream.next('inventory')).toEqual({ models: [] });
+  });
 });

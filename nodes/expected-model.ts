@@ -1,0 +1,31 @@
+/** What a node can say of its model before the engine has loaded it. Pure. */
+import type { ServedModel } from '../proto/gen/infermesh/v1/types.ts';
+import type { ModelSpec } from './backends/backend.ts';
+import type { NodeSettings } from './settings.ts';
+
+/**
+ * @returns the model with everything that is known from the catalogue and the settings; what the engine measures or
+ *   tells is 0 or empty, and its context may turn out shorter
+ */
+export function expectedModel(spec: ModelSpec, { engine, slots }: Pick<NodeSettings, 'engine' | 'slots'>): ServedModel {
+  const { name, digest, quantization, contextLength, tier, tasks, price, sizeBytes, licence } = spec;
+  return {
+    name,
+    digest,
+    engine,
+    engineVersion: '',
+    quantization,
+    contextLength,
+    tokenizerDigest: '',
+    tier,
+    tasks: [...tasks],
+    slots,
+    prefillTokensPerSecond: 0,
+    decodeTokensPerSecond: 0,
+    price,
+    sizeBytes,
+    licence,
+    // A request for structured output is to hear that the model is not ready, rather than that it can't.
+    structuredOutput: engine !== 'replay',
+  };
+}

@@ -9,9 +9,11 @@ import { NodeState } from '../../proto/gen/infermesh/v1/types.ts';
 import type { FleetEvent, Tell } from '../../telemetry/events.ts';
 import type { Clock } from '../clock.ts';
 import type { Candidate } from '../select/candidate.ts';
+import { candidateOf, missingCandidate } from './candidates.ts';
 import type { Claim } from './claims.ts';
 import { clampModel, clampReport } from './claims.ts';
 import { CHECK_INTERVAL_MS, forgiveness, leaseAt } from './lease.ts';
+import { Missing } from './missing.ts';
 import type { NodeLink } from './node-link.ts';
 import type { Work } from './reservations.ts';
 
@@ -22,6 +24,7 @@ export class Fleet {
   readonly #clock: Clock;
   readonly #tell: Tell<FleetEvent>;
   readonly #listeners = new Set<() => void>();
+  readonly #missing: Missing;
   #dueAt: number;
   #stopTicking: () => void;
   claimsClamped = 0;
@@ -29,6 +32,7 @@ export class Fleet {
   constructor(clock: Clock, tell: Tell<FleetEvent>) {
     this.#clock = clock;
     this.#tell = tell;
+    this.#missing = new Missing(clock);
     this.#dueAt = clock.now() + CHECK_INTERVAL_MS;
     this.#stopTicking = clock.every(CHECK_INTERVAL_MS, () => this.#checkLeases());
   }
@@ -53,24 +57,35 @@ export class Fleet {
    */
   join(link: NodeLink, dismiss: (old: NodeLink, fault: Fault) => void): void {
     const present = this.#links.get(link.id);
-    if (present) {
-      const [newest, older] = present.hello.epoch > link.hello.epoch ? [present, link] : [link, present];
-      const epoch = older.hello.epoch;
-      this.#tell({ type: 'node_fenced', node: link.id, epoch, newestEpoch: newest.hello.epoch });
-      const fault = new Fault('FENCED', `a newer process with the node id ${link.id} is attached`, { facts: { node: link.id } });
-      if (older === link) throw fault;
-      this.leave(present, 'fenced');
-      dismiss(present, fault);
-    }
+    const fenced = present && this.#fence(present, link);
+    // The newcomer stands in the old one's place before anybody hears of it, so that nobody sees the node missing.
     this.#links.set(link.id, link);
+    if (present && fenced) {
+      this.#left(present, 'fenced');
+      dismiss(present, fenced);
+    }
     this.#tell({ type: 'node_joined', node: link.id, epoch: link.hello.epoch, models: [] });
+  }
+
+  /** @returns what the present one is sent away with. @throws Fault when the newcomer is the older */
+  #fence(present: NodeLink, link: NodeLink): Fault {
+    const [newest, older] = present.hello.epoch > link.hello.epoch ? [present, link] : [link, present];
+    this.#tell({ type: 'node_fenced', node: link.id, epoch: older.hello.epoch, newestEpoch: newest.hello.epoch });
+    const fault = new Fault('FENCED', `a newer process with the node id ${link.id} is attached`, { facts: { node: link.id } });
+    if (older === link) throw fault;
+    return fault;
   }
 
   leave(link: NodeLink, reason: Leaving): void {
     if (this.#links.get(link.id) !== link) return;
     this.#links.delete(link.id);
-    this.#tell({ type: 'node_left', node: link.id, reason, lost: link.attempts });
+    this.#left(link, reason);
     this.#changed();
+  }
+
+  #left(link: NodeLink, reason: Leaving): void {
+    this.#missing.left(link.id, link.models);
+    this.#tell({ type: 'node_left', node: link.id, reason, lost: link.attempts });
   }
 
   inventory(link: NodeLink, models: readonly ServedModel[]): void {
@@ -79,8 +94,10 @@ export class Fleet {
       this.#clamped(link, claims);
       return value;
     });
+    if (models.length > 0) this.#missing.back(link.id);
     this.#tell({ type: 'models_changed', node: link.id, models: link.models.map(({ name }) => name) });
-    this.#changed();
+    // Until its first report it can let nobody through, and those who wait for it are not to be refused for that.
+    if (link.report) this.#changed();
   }
 
   report(link: NodeLink, claimed: Report): void {
@@ -90,6 +107,7 @@ export class Fleet {
     this.#heard(link);
     link.report = value;
     link.loads = value.loads;
+    if (value.state === NodeState.NODE_STATE_SERVING) link.hasServed = true;
     if (value.state === NodeState.NODE_STATE_DRAINING && before !== NodeState.NODE_STATE_DRAINING) {
       this.#tell({ type: 'node_draining', node: link.id });
     }
@@ -141,9 +159,9 @@ export class Fleet {
     }
   }
 
-  /** Every (model, node) pair as it is now. */
+  /** Every (model, node) pair as it is now, those of nodes that have just left among them. */
   candidates(): Candidate[] {
-    const all: Candidate[] = [];
+    const all: Candidate[] = this.#missing.all().map(({ node, model }) => missingCandidate(node, model));
     for (const link of this.#links.values()) {
       for (const model of link.models) all.push(candidateOf(link, model));
     }
@@ -180,19 +198,4 @@ export interface Claimed extends Disposable {
   readonly link: NodeLink;
   /** So many tokens of the answer have come. */
   delivered(tokens: number): void;
-}
-
-function candidateOf(link: NodeLink, model: ServedModel): Candidate {
-  const load = link.loads.find((one) => one.model === model.name);
-  const own = link.reservations.of(model.name);
-  const forThisRouter = Math.min(model.slots, load?.freeSlots ?? model.slots);
-  return {
-    node: link.id,
-    state: link.state,
-    model,
-    freeSlots: Math.max(0, forThisRouter - own.requests),
-    running: model.slots - forThisRouter + own.requests,
-    queuedPromptTokens: Math.max(own.promptTokens, load?.queuedPromptTokens ?? 0),
-    expectedTokens: own.outputTokens,
-  };
 }

@@ -34,6 +34,8 @@ export class NodeLink {
   models: readonly ServedModel[] = [];
   loads: readonly ModelLoad[] = [];
   report: Report | undefined;
+  /** Whether it ever served on this stream. */
+  hasServed = false;
   lastReportAt: number;
   lease: Lease = 'held';
 

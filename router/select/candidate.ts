@@ -6,6 +6,8 @@ import type { Task } from '../classify/task.ts';
 export interface Candidate {
   readonly node: string;
   readonly state: NodeState;
+  /** Not serving now, has been a moment ago, and is expected to again. */
+  readonly returning: boolean;
   readonly model: ServedModel;
   /** Slots that this router may still take. */
   readonly freeSlots: number;

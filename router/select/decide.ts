@@ -19,14 +19,20 @@ export function decide(candidates: readonly Candidate[], ask: Ask): Decision {
 
 /**
  * Of the models that could answer, now or once a slot is free, only the best suited stay: a chat question waits for the
- * model that can chat rather than going to one that writes stories. With nothing suited at hand anyone may try.
+ * model that can chat rather than going to one that writes stories. A suited model that is away for a moment counts
+ * too, so that the request is refused as retryable rather than answered badly. With nothing suited at hand anyone may
+ * try, also while a suited model loads for the first time.
  */
 function keepSuited(all: readonly Considered[], ask: Ask): readonly Considered[] {
   const of = ({ candidate }: Considered): Suitability => suitability(candidate.model.tasks, ask.task);
-  const wanted = best(all.filter(couldServe).map(of));
+  const wanted = best(all.filter((one) => couldServe(one) || couldServeSoon(one)).map(of));
   return all.map((one) =>
     one.exclusion && !one.exclusion.busy ? one : of(one) === wanted ? one : { ...one, exclusion: unsuited(ask.task) },
   );
+}
+
+function couldServeSoon({ candidate, exclusion }: Considered): boolean {
+  return candidate.returning && exclusion?.filter === 'state';
 }
 
 function unsuited(task: string) {

@@ -94,3 +94,24 @@ describe('a slot', () => {
     expect(fleet.candidates()[0]).toMatchObject({ freeSlots: 0, running: 1 });
   });
 });
+
+describe('a request that waits for the only node with its model', () => {
+  it('goes on waiting when a newer process takes the node over, and gets its slot', async () => {
+    serving('n', 1);
+    await admit();
+    const next = admit();
+    serving('n', 2);
+    expect((await next).claim.link.hello.epoch).toBe(2);
+  });
+
+  it('is refused as retryable when the node is lost, and so is who comes then; later the model is unknown', async () => {
+    const link = serving('n');
+    await admit();
+    const next = admit();
+    fleet.leave(link, 'disconnected');
+    expect(await reasonOf(next)).toBe('NO_NODE');
+    expect(await reasonOf(admit())).toBe('NO_NODE');
+    clock.advance(10_000);
+    expect(await reasonOf(admit())).toBe('MODEL_NOT_FOUND');
+  });
+});

@@ -76,6 +76,59 @@ describe('a node that joins', () => {
   });
 });
 
+describe('the models of a node that left', () => {
+  const names = () => fleet.candidates().map(({ node, state, freeSlots }) => [node, state, freeSlots]);
+  const missing = ['n', NodeState.NODE_STATE_SUSPECT, 0];
+
+  it.each(['goodbye', 'disconnected', 'expired', 'protocol_error'] as const)(
+    'are known for 10 s, though nobody serves them (%s)',
+    (reason) => {
+      fleet.leave(serving(), reason);
+      expect(names()).toEqual([missing]);
+      expect(fleet.candidates()[0]?.returning).toBe(true);
+      clock.advance(9999);
+      expect(names()).toEqual([missing]);
+      clock.advance(1);
+      expect(names()).toEqual([]);
+    },
+  );
+
+  it('are known until it is back', () => {
+    fleet.leave(serving(), 'disconnected');
+    const link = join('n', 2);
+    expect(names()).toEqual([missing]);
+    fleet.inventory(link, [model]);
+    fleet.report(link, SERVING);
+    expect(names()).toEqual([['n', NodeState.NODE_STATE_SERVING, 2]]);
+  });
+
+  it('are never missing between an older process and the newer that takes its place', () => {
+    serving('n', 1);
+    const seen: number[] = [];
+    fleet.onChange(() => seen.push(fleet.candidates().filter(({ freeSlots }) => freeSlots > 0).length));
+    serving('n', 2);
+    expect(seen).toEqual([1]);
+  });
+});
+
+describe('a node that is out of service', () => {
+  it.each([
+    [NodeState.NODE_STATE_LOADING, false, true],
+    [NodeState.NODE_STATE_RECOVERING, true, true],
+    [NodeState.NODE_STATE_DRAINING, false, false],
+  ])('in state %d is expected back: %s when fresh, %s once it has served', (state, fresh, later) => {
+    const link = join();
+    fleet.inventory(link, [model]);
+    const report = Report.fromPartial({ state });
+    fleet.report(link, report);
+    expect(fleet.candidates()[0]?.returning).toBe(fresh);
+    fleet.report(link, SERVING);
+    expect(fleet.candidates()[0]?.returning).toBe(false);
+    fleet.report(link, report);
+    expect(fleet.candidates()[0]?.returning).toBe(later);
+  });
+});
+
 describe('a node that falls silent', () => {
   it('is suspect, then gone; each is told once and lets the waiting look again', () => {
     const link = serving();

@@ -16,6 +16,7 @@ function candidate(node: string, model: Partial<ServedModel> = {}, more: Partial
   return {
     node,
     state: NodeState.NODE_STATE_SERVING,
+    returning: false,
     model: ServedModel.fromPartial({ name: 'm', tier: Tier.TIER_FAST, slots: 4, contextLength: 4096, ...rates, ...model }),
     freeSlots: 4,
     running: 0,
@@ -79,9 +80,26 @@ describe('a choice among nodes', () => {
 
   it('lets anyone try when nothing suited is there', () => {
     expect(chosen([candidate('teller', storyteller)], ask())).toBe('teller');
-    const gone = candidate('talker', {}, { state: NodeState.NODE_STATE_SUSPECT });
-    expect(chosen([candidate('teller', storyteller), gone], ask())).toBe('teller');
+    const draining = candidate('talker', {}, { state: NodeState.NODE_STATE_DRAINING });
+    expect(chosen([candidate('teller', storyteller), draining], ask())).toBe('teller');
   });
+
+  it('lets anyone try while the suited one loads for the first time', () => {
+    const loading = candidate('talker', {}, { state: NodeState.NODE_STATE_LOADING });
+    expect(chosen([candidate('teller', storyteller), loading], ask())).toBe('teller');
+  });
+
+  it.each([NodeState.NODE_STATE_RECOVERING, NodeState.NODE_STATE_SUSPECT, NodeState.NODE_STATE_LOADING])(
+    'refuses as retryable while the suited one is away for a moment (state %d)',
+    (state) => {
+      const away = candidate('talker', {}, { state, returning: true });
+      const decision = decide([candidate('teller', storyteller), away], ask());
+      expect(decision.considered.filter(couldServe)).toEqual([]);
+      expect(refusalFault(decision, ask())).toMatchObject({ reason: 'NO_NODE', retryable: true });
+      // Another one as good makes no use of waiting.
+      expect(chosen([candidate('other'), away], ask())).toBe('other');
+    },
+  );
 
   it('does what was asked for by name, suited or not', () => {
     const all = [candidate('teller', storyteller), candidate('talker')];

@@ -1,0 +1,40 @@
+/** What selection sees of a node's model: what the node said, corrected by what this router has given it. */
+import type { ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
+import { NodeState } from '../../proto/gen/infermesh/v1/types.ts';
+import type { Candidate } from '../select/candidate.ts';
+import type { NodeLink } from './node-link.ts';
+
+export function candidateOf(link: NodeLink, model: ServedModel): Candidate {
+  const load = link.loads.find((one) => one.model === model.name);
+  const own = link.reservations.of(model.name);
+  const forThisRouter = Math.min(model.slots, load?.freeSlots ?? model.slots);
+  return {
+    node: link.id,
+    state: link.state,
+    returning: isReturning(link),
+    model,
+    freeSlots: Math.max(0, forThisRouter - own.requests),
+    running: model.slots - forThisRouter + own.requests,
+    queuedPromptTokens: Math.max(own.promptTokens, load?.queuedPromptTokens ?? 0),
+    expectedTokens: own.outputTokens,
+  };
+}
+
+/** Out of service for a moment only; one that loads for the first time may take long, and its router never had it. */
+function isReturning({ state, hasServed }: NodeLink): boolean {
+  switch (state) {
+    case NodeState.NODE_STATE_RECOVERING:
+    case NodeState.NODE_STATE_SUSPECT:
+      return true;
+    case NodeState.NODE_STATE_LOADING:
+      return hasServed;
+    default:
+      return false;
+  }
+}
+
+/** Of a node that has just left. */
+export function missingCandidate(node: string, model: ServedModel): Candidate {
+  const state = NodeState.NODE_STATE_SUSPECT;
+  return { node, state, returning: true, model, freeSlots: 0, running: 0, queuedPromptTokens: 0, expectedTokens: 0 };
+}

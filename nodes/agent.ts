@@ -3,7 +3,6 @@
  * a router knows it is busy rather than dead; it takes work when its engine is ready. When the engine dies it goes on
  * announcing the model, which will be back.
  */
-import { readFileSync } from 'node:fs';
 import { Fault } from '../proto/contract/faults.ts';
 import type { Hello, Report, Work } from '../proto/gen/infermesh/v1/link.ts';
 import type { Hardware, ModelLoad, ServedModel } from '../proto/gen/infermesh/v1/types.ts';
@@ -27,6 +26,8 @@ export interface AgentParts {
   readonly id: string;
   readonly settings: NodeSettings;
   readonly token: string;
+  /** PEM of the authority that signed the routers' certificates; undefined: plaintext. */
+  readonly tls: Buffer | undefined;
   readonly version: string;
   readonly hardware: Hardware;
   readonly engine: Engine;
@@ -54,14 +55,13 @@ export class Agent {
     const { id, settings, version, hardware, engine } = parts;
     const labels = Object.fromEntries(settings.labels.map((label) => label.split(/=(.*)/s, 2) as [string, string]));
     this.#hello = { nodeId: id, epoch: Date.now(), version, zone: settings.zone, labels, hardware };
-    const tls = settings.tlsCa ? readFileSync(settings.tlsCa) : undefined;
-    this.#links = settings.join.map((router) => this.#dial(router, tls));
+    this.#links = settings.join.map((router) => this.#dial(router));
     engine.onState((state) => this.#engineChanged(state));
     this.#reports = setInterval(() => this.#report(), REPORT_INTERVAL_MS);
   }
 
-  #dial(router: string, tls: Buffer | undefined): RouterLink {
-    const { token, tell, random = Math.random } = this.#parts;
+  #dial(router: string): RouterLink {
+    const { token, tls, tell, random = Math.random } = this.#parts;
     const link: RouterLink = new RouterLink({
       router,
       token,

@@ -3,6 +3,7 @@ import { VERSION } from '../proto/contract/version.ts';
 import type { Hardware, ServedModel } from '../proto/gen/infermesh/v1/types.ts';
 import { Tier } from '../proto/gen/infermesh/v1/types.ts';
 import { readToken } from '../proto/transport/join-token.ts';
+import { readPem } from '../proto/transport/pem.ts';
 import type { Log } from '../telemetry/log.ts';
 import { createLog, logNode } from '../telemetry/log.ts';
 import { startTelemetry } from '../telemetry/sdk.ts';
@@ -45,46 +46,48 @@ export interface RunningNode {
 
 /**
  * Fetches the model where it is missing, then dials the routers and loads it.
- * @throws Fault INVALID_REQUEST for the token, and what `ModelStore.pull` throws
+ * @throws Fault INVALID_REQUEST for the token and the certificate, and what `ModelStore.pull` throws
  */
 export async function startNode(settings: NodeSettings, hooks: NodeHooks = {}): Promise<RunningNode> {
   const log = hooks.log ?? createLog({ name: 'node', level: settings.logLevel });
-  const tell = logNode(log);
   const token = readToken(settings.tokenFile);
+  const tls = settings.tlsCa ? readPem(settings.tlsCa, '--tls-ca') : undefined;
   const id = settings.id ?? defaultNodeId(settings.model);
-  const [telemetry, hardware, spec] = await Promise.all([
-    startTelemetry({
-      serviceName: 'infermesh-node',
-      serviceInstanceId: id,
-      warn: (message) => log.warn({ event: 'telemetry' }, message),
-    }),
-    detectHardware(),
-    modelSpec(settings, hooks),
-  ]);
-  const { slots, threads, gpuLayers } = settings;
-  const model = priced(spec, settings);
-  const engine = createEngine(settings.engine, { model, slots, threads, gpuLayers });
-  if (hooks.onState) engine.onState(hooks.onState);
-  const usage = createUsageSampler();
-  const expected = expectedModel(model, settings);
-  const agent = new Agent({
-    id,
-    settings,
-    token,
-    version: VERSION,
-    hardware,
-    engine,
-    expected,
-    usage,
-    observer: workSpans(),
-    tell,
+  const telemetry = await startTelemetry({
+    serviceName: 'infermesh-node',
+    serviceInstanceId: id,
+    warn: (message) => log.warn({ event: 'telemetry' }, message),
   });
-  tell({ type: 'model_loading', model: settings.model });
-  const close = async () => {
-    await agent.close();
+  try {
+    const [hardware, spec] = await Promise.all([detectHardware(), modelSpec(settings, hooks)]);
+    const { slots, threads, gpuLayers } = settings;
+    const model = priced(spec, settings);
+    const engine = createEngine(settings.engine, { model, slots, threads, gpuLayers });
+    if (hooks.onState) engine.onState(hooks.onState);
+    const tell = logNode(log);
+    const agent = new Agent({
+      id,
+      settings,
+      token,
+      tls,
+      version: VERSION,
+      hardware,
+      engine,
+      expected: expectedModel(model, settings),
+      usage: createUsageSampler(),
+      observer: workSpans(),
+      tell,
+    });
+    tell({ type: 'model_loading', model: settings.model });
+    const close = async () => {
+      await agent.close();
+      await telemetry.shutdown();
+    };
+    return { id, hardware, ready: engine.start(), close };
+  } catch (thrown) {
     await telemetry.shutdown();
-  };
-  return { id, hardware, ready: engine.start(), close };
+    throw thrown;
+  }
 }
 
 async function modelSpec(settings: NodeSettings, { onPull, signal }: NodeHooks): Promise<ModelSpec> {

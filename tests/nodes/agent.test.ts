@@ -31,6 +31,7 @@ beforeEach(async () => {
     id: 'n',
     settings: nodeSettings({ flags: { join, tokenFile: 'unread', model: MODEL.name, drainMs: 0 } }),
     token: 'a-join-token-for-tests-only',
+    tls: undefined,
     version: '0',
     hardware: Hardware.fromPartial({}),
     engine,

@@ -60,7 +60,10 @@ export class Router {
     this.#server = new GrpcServer({ address: listen, writer, onDefect, ...tls });
     this.#server.addService(InferenceServiceService, inferenceHandlers(this.#journey));
     this.#server.addService(AdminServiceService, adminHandlers({ fleet, room, tally, clock, routerId: this.id, version }));
-    this.#server.addService(LinkServiceService, linkHandlers({ fleet, clock, token, routerId: this.id, tell: tellFleet }));
+    this.#server.addService(
+      LinkServiceService,
+      linkHandlers({ fleet, clock, token, routerId: this.id, tell: tellFleet, onDefect }),
+    );
   }
 
   /** @returns the port. @throws Fault UNREACHABLE when it can't be had */

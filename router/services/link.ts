@@ -1,9 +1,7 @@
 /** LinkService: nodes come in here, and everything they say is handed to the fleet. */
-import { MODEL_NAME } from '../../proto/contract/bounds.ts';
-import { Fault, invalid } from '../../proto/contract/faults.ts';
+import { Fault, toFault } from '../../proto/contract/faults.ts';
 import type { Hello } from '../../proto/gen/infermesh/v1/link.ts';
 import { AttachRequest } from '../../proto/gen/infermesh/v1/link.ts';
-import type { ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
 import type { BidiHandler, CallContext, RawDuplex } from '../../proto/transport/handlers.ts';
 import { sameToken, tokenOf } from '../../proto/transport/join-token.ts';
 import { serviceError } from '../../proto/transport/service-error.ts';
@@ -12,9 +10,10 @@ import type { Clock } from '../clock.ts';
 import type { Fleet, Leaving } from '../fleet/fleet.ts';
 import { REPORT_INTERVAL_MS } from '../fleet/lease.ts';
 import { NodeLink } from '../fleet/node-link.ts';
+import { checkHello, checkModels, checkReport } from './link-bounds.ts';
+import { RefusedPeers } from './refused-peers.ts';
 
-const NODE_ID = /^[a-z0-9](?:[a-z0-9.-]{0,62}[a-z0-9])?$/;
-const MAX_MODELS = 256;
+const METHOD = '/infermesh.v1.LinkService/Attach';
 /** A stranger that connects and says nothing is sent away. */
 const HELLO_TIMEOUT_MS = 5000;
 
@@ -24,17 +23,21 @@ export interface LinkParts {
   readonly token: string;
   readonly routerId: string;
   readonly tell: Tell<FleetEvent>;
+  /** Takes what went wrong here rather than at the node. */
+  readonly onDefect: (method: string, fault: Fault) => void;
 }
 
 export function linkHandlers(parts: LinkParts): { attach: BidiHandler } {
   const sessions = new Map<NodeLink, Session>();
+  const refused = new RefusedPeers(parts.clock);
   parts.fleet.onDismissed = (link, fault) => sessions.get(link)?.end(fault);
   return {
     attach: {
       kind: 'bidi',
       handle: (call, context) => {
         if (!sameToken(tokenOf(context.metadata('authorization')) ?? '', parts.token)) {
-          parts.tell({ type: 'join_refused', peer: call.getPeer(), reason: 'UNAUTHENTICATED' });
+          const peer = call.getPeer();
+          if (refused.isNews(peer)) parts.tell({ type: 'join_refused', peer, reason: 'UNAUTHENTICATED' });
           throw new Fault('UNAUTHENTICATED', tokenMessage(context));
         }
         new Session(call, parts, sessions);
@@ -45,18 +48,6 @@ export function linkHandlers(parts: LinkParts): { attach: BidiHandler } {
 
 function tokenMessage(context: CallContext): string {
   return context.metadata('authorization') === undefined ? 'the join token is missing' : 'the join token is wrong';
-}
-
-/** Names go into logs, spans and keys: they must be names. */
-function checkModels(models: readonly ServedModel[]): void {
-  if (models.length > MAX_MODELS) {
-    throw invalid([{ field: 'inventory.models', description: `must be at most ${MAX_MODELS}, received ${models.length}` }]);
-  }
-  const violations = models.flatMap(({ name }, i) => {
-    const description = `must be up to 128 letters, digits and ._:-, received ${name.length} characters`;
-    return MODEL_NAME.test(name) ? [] : [{ field: `inventory.models[${i}].name`, description }];
-  });
-  if (violations.length > 0) throw invalid(violations);
 }
 
 /** One Attach stream: hello first, then anything; whatever breaks it ends it with a status. */
@@ -82,14 +73,17 @@ class Session {
   #frame(bytes: Buffer): void {
     if (this.#over) return;
     try {
-      this.#take(AttachRequest.decode(bytes));
+      this.#take(decoded(bytes));
     } catch (thrown) {
-      // A frame that can't be read is the node's fault, not a defect here.
-      const fault =
-        thrown instanceof Fault ? thrown : new Fault('INVALID_REQUEST', 'a frame is not an AttachRequest', { cause: thrown });
-      if (this.#link) this.#parts.fleet.leave(this.#link, 'protocol_error');
-      this.end(fault);
+      if (thrown instanceof Fault) this.#refuse(thrown);
+      // A defect here is not the node's fault, and its link goes on.
+      else this.#parts.onDefect(METHOD, toFault(thrown));
     }
+  }
+
+  #refuse(fault: Fault): void {
+    if (this.#link) this.#parts.fleet.leave(this.#link, 'protocol_error');
+    this.end(fault);
   }
 
   #take({ frame }: AttachRequest): void {
@@ -102,6 +96,7 @@ class Session {
       case 'progress':
         return link.progress(frame.value);
       case 'report':
+        checkReport(frame.value);
         return this.#parts.fleet.report(link, frame.value);
       case 'inventory':
         checkModels(frame.value.models);
@@ -115,10 +110,7 @@ class Session {
 
   #hello(hello: Hello): void {
     this.#stopWaiting();
-    if (!NODE_ID.test(hello.nodeId)) {
-      const description = `must be 1 to 64 lower-case letters, digits and .-, received ${hello.nodeId.length} characters`;
-      throw invalid([{ field: 'hello.node_id', description }]);
-    }
+    checkHello(hello);
     const { fleet, clock, routerId } = this.#parts;
     const link = new NodeLink(this.#call, hello, clock.now());
     fleet.join(link, (old, fault) => this.#sessions.get(old)?.end(fault));
@@ -142,5 +134,14 @@ class Session {
     if (!this.#link) return tell();
     this.#sessions.delete(this.#link);
     this.#link.close(fault, tell);
+  }
+}
+
+/** @throws Fault INVALID_REQUEST */
+function decoded(bytes: Buffer): AttachRequest {
+  try {
+    return AttachRequest.decode(bytes);
+  } catch (cause) {
+    throw new Fault('INVALID_REQUEST', 'a frame is not an AttachRequest', { cause });
   }
 }

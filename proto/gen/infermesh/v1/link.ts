@@ -53,9 +53,13 @@ export interface Hello {
   nodeId: string;
   /** Of two nodes with one id the greater epoch wins and the other is fenced. */
   epoch: number;
+  /** Up to 128 bytes. */
   version: string;
+  /** Up to 128 bytes. */
   zone: string;
+  /** At most 64, with names of 1 to 64 letters, digits and ._-/ and values of up to 256 bytes. */
   labels: { [key: string]: string };
+  /** At most 256 cpu_features and 64 gpus; cpu_model and each gpu's name up to 256 bytes, every other string up to 128. */
   hardware?: Hardware | undefined;
 }
 
@@ -66,12 +70,17 @@ export interface Hello_LabelsEntry {
 
 /** Inventory is the full list of models a node serves. */
 export interface Inventory {
+  /**
+   * At most 256. A name has up to 128 letters, digits and ._:- and begins with a letter or digit; each of at most 32
+   * tasks, and every other string, up to 128 bytes. Figures that cannot be true are clamped, not refused.
+   */
   models: ServedModel[];
 }
 
 /** Report is a node's heartbeat. */
 export interface Report {
   state: NodeState;
+  /** At most 256; those of models that the inventory does not have are ignored. */
   loads: ModelLoad[];
   memoryUsedBytes: number;
   /** 0 to 1, of all cores together since the report before. */

@@ -1,0 +1,127 @@
+import { EventEmitter } from 'node:events';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Fault } from '../../proto/contract/faults.ts';
+import { AttachRequest, Inventory, Report } from '../../proto/gen/infermesh/v1/link.ts';
+import { NodeState, ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
+import type { RawDuplex } from '../../proto/transport/handlers.ts';
+import { bearer } from '../../proto/transport/join-token.ts';
+import { Fleet } from '../../router/fleet/fleet.ts';
+import { linkHandlers } from '../../router/services/link.ts';
+import type { FleetEvent } from '../../telemetry/events.ts';
+import { FakeClock } from '../support/clock.ts';
+
+const TOKEN = 'a-join-token-for-tests-only';
+
+let clock: FakeClock;
+let fleet: Fleet;
+let told: FleetEvent[];
+let defects: Fault[];
+let attach: ReturnType<typeof linkHandlers>['attach'];
+
+beforeEach(() => {
+  clock = new FakeClock();
+  told = [];
+  defects = [];
+  const tell = (event: FleetEvent) => told.push(event);
+  fleet = new Fleet(clock, tell);
+  const onDefect = (_method: string, fault: Fault) => defects.push(fault);
+  attach = linkHandlers({ fleet, clock, token: TOKEN, routerId: 'r', tell, onDefect }).attach;
+});
+
+afterEach(() => fleet.stop());
+
+/** A stream from a node, which says `frames` and keeps what the router ended it with. */
+class Call extends EventEmitter {
+  cancelled = false;
+  writableEnded = false;
+  errors: Error[] = [];
+  readonly #peer: string;
+
+  constructor(peer = '10.0.0.1:5000') {
+    super();
+    this.#peer = peer;
+    this.on('error', (error) => this.errors.push(error));
+  }
+
+  getPeer() {
+    return this.#peer;
+  }
+
+  write() {
+    return true;
+  }
+
+  say(frame: NonNullable<AttachRequest['frame']>) {
+    this.emit('data', Buffer.from(AttachRequest.encode({ frame }).finish()));
+  }
+}
+
+function open(call: Call, token = TOKEN): void {
+  const metadata = (name: string) => (name === 'authorization' ? bearer(token) : undefined);
+  attach.handle(call as unknown as RawDuplex, { metadata, remainingMs: undefined });
+}
+
+function joined(): Call {
+  const call = new Call();
+  open(call);
+  call.say({ $case: 'hello', value: { nodeId: 'n', epoch: 1, version: '', zone: '', labels: {}, hardware: undefined } });
+  const models = [ServedModel.fromPartial({ name: 'm', slots: 1, contextLength: 100 })];
+  call.say({ $case: 'inventory', value: Inventory.fromPartial({ models }) });
+  return call;
+}
+
+const report = { $case: 'report', value: Report.fromPartial({ state: NodeState.NODE_STATE_SERVING }) } as const;
+
+describe('a link', () => {
+  it('outlives a defect of ours, which is told as one', () => {
+    const call = joined();
+    let failing = true;
+    fleet.onChange(() => {
+      if (failing) throw new TypeError('x');
+    });
+    call.say(report);
+    expect(defects).toMatchObject([{ reason: 'INTERNAL', cause: { name: 'TypeError' } }]);
+    failing = false;
+    call.say(report);
+    expect(call.errors).toEqual([]);
+    expect(fleet.get('n')?.state).toBe(NodeState.NODE_STATE_SERVING);
+  });
+
+  it('ends with a frame that is none, which is no defect of ours', () => {
+    const call = joined();
+    call.emit('data', Buffer.from([0xff, 0xff, 0xff]));
+    expect(call.errors).toHaveLength(1);
+    expect(defects).toEqual([]);
+    expect(fleet.get('n')).toBeUndefined();
+    expect(told).toContainEqual(expect.objectContaining({ type: 'node_left', reason: 'protocol_error' }));
+  });
+
+  it('ends with a report out of bounds', () => {
+    const call = joined();
+    call.say({ $case: 'report', value: Report.fromPartial({ loads: Array.from({ length: 257 }, () => ({ model: 'm' })) }) });
+    expect(call.errors[0]?.message).toContain('report.loads must be at most 256, received 257');
+  });
+});
+
+describe('those who are not let in', () => {
+  const refusals = () => told.flatMap((event) => (event.type === 'join_refused' ? [event.peer] : []));
+  const knock = (peer: string) => expect(() => open(new Call(peer), 'wrong')).toThrow('the join token is wrong');
+
+  it('are told of once for each host and minute', () => {
+    for (let port = 1; port <= 100; port++) knock(`10.0.0.1:${port}`);
+    knock('[::1]:1');
+    knock('[::1]:2');
+    expect(refusals()).toEqual(['10.0.0.1:1', '[::1]:1']);
+    clock.advance(59_999);
+    knock('10.0.0.1:200');
+    expect(refusals()).toHaveLength(2);
+    clock.advance(1);
+    knock('10.0.0.1:201');
+    expect(refusals()).toEqual(['10.0.0.1:1', '[::1]:1', '10.0.0.1:201']);
+  });
+
+  it('from very many hosts are told of up to a thousand a minute', () => {
+    for (let host = 0; host < 1500; host++) knock(`10.0.${host >> 8}.${host & 255}:1`);
+    expect(refusals()).toHaveLength(1000);
+  });
+});

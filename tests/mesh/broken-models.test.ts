@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { writeCatalogue } from '../support/catalogue.ts';
 import type { TestMesh } from '../support/mesh.ts';
 import { startMember, startMesh } from '../support/mesh.ts';
 import { expectAtRest } from './rest.ts';
@@ -32,24 +33,8 @@ async function serve(name: string, damage: (path: string) => void, sha256?: stri
   const path = join(folder, `${name}.gguf`);
   copyFileSync(BUNDLED, path);
   damage(path);
-  const entry = {
-    name,
-    title: name,
-    family: 'llama',
-    parameters: 15e6,
-    quantization: 'Q8_0',
-    licence: 'MIT',
-    commercial_use: true,
-    context_length: 256,
-    tier: 'fast',
-    tasks: [],
-    memory_bytes: 60e6,
-    source: `file:${path}`,
-    ...(sha256 ? { sha256 } : {}),
-  };
-  const catalogue = join(folder, `${name}.yaml`);
-  // JSON is YAML.
-  writeFileSync(catalogue, JSON.stringify({ models: [entry] }));
+  const entry = { name, source: `file:${path}`, ...(sha256 ? { sha256 } : {}) };
+  const catalogue = writeCatalogue(join(folder, `${name}.yaml`), entry);
   return run(name, { INFERMESH_CATALOGUE: catalogue });
 }
 

@@ -10,6 +10,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { loadCatalogue } from '../../../nodes/models/catalogue.ts';
 import type { PullProgress } from '../../../nodes/models/store.ts';
 import { openModelStore } from '../../../nodes/models/store.ts';
+import { writeCatalogue } from '../../support/catalogue.ts';
 
 const WEIGHTS = Buffer.concat([Buffer.from('GGUF\x03\0\0\0'), randomBytes(200_000)]);
 
@@ -41,22 +42,7 @@ afterEach(async () => {
 });
 
 async function storeWith(source: string) {
-  const entry = {
-    name: 'tiny',
-    title: 'Tiny',
-    family: 'test',
-    parameters: 1,
-    quantization: 'Q8_0',
-    licence: 'MIT',
-    commercial_use: true,
-    context_length: 256,
-    tier: 'fast',
-    tasks: [],
-    memory_bytes: 1,
-    source,
-  };
-  const file = join(root, 'catalogue.yaml');
-  await writeFile(file, JSON.stringify({ models: [entry] }));
+  const file = writeCatalogue(join(root, 'catalogue.yaml'), { name: 'tiny', source });
   return openModelStore({ root: join(root, 'models'), catalogue: loadCatalogue(file) });
 }
 

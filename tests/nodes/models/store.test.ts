@@ -7,6 +7,7 @@ import { loadCatalogue } from '../../../nodes/models/catalogue.ts';
 import { folderOf, weightsPath } from '../../../nodes/models/folder.ts';
 import type { ModelStore } from '../../../nodes/models/store.ts';
 import { openModelStore } from '../../../nodes/models/store.ts';
+import { writeCatalogue } from '../../support/catalogue.ts';
 
 const WEIGHTS = Buffer.concat([Buffer.from('GGUF\x03\0\0\0'), Buffer.alloc(5000, 7)]);
 const SHA256 = createHash('sha256').update(WEIGHTS).digest('hex');
@@ -27,25 +28,9 @@ afterEach(() => rm(folder, { recursive: true }));
 
 /** A store whose catalogue has one more model, as if it came from npm. */
 async function storeWith(entry: Record<string, unknown>): Promise<ModelStore> {
-  const model = {
-    name: NAME,
-    title: 'Fetched',
-    family: 'test',
-    parameters: 1,
-    quantization: 'Q8_0',
-    licence: 'MIT',
-    commercial_use: true,
-    context_length: 256,
-    tier: 'fast',
-    tasks: [],
-    memory_bytes: 1,
-    source: 'npm:nothing@1.0.0/model.part',
-    size_bytes: WEIGHTS.length,
-    sha256: SHA256,
-    ...entry,
-  };
-  const file = join(folder, 'catalogue.yaml');
-  await writeFile(file, JSON.stringify({ models: [model] }));
+  const source = 'npm:nothing@1.0.0/model.part';
+  const model = { name: NAME, source, size_bytes: WEIGHTS.length, sha256: SHA256, ...entry };
+  const file = writeCatalogue(join(folder, 'catalogue.yaml'), model);
   return openModelStore({ root, catalogue: loadCatalogue(file) });
 }
 

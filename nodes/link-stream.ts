@@ -7,15 +7,17 @@
  * the stream: they are cancelled when it ends, hold their slots until the engine has stopped, and what they still say
  * goes nowhere.
  */
-import type { ClientDuplexStream, StatusObject } from '@grpc/grpc-js';
 import type { Fault } from '../proto/contract/faults.ts';
-import type { AttachRequest, AttachResponse, Work } from '../proto/gen/infermesh/v1/link.ts';
+import type { AttachRequest, AttachResponse, LinkServiceClient, Work } from '../proto/gen/infermesh/v1/link.ts';
 import { faultOfStatus } from '../proto/transport/service-error.ts';
 import type { Assignment } from './assignment.ts';
 import { FrameWriter } from './frame.ts';
 
 /** For the last frames and the goodbye to reach a router. */
 const GOODBYE_MS = 500;
+
+type AttachCall = ReturnType<LinkServiceClient['attach']>;
+type Status = Parameters<typeof faultOfStatus>[0];
 
 export type Frame = NonNullable<AttachRequest['frame']>;
 
@@ -28,7 +30,7 @@ export interface StreamEvents {
 }
 
 export class LinkStream {
-  readonly #call: ClientDuplexStream<AttachRequest, AttachResponse>;
+  readonly #call: AttachCall;
   readonly #events: StreamEvents;
   readonly #assignments = new Map<number, Assignment>();
   readonly #frames = new FrameWriter((progress) => this.#write({ $case: 'progress', value: progress }));
@@ -36,12 +38,12 @@ export class LinkStream {
   #ended = false;
 
   /** @param introduction the frames that the router wants before it says welcome */
-  constructor(call: ClientDuplexStream<AttachRequest, AttachResponse>, introduction: readonly Frame[], events: StreamEvents) {
+  constructor(call: AttachCall, introduction: readonly Frame[], events: StreamEvents) {
     this.#call = call;
     this.#events = events;
     call.on('data', (response: AttachResponse) => this.#take(response));
     call.on('error', () => {}); // The status says the same and always comes.
-    call.once('status', (status: StatusObject) => this.#lost(faultOfStatus(status)));
+    call.once('status', (status: Status) => this.#lost(faultOfStatus(status)));
     for (const frame of introduction) this.#write(frame);
   }
 

@@ -16,7 +16,8 @@ import { LinkStream } from './link-stream.ts';
 
 /** Pauses between attempts to dial, in milliseconds. */
 const RETRY = { first: 100, most: 2000, refused: 5000 };
-const KEEPALIVE_MS = 1000;
+/** A ping each second; see README.md for why its answer may take longer. */
+const KEEPALIVE = { keepaliveMs: 1000, keepaliveTimeoutMs: 3000 };
 /** A router that will not have this node. Whatever else ends a stream, also without a status of ours, is a loss. */
 const REFUSALS: ReadonlySet<Reason> = new Set(['UNAUTHENTICATED', 'FENCED', 'INVALID_REQUEST', 'UNSUPPORTED']);
 
@@ -47,7 +48,7 @@ export class RouterLink {
   constructor(options: LinkOptions) {
     this.#options = options;
     this.router = options.router;
-    const dial = { keepaliveMs: KEEPALIVE_MS, ...(options.tls ? { tls: options.tls } : {}) };
+    const dial = { ...KEEPALIVE, ...(options.tls ? { tls: options.tls } : {}) };
     this.#client = new LinkServiceClient(options.router, credentialsFor(dial), channelOptions(dial));
     this.#dial();
   }

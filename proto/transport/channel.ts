@@ -4,8 +4,10 @@ import * as grpc from '@grpc/grpc-js';
 export interface DialOptions {
   /** PEM of the authority that signed the server's certificate; true trusts the system's; absent: plaintext. */
   readonly tls?: Buffer | true;
-  /** Pings after that long without traffic, and gives up as long after. */
+  /** How often to ping; absent: 10,000. */
   readonly keepaliveMs?: number;
+  /** How long to wait for the answer to a ping before the connection is given up; absent: 10,000. */
+  readonly keepaliveTimeoutMs?: number;
 }
 
 /** @param address HOST:PORT */
@@ -14,10 +16,10 @@ export function credentialsFor({ tls }: DialOptions): grpc.ChannelCredentials {
   return grpc.credentials.createSsl(tls === true ? null : tls);
 }
 
-export function channelOptions({ keepaliveMs = 10_000 }: DialOptions): grpc.ClientOptions {
+export function channelOptions({ keepaliveMs = 10_000, keepaliveTimeoutMs = 10_000 }: DialOptions): grpc.ClientOptions {
   return {
     'grpc.keepalive_time_ms': keepaliveMs,
-    'grpc.keepalive_timeout_ms': Math.max(keepaliveMs, 1000),
+    'grpc.keepalive_timeout_ms': keepaliveTimeoutMs,
     'grpc.keepalive_permit_without_calls': 1,
     // Retrying is decided in one place, which grpc-js is not.
     'grpc.enable_retries': 0,

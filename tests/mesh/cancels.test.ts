@@ -1,5 +1,6 @@
 /** Clients that leave, stop reading or come in crowds, beside one that behaves. */
 import { once } from 'node:events';
+import type { ClientHttp2Stream } from 'node:http2';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { ChatEvent } from '../../client/index.ts';
@@ -65,9 +66,14 @@ describe('a cancel', () => {
   it('comes 10,000 times at once on one connection, on which another stream goes on, whole and exact', async () => {
     await using wire = new RawConnection(mesh.address, { initialWindowSize: 65_535 });
     const before = await mesh.client.stats();
-    const crowd = Array.from({ length: 10_000 }, (_, i) => wire.open(CHAT, asking('crowd', `${i}`, 100_000)));
-    for (const stream of crowd) stream.on('error', () => {});
-    await Promise.all(crowd.map((stream) => once(stream, 'response')));
+    const crowd: ClientHttp2Stream[] = [];
+    // They come in waves and go at once.
+    while (crowd.length < 10_000) {
+      const wave = Array.from({ length: 500 }, (_, i) => wire.open(CHAT, asking('crowd', `${crowd.length + i}`, 100_000)));
+      for (const stream of wave) stream.on('error', () => {});
+      await Promise.all(wave.map((stream) => once(stream, 'response')));
+      crowd.push(...wave);
+    }
     const innocent = wire.open(CHAT, asking('steady', 'innocent', 200));
     const ended = ending(innocent);
     await once(innocent, 'data');

@@ -63,7 +63,7 @@ describe('a deadline', () => {
     const request = chatBytes({ messages: [{ role: 2, text }], target: { $case: 'model', value: 'endless' } });
     const { code, fault, message } = await wire.call(CHAT, request, { 'grpc-timeout': '300m' });
     expect({ code, reason: fault.reason }).toEqual({ code: Code.DEADLINE_EXCEEDED, reason: 'DEADLINE_EXCEEDED' });
-    expect(message).toContain('first token is expected');
+    expect(message).toContain('its first token cannot come before');
   });
 
   it('that passes in the middle ends the stream with what was given, and stops the engine', async () => {

@@ -27,8 +27,11 @@ beforeAll(async () => {
   expect(caller.output()).not.toBe('');
   expect(code).toBe(0);
   const services = ['infermesh-cli', 'infermesh-router', 'infermesh-node'];
-  const isWhole = (came: readonly ReceivedSpan[]) => services.every((name) => came.some(({ service }) => service === name));
-  const all = await receiver.waitFor((came) => isWhole(came) && came.some(({ name }) => name === SPAN.work));
+  // Each process sends what it has by itself; its topmost span is the last to end.
+  const last = [METHOD, METHOD, SPAN.work];
+  const isWhole = (came: readonly ReceivedSpan[]) =>
+    services.every((name, i) => came.some((span) => span.service === name && span.name === last[i]));
+  const all = await receiver.waitFor(isWhole);
   spans = all.filter(({ traceId }) => traceId === all.find(({ service }) => service === 'infermesh-cli')?.traceId);
 });
 afterAll(async () => {

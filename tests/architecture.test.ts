@@ -26,7 +26,7 @@ const DOORS = ['router/index.ts', 'nodes/index.ts'];
 
 /** Who alone may import a library; files, or folders ending with a slash. */
 const OWNERS: Readonly<Record<string, readonly string[]>> = {
-  '@grpc/grpc-js': ['proto/transport/', 'proto/gen/', 'client/mesh.ts', 'nodes/router-link.ts', 'nodes/link-stream.ts'],
+  '@grpc/grpc-js': ['proto/transport/', 'proto/gen/', 'client/mesh.ts', 'nodes/router-link.ts'],
   '@grpc/reflection': ['proto/transport/server.ts'],
   'grpc-health-check': ['proto/transport/server.ts'],
   '@opentelemetry/sdk-node': ['telemetry/sdk.ts'],

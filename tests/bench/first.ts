@@ -15,6 +15,7 @@ import { createEngine } from '../../nodes/engine/index.ts';
 import { openModelStore } from '../../nodes/index.ts';
 import { Role } from '../../proto/gen/infermesh/v1/types.ts';
 import { startMesh } from '../support/mesh.ts';
+import type { DirectResult } from './engine-direct.ts';
 import { engineDirect } from './engine-direct.ts';
 import type { Report } from './report.ts';
 import { median, percentile } from './report.ts';
@@ -23,12 +24,13 @@ import { forkScript } from './support/process.ts';
 const OPTIONS = {
   requests: { type: 'string', default: '150' },
   cancels: { type: 'string', default: '200' },
-  rounds: { type: 'string', default: '5' },
+  rounds: { type: 'string', default: '6' },
 } as const;
 
 const MODEL = 'stories-15m';
 const SLOTS = 4;
 const CLIENTS = 16;
+const ANSWER_TOKENS = 200;
 const PROMPT = 'Once upon a time';
 
 export async function first(args: readonly string[]): Promise<Report> {
@@ -171,25 +173,20 @@ async function cancels(mesh: Mesh, count: number): Promise<Record<string, number
   return { cancel_to_standstill_p50_ms: median(times), cancel_to_standstill_p99_ms: percentile(times, 0.99) };
 }
 
-/** 16 clients of a 4-slot node, beside the engine driven directly with 4 sequences. */
+/** 16 clients of a 4-slot node, beside as many answers from the engine driven directly with 4 sequences. */
 async function throughput(mesh: Mesh, rounds: number): Promise<Record<string, number>> {
-  const { path } = await openModelStore().pull(MODEL);
   const direct: number[] = [];
   const slots: number[] = [];
   const longest: number[] = [];
   let unfinished = 0;
   for (let round = 0; round < rounds; round++) {
-    const [alone] = await engineDirect({ path, sequences: SLOTS, tokens: 200, threads: 1, prompt: PROMPT }, 1);
-    direct.push(alone?.tokensPerSecond ?? Number.NaN);
-    const startedAt = performance.now();
-    const answers = await Promise.allSettled(
-      Array.from({ length: CLIENTS }, () => mesh.ask({ messages: PROMPT, maxTokens: 200 })),
-    );
-    const seconds = (performance.now() - startedAt) / 1000;
-    const finished = answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value.finished] : []));
-    unfinished += CLIENTS - finished.length;
-    slots.push(finished.reduce((sum, { usage }) => sum + (usage?.outputTokens ?? 0), 0) / seconds);
-    longest.push(Math.max(...finished.map(({ timings }) => timings?.firstTokenMs ?? 0)) / 1000 / seconds);
+    // Each goes first as often as the other: the machine's speed drifts.
+    if (round % 2 === 0) direct.push(await directRate());
+    const run = await crowd(mesh);
+    if (round % 2 === 1) direct.push(await directRate());
+    slots.push(run.tokensPerSecond);
+    longest.push(run.longestWaitShare);
+    unfinished += run.unfinished;
   }
   return {
     direct_tokens_per_s: median(direct),
@@ -197,5 +194,27 @@ async function throughput(mesh: Mesh, rounds: number): Promise<Record<string, nu
     slots_over_direct: median(slots.map((rate, i) => rate / (direct[i] as number))),
     longest_wait_share_of_run: median(longest),
     unfinished_streams: unfinished,
+  };
+}
+
+/** Tokens per second of the engine alone. */
+async function directRate(): Promise<number> {
+  const { path } = await openModelStore().pull(MODEL);
+  const options = { path, sequences: SLOTS, tokens: ANSWER_TOKENS, threads: 1, prompt: PROMPT };
+  const batches = await engineDirect(options, CLIENTS / SLOTS);
+  const sum = (pick: (batch: DirectResult) => number) => batches.reduce((total, batch) => total + pick(batch), 0);
+  return sum(({ tokens }) => tokens) / sum(({ seconds }) => seconds);
+}
+
+async function crowd(mesh: Mesh) {
+  const startedAt = performance.now();
+  const asked = Array.from({ length: CLIENTS }, () => mesh.ask({ messages: PROMPT, maxTokens: ANSWER_TOKENS }));
+  const answers = await Promise.allSettled(asked);
+  const seconds = (performance.now() - startedAt) / 1000;
+  const finished = answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value.finished] : []));
+  return {
+    tokensPerSecond: finished.reduce((sum, { usage }) => sum + (usage?.outputTokens ?? 0), 0) / seconds,
+    longestWaitShare: Math.max(...finished.map(({ timings }) => timings?.firstTokenMs ?? 0)) / 1000 / seconds,
+    unfinished: CLIENTS - finished.length,
   };
 }

@@ -6,6 +6,9 @@ import lists from '@npmcli/config/lib/definitions/index.js';
 
 export type NpmOptions = Readonly<Record<string, unknown>>;
 
+/** The host that npm means by `replace-registry-host=npmjs`: the one of its own default registry. */
+export const DEFAULT_REGISTRY_HOST = new URL(lists.definitions.registry.default).hostname;
+
 /** Reads .npmrc of the project, user, machine and npm itself, and npm_config_* of the environment. */
 export async function loadNpmOptions(env: NodeJS.ProcessEnv = process.env): Promise<NpmOptions> {
   const npm = findNpm(env);

@@ -15,7 +15,7 @@ import { damaged, fetchAgain, isDiskError, refused, unreachable } from '../probl
 import type { NpmPart } from '../source.ts';
 import { download } from './download.ts';
 import type { NpmOptions } from './npm-config.ts';
-import { loadNpmOptions } from './npm-config.ts';
+import { DEFAULT_REGISTRY_HOST, loadNpmOptions } from './npm-config.ts';
 import type { FetchOptions } from './progress.ts';
 import { unpackInto } from './unpack.ts';
 
@@ -67,7 +67,7 @@ async function findArchive(part: NpmPart, npm: NpmOptions, options: FetchOptions
 function tarballUrl(tarball: string, registry: string, npm: NpmOptions): string {
   const rule = String(npm.replaceRegistryHost ?? 'npmjs');
   const url = new URL(tarball);
-  const replaced = rule === 'npmjs' ? 'registry.npmjs.org' : rule;
+  const replaced = rule === 'npmjs' ? DEFAULT_REGISTRY_HOST : rule;
   if (rule === 'never' || (rule !== 'always' && url.hostname !== replaced)) return tarball;
   const base = new URL(registry);
   return new URL(`${base.pathname.replace(/\/$/, '')}${url.pathname}${url.search}`, base.origin).href;

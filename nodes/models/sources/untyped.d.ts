@@ -20,7 +20,11 @@ declare module '@npmcli/config' {
 }
 
 declare module '@npmcli/config/lib/definitions/index.js' {
-  const lists: { readonly definitions: unknown; readonly shorthands: unknown; readonly flatten: unknown };
+  const lists: {
+    readonly definitions: { readonly registry: { readonly default: string } };
+    readonly shorthands: unknown;
+    readonly flatten: unknown;
+  };
   export default lists;
 }
 

@@ -32,6 +32,7 @@ export async function engineDirect(options: DirectOptions, rounds = 1): Promise<
     sequences: options.sequences,
     contextSize: model.trainContextSize,
     threads: options.threads,
+    flashAttention: false,
   });
   const sequences = Array.from({ length: options.sequences }, () => context.getSequence());
   const prompt = model.tokenize(options.prompt);

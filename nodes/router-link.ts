@@ -10,6 +10,7 @@ import { Metadata } from '@grpc/grpc-js';
 import type { Fault, Reason } from '../proto/contract/faults.ts';
 import { LinkServiceClient } from '../proto/gen/infermesh/v1/link.ts';
 import { channelOptions, credentialsFor } from '../proto/transport/channel.ts';
+import { Drain } from '../proto/transport/drain.ts';
 import { bearer } from '../proto/transport/join-token.ts';
 import type { Frame, StreamEvents } from './link-stream.ts';
 import { LinkStream } from './link-stream.ts';
@@ -43,7 +44,7 @@ export class RouterLink {
   #retry: NodeJS.Timeout | undefined;
   #failures = 0;
   #working = 0;
-  #onIdle: (() => void) | undefined;
+  readonly #drain = new Drain();
 
   constructor(options: LinkOptions) {
     this.#options = options;
@@ -83,7 +84,7 @@ export class RouterLink {
       process.nextTick(() => {
         onOver();
         this.#working--;
-        if (this.#working === 0) this.#onIdle?.();
+        if (this.#working === 0) this.#drain.idle();
       });
     });
   };
@@ -104,14 +105,7 @@ export class RouterLink {
 
   /** Resolves when no assignment is left, or after `limitMs`. */
   async idle(limitMs: number): Promise<void> {
-    if (this.#working === 0) return;
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, limitMs);
-      this.#onIdle = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
+    if (this.#working > 0) await this.#drain.wait(limitMs);
   }
 
   /** Says goodbye, and dials no more; resolves when the router has heard, or soon after. What still runs is cancelled. */

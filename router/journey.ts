@@ -21,13 +21,14 @@ import type { Clock } from './clock.ts';
 import { Cut } from './cut.ts';
 import type { Fleet } from './fleet/fleet.ts';
 import type { Identified } from './request.ts';
-import { askOf, identify, newRequestId } from './request.ts';
+import { identify, newRequestId } from './request.ts';
 import { decidedEvent, explanation } from './select/explain.ts';
 import type { Tally } from './tally.ts';
 
 export type { Admitted };
 
 const METHOD = 'infermesh.v1.InferenceService/Chat';
+
 export interface JourneyParts {
   readonly fleet: Fleet;
   readonly room: WaitingRoom<Admitted>;
@@ -117,14 +118,13 @@ export class Journey {
 
   // Classify
 
-  #classify(request: Identified, { watch }: Trip): void {
-    const { task } = askOf(request, this.#parts.clock.now());
+  #classify({ needs, chat, maxTokens }: Identified, { watch }: Trip): void {
     watch.tell({
       type: 'accepted',
-      target: request.target.type,
-      sampling: { ...request.chat.sampling, maxTokens: request.maxTokens },
+      target: needs.target.type,
+      sampling: { ...chat.sampling, maxTokens },
     });
-    watch.tell({ type: 'classified', task });
+    watch.tell({ type: 'classified', task: needs.task });
   }
 
   // Admit and choose

@@ -10,10 +10,13 @@ import { taskOf } from './classify/task.ts';
 import type { Clock } from './clock.ts';
 import type { Ask, Target } from './select/candidate.ts';
 
+/** What it asks of whoever answers it; found once, however often a waiting request is looked at. */
+export type Needs = Omit<Ask, 'remainingMs'>;
+
 export interface Identified {
   readonly id: string;
   readonly chat: ChatRequest;
-  readonly target: Target;
+  readonly needs: Needs;
   readonly maxTokens: number;
   readonly arrivedAt: number;
   /** By the router's clock. */
@@ -31,7 +34,7 @@ export function identify(id: string, chat: ChatRequest, context: CallContext, cl
   if (budgetMs <= 0) throw new Fault('DEADLINE_EXCEEDED', 'the deadline had passed when the request arrived');
   const arrivedAt = clock.now();
   const maxTokens = chat.maxTokens ?? DEFAULT_MAX_TOKENS;
-  return { id, chat, target: targetOf(chat), maxTokens, arrivedAt, deadlineAt: arrivedAt + budgetMs };
+  return { id, chat, needs: needsOf(chat, maxTokens), maxTokens, arrivedAt, deadlineAt: arrivedAt + budgetMs };
 }
 
 function targetOf({ target }: ChatRequest): Target {
@@ -39,13 +42,16 @@ function targetOf({ target }: ChatRequest): Target {
   return target.$case === 'model' ? { type: 'model', name: target.value } : { type: 'tier', tier: target.value };
 }
 
-/** What selection has to know of it. */
-export function askOf({ chat, target, maxTokens, deadlineAt }: Identified, now: number): Ask {
+export function needsOf(chat: ChatRequest, maxTokens: number): Needs {
   return {
-    target,
+    target: targetOf(chat),
     task: taskOf(chat.messages),
     ...sizeOf(chat.messages, maxTokens),
     structured: chat.jsonSchema !== '',
-    remainingMs: deadlineAt - now,
   };
+}
+
+/** What selection has to know of it now. */
+export function askOf({ needs, deadlineAt }: Identified, now: number): Ask {
+  return { ...needs, remainingMs: deadlineAt - now };
 }

@@ -1,4 +1,5 @@
 /** What the router holds and has done. Each open count is a disposable, so that it can't drift. */
+import { Drain } from '../proto/transport/drain.ts';
 import type { Outcome } from '../telemetry/events.ts';
 
 export class Tally {
@@ -7,26 +8,19 @@ export class Tally {
   tokensRelayed = 0;
   readonly ended: Record<Outcome, number> = { finished: 0, failed: 0, cancelled: 0 };
 
-  #onIdle: (() => void) | undefined;
+  readonly #drain = new Drain();
 
   request(): Disposable {
     this.requestsOpen++;
     return once(() => {
       this.requestsOpen--;
-      if (this.requestsOpen === 0) this.#onIdle?.();
+      if (this.requestsOpen === 0) this.#drain.idle();
     });
   }
 
   /** Resolves when no request is open, or after `limitMs`. */
   async idle(limitMs: number): Promise<void> {
-    if (this.requestsOpen === 0) return;
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, limitMs);
-      this.#onIdle = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
+    if (this.requestsOpen > 0) await this.#drain.wait(limitMs);
   }
 
   attempt(): Disposable {

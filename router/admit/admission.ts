@@ -95,10 +95,9 @@ export class Admission {
 }
 
 /** Who waits for the same thing stands in one line. */
-function lineOf(request: Identified): string {
-  const { target, chat } = request;
-  const what = target.type === 'auto' ? askOf(request, 0).task : target.type === 'model' ? target.name : String(target.tier);
-  return `${target.type}:${what}${chat.jsonSchema ? ':structured' : ''}`;
+function lineOf({ needs: { target, task, structured } }: Identified): string {
+  const what = target.type === 'auto' ? task : target.type === 'model' ? target.name : String(target.tier);
+  return `${target.type}:${what}${structured ? ':structured' : ''}`;
 }
 
 /** All slots of those that could serve, taken or not. */

@@ -9,6 +9,7 @@ import { WaitingRoom } from '../../router/admit/waiting-room.ts';
 import { Fleet } from '../../router/fleet/fleet.ts';
 import type { NodeLink } from '../../router/fleet/node-link.ts';
 import type { Identified } from '../../router/request.ts';
+import { needsOf } from '../../router/request.ts';
 import { FakeClock } from '../support/clock.ts';
 import { fakeLink } from './fakes.ts';
 
@@ -37,9 +38,9 @@ function serving(id: string, epoch = 1, more: Partial<ServedModel> = {}): NodeLi
 }
 
 function request(text = 'hello', deadlineMs = 60_000): Identified {
-  const chat = ChatRequest.fromPartial({ messages: [{ role: Role.ROLE_USER, text }] });
-  const target = { type: 'model', name: 'm' } as const;
-  return { id: 'r', chat, target, maxTokens: 10, arrivedAt: clock.now(), deadlineAt: clock.now() + deadlineMs };
+  const target = { $case: 'model', value: 'm' } as const;
+  const chat = ChatRequest.fromPartial({ messages: [{ role: Role.ROLE_USER, text }], target });
+  return { id: 'r', chat, needs: needsOf(chat, 10), maxTokens: 10, arrivedAt: clock.now(), deadlineAt: clock.now() + deadlineMs };
 }
 
 const admit = (wanted = request()) => admission.admit(wanted, new AbortController().signal, () => waiting++);

@@ -20,7 +20,20 @@ import {
   type ServiceError,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
-import { Hardware, ModelLoad, NodeState, nodeStateFromJSON, nodeStateToJSON, ServedModel } from "./types.ts";
+import {
+  Complexity,
+  complexityFromJSON,
+  complexityToJSON,
+  Hardware,
+  ModelLoad,
+  NodeState,
+  nodeStateFromJSON,
+  nodeStateToJSON,
+  ServedModel,
+  Tier,
+  tierFromJSON,
+  tierToJSON,
+} from "./types.ts";
 
 export const protobufPackage = "infermesh.v1";
 
@@ -102,6 +115,42 @@ export interface GetStatsResponse {
   residentBytes: number;
   /** Fields that were clamped in nodes' registrations and reports. */
   claimsClamped: number;
+  /** Of the requests that the router chose a model for, since the start; the most used first. */
+  models: ModelShare[];
+  complexities: ComplexityShare[];
+  /** Of finished requests: what they cost, and what the reference model would have cost. */
+  costUsd: number;
+  referenceUsd: number;
+  /** Choices by the draw that were not the one believed best, and ratings that came. */
+  explored: number;
+  feedbacks: number;
+}
+
+/** ModelShare is what one model did. */
+export interface ModelShare {
+  model: string;
+  tier: Tier;
+  chosen: number;
+  finished: number;
+  inputTokens: number;
+  cachedInputTokens: number;
+  outputTokens: number;
+  costUsd: number;
+  referenceUsd: number;
+  /** Mean reward of those with one, 0 to 1. */
+  reward: number;
+}
+
+/** ComplexityShare is how many requests were of one complexity, and which tiers got them. */
+export interface ComplexityShare {
+  complexity: Complexity;
+  requests: number;
+  tiers: TierCount[];
+}
+
+export interface TierCount {
+  tier: Tier;
+  requests: number;
 }
 
 function createBaseListNodesRequest(): ListNodesRequest {
@@ -1089,6 +1138,12 @@ function createBaseGetStatsResponse(): GetStatsResponse {
     cpuSeconds: 0,
     residentBytes: 0,
     claimsClamped: 0,
+    models: [],
+    complexities: [],
+    costUsd: 0,
+    referenceUsd: 0,
+    explored: 0,
+    feedbacks: 0,
   };
 }
 
@@ -1135,6 +1190,24 @@ export const GetStatsResponse: MessageFns<GetStatsResponse> = {
     }
     if (message.claimsClamped !== 0) {
       writer.uint32(112).uint64(message.claimsClamped);
+    }
+    for (const v of message.models) {
+      ModelShare.encode(v!, writer.uint32(122).fork()).join();
+    }
+    for (const v of message.complexities) {
+      ComplexityShare.encode(v!, writer.uint32(130).fork()).join();
+    }
+    if (message.costUsd !== 0) {
+      writer.uint32(137).double(message.costUsd);
+    }
+    if (message.referenceUsd !== 0) {
+      writer.uint32(145).double(message.referenceUsd);
+    }
+    if (message.explored !== 0) {
+      writer.uint32(152).uint64(message.explored);
+    }
+    if (message.feedbacks !== 0) {
+      writer.uint32(160).uint64(message.feedbacks);
     }
     return writer;
   },
@@ -1264,6 +1337,54 @@ export const GetStatsResponse: MessageFns<GetStatsResponse> = {
             message.claimsClamped = longToNumber(reader.uint64());
             continue;
           }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.models.push(ModelShare.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.complexities.push(ComplexityShare.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 17: {
+            if (tag !== 137) {
+              break;
+            }
+
+            message.costUsd = reader.double();
+            continue;
+          }
+          case 18: {
+            if (tag !== 145) {
+              break;
+            }
+
+            message.referenceUsd = reader.double();
+            continue;
+          }
+          case 19: {
+            if (tag !== 152) {
+              break;
+            }
+
+            message.explored = longToNumber(reader.uint64());
+            continue;
+          }
+          case 20: {
+            if (tag !== 160) {
+              break;
+            }
+
+            message.feedbacks = longToNumber(reader.uint64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1340,6 +1461,24 @@ export const GetStatsResponse: MessageFns<GetStatsResponse> = {
         : isSet(object.claims_clamped)
         ? globalThis.Number(object.claims_clamped)
         : 0,
+      models: globalThis.Array.isArray(object?.models)
+        ? object.models.map((e: any) => ModelShare.fromJSON(e))
+        : [],
+      complexities: globalThis.Array.isArray(object?.complexities)
+        ? object.complexities.map((e: any) => ComplexityShare.fromJSON(e))
+        : [],
+      costUsd: isSet(object.costUsd)
+        ? globalThis.Number(object.costUsd)
+        : isSet(object.cost_usd)
+        ? globalThis.Number(object.cost_usd)
+        : 0,
+      referenceUsd: isSet(object.referenceUsd)
+        ? globalThis.Number(object.referenceUsd)
+        : isSet(object.reference_usd)
+        ? globalThis.Number(object.reference_usd)
+        : 0,
+      explored: isSet(object.explored) ? globalThis.Number(object.explored) : 0,
+      feedbacks: isSet(object.feedbacks) ? globalThis.Number(object.feedbacks) : 0,
     };
   },
 
@@ -1387,6 +1526,24 @@ export const GetStatsResponse: MessageFns<GetStatsResponse> = {
     if (message.claimsClamped !== 0) {
       obj.claimsClamped = Math.round(message.claimsClamped);
     }
+    if (message.models?.length) {
+      obj.models = message.models.map((e) => ModelShare.toJSON(e));
+    }
+    if (message.complexities?.length) {
+      obj.complexities = message.complexities.map((e) => ComplexityShare.toJSON(e));
+    }
+    if (message.costUsd !== 0) {
+      obj.costUsd = floatToJson(message.costUsd);
+    }
+    if (message.referenceUsd !== 0) {
+      obj.referenceUsd = floatToJson(message.referenceUsd);
+    }
+    if (message.explored !== 0) {
+      obj.explored = Math.round(message.explored);
+    }
+    if (message.feedbacks !== 0) {
+      obj.feedbacks = Math.round(message.feedbacks);
+    }
     return obj;
   },
 
@@ -1409,6 +1566,442 @@ export const GetStatsResponse: MessageFns<GetStatsResponse> = {
     message.cpuSeconds = object.cpuSeconds ?? 0;
     message.residentBytes = object.residentBytes ?? 0;
     message.claimsClamped = object.claimsClamped ?? 0;
+    message.models = object.models?.map((e) => ModelShare.fromPartial(e)) || [];
+    message.complexities = object.complexities?.map((e) => ComplexityShare.fromPartial(e)) || [];
+    message.costUsd = object.costUsd ?? 0;
+    message.referenceUsd = object.referenceUsd ?? 0;
+    message.explored = object.explored ?? 0;
+    message.feedbacks = object.feedbacks ?? 0;
+    return message;
+  },
+};
+
+function createBaseModelShare(): ModelShare {
+  return {
+    model: "",
+    tier: 0,
+    chosen: 0,
+    finished: 0,
+    inputTokens: 0,
+    cachedInputTokens: 0,
+    outputTokens: 0,
+    costUsd: 0,
+    referenceUsd: 0,
+    reward: 0,
+  };
+}
+
+export const ModelShare: MessageFns<ModelShare> = {
+  encode(message: ModelShare, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.model !== "") {
+      writer.uint32(10).string(message.model);
+    }
+    if (message.tier !== 0) {
+      writer.uint32(16).int32(message.tier);
+    }
+    if (message.chosen !== 0) {
+      writer.uint32(24).uint64(message.chosen);
+    }
+    if (message.finished !== 0) {
+      writer.uint32(32).uint64(message.finished);
+    }
+    if (message.inputTokens !== 0) {
+      writer.uint32(40).uint64(message.inputTokens);
+    }
+    if (message.cachedInputTokens !== 0) {
+      writer.uint32(48).uint64(message.cachedInputTokens);
+    }
+    if (message.outputTokens !== 0) {
+      writer.uint32(56).uint64(message.outputTokens);
+    }
+    if (message.costUsd !== 0) {
+      writer.uint32(65).double(message.costUsd);
+    }
+    if (message.referenceUsd !== 0) {
+      writer.uint32(73).double(message.referenceUsd);
+    }
+    if (message.reward !== 0) {
+      writer.uint32(81).double(message.reward);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ModelShare {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseModelShare();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.model = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.tier = reader.int32() as any;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.chosen = longToNumber(reader.uint64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.finished = longToNumber(reader.uint64());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.inputTokens = longToNumber(reader.uint64());
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.cachedInputTokens = longToNumber(reader.uint64());
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.outputTokens = longToNumber(reader.uint64());
+            continue;
+          }
+          case 8: {
+            if (tag !== 65) {
+              break;
+            }
+
+            message.costUsd = reader.double();
+            continue;
+          }
+          case 9: {
+            if (tag !== 73) {
+              break;
+            }
+
+            message.referenceUsd = reader.double();
+            continue;
+          }
+          case 10: {
+            if (tag !== 81) {
+              break;
+            }
+
+            message.reward = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ModelShare {
+    return {
+      model: isSet(object.model) ? globalThis.String(object.model) : "",
+      tier: isSet(object.tier) ? tierFromJSON(object.tier) : 0,
+      chosen: isSet(object.chosen) ? globalThis.Number(object.chosen) : 0,
+      finished: isSet(object.finished) ? globalThis.Number(object.finished) : 0,
+      inputTokens: isSet(object.inputTokens)
+        ? globalThis.Number(object.inputTokens)
+        : isSet(object.input_tokens)
+        ? globalThis.Number(object.input_tokens)
+        : 0,
+      cachedInputTokens: isSet(object.cachedInputTokens)
+        ? globalThis.Number(object.cachedInputTokens)
+        : isSet(object.cached_input_tokens)
+        ? globalThis.Number(object.cached_input_tokens)
+        : 0,
+      outputTokens: isSet(object.outputTokens)
+        ? globalThis.Number(object.outputTokens)
+        : isSet(object.output_tokens)
+        ? globalThis.Number(object.output_tokens)
+        : 0,
+      costUsd: isSet(object.costUsd)
+        ? globalThis.Number(object.costUsd)
+        : isSet(object.cost_usd)
+        ? globalThis.Number(object.cost_usd)
+        : 0,
+      referenceUsd: isSet(object.referenceUsd)
+        ? globalThis.Number(object.referenceUsd)
+        : isSet(object.reference_usd)
+        ? globalThis.Number(object.reference_usd)
+        : 0,
+      reward: isSet(object.reward) ? globalThis.Number(object.reward) : 0,
+    };
+  },
+
+  toJSON(message: ModelShare): unknown {
+    const obj: any = {};
+    if (message.model !== "") {
+      obj.model = message.model;
+    }
+    if (message.tier !== 0) {
+      obj.tier = tierToJSON(message.tier);
+    }
+    if (message.chosen !== 0) {
+      obj.chosen = Math.round(message.chosen);
+    }
+    if (message.finished !== 0) {
+      obj.finished = Math.round(message.finished);
+    }
+    if (message.inputTokens !== 0) {
+      obj.inputTokens = Math.round(message.inputTokens);
+    }
+    if (message.cachedInputTokens !== 0) {
+      obj.cachedInputTokens = Math.round(message.cachedInputTokens);
+    }
+    if (message.outputTokens !== 0) {
+      obj.outputTokens = Math.round(message.outputTokens);
+    }
+    if (message.costUsd !== 0) {
+      obj.costUsd = floatToJson(message.costUsd);
+    }
+    if (message.referenceUsd !== 0) {
+      obj.referenceUsd = floatToJson(message.referenceUsd);
+    }
+    if (message.reward !== 0) {
+      obj.reward = floatToJson(message.reward);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ModelShare>): ModelShare {
+    return ModelShare.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ModelShare>): ModelShare {
+    const message = createBaseModelShare();
+    message.model = object.model ?? "";
+    message.tier = object.tier ?? 0;
+    message.chosen = object.chosen ?? 0;
+    message.finished = object.finished ?? 0;
+    message.inputTokens = object.inputTokens ?? 0;
+    message.cachedInputTokens = object.cachedInputTokens ?? 0;
+    message.outputTokens = object.outputTokens ?? 0;
+    message.costUsd = object.costUsd ?? 0;
+    message.referenceUsd = object.referenceUsd ?? 0;
+    message.reward = object.reward ?? 0;
+    return message;
+  },
+};
+
+function createBaseComplexityShare(): ComplexityShare {
+  return { complexity: 0, requests: 0, tiers: [] };
+}
+
+export const ComplexityShare: MessageFns<ComplexityShare> = {
+  encode(message: ComplexityShare, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.complexity !== 0) {
+      writer.uint32(8).int32(message.complexity);
+    }
+    if (message.requests !== 0) {
+      writer.uint32(16).uint64(message.requests);
+    }
+    for (const v of message.tiers) {
+      TierCount.encode(v!, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ComplexityShare {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseComplexityShare();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.complexity = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.requests = longToNumber(reader.uint64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.tiers.push(TierCount.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ComplexityShare {
+    return {
+      complexity: isSet(object.complexity) ? complexityFromJSON(object.complexity) : 0,
+      requests: isSet(object.requests) ? globalThis.Number(object.requests) : 0,
+      tiers: globalThis.Array.isArray(object?.tiers) ? object.tiers.map((e: any) => TierCount.fromJSON(e)) : [],
+    };
+  },
+
+  toJSON(message: ComplexityShare): unknown {
+    const obj: any = {};
+    if (message.complexity !== 0) {
+      obj.complexity = complexityToJSON(message.complexity);
+    }
+    if (message.requests !== 0) {
+      obj.requests = Math.round(message.requests);
+    }
+    if (message.tiers?.length) {
+      obj.tiers = message.tiers.map((e) => TierCount.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ComplexityShare>): ComplexityShare {
+    return ComplexityShare.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ComplexityShare>): ComplexityShare {
+    const message = createBaseComplexityShare();
+    message.complexity = object.complexity ?? 0;
+    message.requests = object.requests ?? 0;
+    message.tiers = object.tiers?.map((e) => TierCount.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseTierCount(): TierCount {
+  return { tier: 0, requests: 0 };
+}
+
+export const TierCount: MessageFns<TierCount> = {
+  encode(message: TierCount, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.tier !== 0) {
+      writer.uint32(8).int32(message.tier);
+    }
+    if (message.requests !== 0) {
+      writer.uint32(16).uint64(message.requests);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TierCount {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTierCount();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.tier = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.requests = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): TierCount {
+    return {
+      tier: isSet(object.tier) ? tierFromJSON(object.tier) : 0,
+      requests: isSet(object.requests) ? globalThis.Number(object.requests) : 0,
+    };
+  },
+
+  toJSON(message: TierCount): unknown {
+    const obj: any = {};
+    if (message.tier !== 0) {
+      obj.tier = tierToJSON(message.tier);
+    }
+    if (message.requests !== 0) {
+      obj.requests = Math.round(message.requests);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<TierCount>): TierCount {
+    return TierCount.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TierCount>): TierCount {
+    const message = createBaseTierCount();
+    message.tier = object.tier ?? 0;
+    message.requests = object.requests ?? 0;
     return message;
   },
 };

@@ -21,6 +21,9 @@ import {
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import {
+  Complexity,
+  complexityFromJSON,
+  complexityToJSON,
   FinishReason,
   finishReasonFromJSON,
   finishReasonToJSON,
@@ -71,6 +74,14 @@ export interface ChatRequest {
   idempotencyKey: string;
   /** Up to 16; names of 1 to 64 letters, digits and ._-/, values of up to 256 bytes. */
   labels: { [key: string]: string };
+  /** What may not be exceeded; a model and node that would are ruled out. */
+  limits?:
+    | Limits
+    | undefined;
+  /** Zones that may answer, up to 16 of up to 128 bytes; empty: all. */
+  zones: string[];
+  /** True keeps this request out of the router's exploration: it gets what is believed best. */
+  withoutExploration: boolean;
 }
 
 export interface ChatRequest_LabelsEntry {
@@ -84,6 +95,24 @@ export interface Preference {
   quality: number;
   latency: number;
   diversity: number;
+}
+
+/** Limits are hard; an absent one does not limit. They are held against what the router expects when it chooses. */
+export interface Limits {
+  /** In US dollars for the whole answer; 0 or more. */
+  maxCostUsd?:
+    | number
+    | undefined;
+  /** Until the last token; 1 to 3,600,000. */
+  maxLatencyMs?:
+    | number
+    | undefined;
+  /** Until the first token; 1 to 3,600,000. */
+  maxFirstTokenMs?:
+    | number
+    | undefined;
+  /** Expected quality, 0 to 1. */
+  minQuality?: number | undefined;
 }
 
 /** ChatResponse is one event of the stream. */
@@ -135,6 +164,11 @@ export interface Finished {
 /** Cost is what the answer cost, by the price of the model that gave it. */
 export interface Cost {
   usd: number;
+  /**
+   * What the same tokens would have cost from the policy's reference model, else from the strongest that could have
+   * answered; equal to usd where that one answered.
+   */
+  referenceUsd: number;
 }
 
 /** Timings are in milliseconds. */
@@ -160,6 +194,46 @@ export interface Decision {
   /** Pairs of model and node looked at, and how many of them were ruled out. */
   considered: number;
   excluded: number;
+  complexity: Complexity;
+  /** What the prompt is about: law, physics and so on; general when nothing speaks for one. */
+  domain: string;
+  /** ISO 639-1; und when unsure. */
+  language: string;
+  expectedOutputTokens: number;
+  /** How likely a model of each tier is to suffice, weakest tier first. */
+  tiers: TierChance[];
+  /** True when the prompt continues a conversation and took its complexity from there. */
+  followUp: boolean;
+  /** Which policy of the router applied, and what weighed how much. */
+  policy: string;
+  preference?:
+    | Preference
+    | undefined;
+  /** The probability with which this model was chosen, given everything known before the draw. */
+  propensity: number;
+  /** True when another model than the one believed best was drawn. */
+  explored: boolean;
+  /** What is expected of the chosen one. */
+  objectives?: Objectives | undefined;
+}
+
+/** TierChance is the calibrated probability that a model of a tier suffices. */
+export interface TierChance {
+  tier: Tier;
+  probability: number;
+}
+
+/** Objectives are what a candidate is judged by. */
+export interface Objectives {
+  /** Expected, 0 to 1, with its standard deviation. */
+  quality: number;
+  qualitySd: number;
+  /** Of the whole answer, in US dollars. */
+  costUsd: number;
+  /** Until the last token. */
+  latencyMs: number;
+  /** 1 less the share of like requests that its model got lately. */
+  diversity: number;
 }
 
 /** Candidate is one pair of model and node that a decision looked at. */
@@ -173,6 +247,24 @@ export interface Candidate {
   expectedWaitMs: number;
   expectedFirstTokenMs: number;
   expectedTotalMs: number;
+  /** Absent where a rule came before the figures. */
+  objectives?:
+    | Objectives
+    | undefined;
+  /** No other candidate is at least as good in everything and better in something. */
+  onFront: boolean;
+  /** Crowding distance on the front, 0 to 1: how much of it only this one covers. */
+  crowding: number;
+  /** To the ideal point under the preference; the least wins. */
+  distance: number;
+  /** Quality as drawn from what is believed of it. */
+  drawnQuality: number;
+  /** Of its model, in this draw. */
+  propensity: number;
+  /** Tokens of the prompt that its KV cache holds, as far as that is counted on. */
+  cachedPromptTokens: number;
+  /** The conversation was here last. */
+  session: boolean;
 }
 
 export interface ExplainRequest {
@@ -187,6 +279,31 @@ export interface ExplainResponse {
   candidates: Candidate[];
 }
 
+/** FeedbackRequest rates an answer. At least one figure; each from 0 (worst) to 1 (best). */
+export interface FeedbackRequest {
+  /** As in Started. */
+  requestId: string;
+  /** How satisfied whoever read it was. */
+  rating?:
+    | number
+    | undefined;
+  /** How much of it the given sources support. */
+  groundedness?:
+    | number
+    | undefined;
+  /** How much of what should have been said it says. */
+  recall?:
+    | number
+    | undefined;
+  /** How easy it is to read. */
+  readability?: number | undefined;
+}
+
+export interface FeedbackResponse {
+  /** The reward that the answer is now credited with, 0 to 1. */
+  reward: number;
+}
+
 function createBaseChatRequest(): ChatRequest {
   return {
     messages: [],
@@ -199,6 +316,9 @@ function createBaseChatRequest(): ChatRequest {
     sessionId: "",
     idempotencyKey: "",
     labels: {},
+    limits: undefined,
+    zones: [],
+    withoutExploration: false,
   };
 }
 
@@ -239,6 +359,15 @@ export const ChatRequest: MessageFns<ChatRequest> = {
     globalThis.Object.entries(message.labels).forEach(([key, value]: [string, string]) => {
       ChatRequest_LabelsEntry.encode({ key: key as any, value }, writer.uint32(90).fork()).join();
     });
+    if (message.limits !== undefined) {
+      Limits.encode(message.limits, writer.uint32(98).fork()).join();
+    }
+    for (const v of message.zones) {
+      writer.uint32(106).string(v!);
+    }
+    if (message.withoutExploration !== false) {
+      writer.uint32(112).bool(message.withoutExploration);
+    }
     return writer;
   },
 
@@ -346,6 +475,30 @@ export const ChatRequest: MessageFns<ChatRequest> = {
             }
             continue;
           }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.limits = Limits.decode(reader, reader.uint32());
+            continue;
+          }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.zones.push(reader.string());
+            continue;
+          }
+          case 14: {
+            if (tag !== 112) {
+              break;
+            }
+
+            message.withoutExploration = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -403,6 +556,15 @@ export const ChatRequest: MessageFns<ChatRequest> = {
           {},
         )
         : {},
+      limits: isSet(object.limits) ? Limits.fromJSON(object.limits) : undefined,
+      zones: globalThis.Array.isArray(object?.zones)
+        ? object.zones.map((e: any) => globalThis.String(e))
+        : [],
+      withoutExploration: isSet(object.withoutExploration)
+        ? globalThis.Boolean(object.withoutExploration)
+        : isSet(object.without_exploration)
+        ? globalThis.Boolean(object.without_exploration)
+        : false,
     };
   },
 
@@ -445,6 +607,15 @@ export const ChatRequest: MessageFns<ChatRequest> = {
           obj.labels[k] = v;
         });
       }
+    }
+    if (message.limits !== undefined) {
+      obj.limits = Limits.toJSON(message.limits);
+    }
+    if (message.zones?.length) {
+      obj.zones = message.zones;
+    }
+    if (message.withoutExploration !== false) {
+      obj.withoutExploration = message.withoutExploration;
     }
     return obj;
   },
@@ -489,6 +660,11 @@ export const ChatRequest: MessageFns<ChatRequest> = {
       },
       {},
     );
+    message.limits = (object.limits !== undefined && object.limits !== null)
+      ? Limits.fromPartial(object.limits)
+      : undefined;
+    message.zones = object.zones?.map((e) => e) || [];
+    message.withoutExploration = object.withoutExploration ?? false;
     return message;
   },
 };
@@ -691,6 +867,139 @@ export const Preference: MessageFns<Preference> = {
     message.quality = object.quality ?? 0;
     message.latency = object.latency ?? 0;
     message.diversity = object.diversity ?? 0;
+    return message;
+  },
+};
+
+function createBaseLimits(): Limits {
+  return { maxCostUsd: undefined, maxLatencyMs: undefined, maxFirstTokenMs: undefined, minQuality: undefined };
+}
+
+export const Limits: MessageFns<Limits> = {
+  encode(message: Limits, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.maxCostUsd !== undefined) {
+      writer.uint32(9).double(message.maxCostUsd);
+    }
+    if (message.maxLatencyMs !== undefined) {
+      writer.uint32(16).uint32(message.maxLatencyMs);
+    }
+    if (message.maxFirstTokenMs !== undefined) {
+      writer.uint32(24).uint32(message.maxFirstTokenMs);
+    }
+    if (message.minQuality !== undefined) {
+      writer.uint32(33).double(message.minQuality);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Limits {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLimits();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.maxCostUsd = reader.double();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.maxLatencyMs = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.maxFirstTokenMs = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.minQuality = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Limits {
+    return {
+      maxCostUsd: isSet(object.maxCostUsd)
+        ? globalThis.Number(object.maxCostUsd)
+        : isSet(object.max_cost_usd)
+        ? globalThis.Number(object.max_cost_usd)
+        : undefined,
+      maxLatencyMs: isSet(object.maxLatencyMs)
+        ? globalThis.Number(object.maxLatencyMs)
+        : isSet(object.max_latency_ms)
+        ? globalThis.Number(object.max_latency_ms)
+        : undefined,
+      maxFirstTokenMs: isSet(object.maxFirstTokenMs)
+        ? globalThis.Number(object.maxFirstTokenMs)
+        : isSet(object.max_first_token_ms)
+        ? globalThis.Number(object.max_first_token_ms)
+        : undefined,
+      minQuality: isSet(object.minQuality)
+        ? globalThis.Number(object.minQuality)
+        : isSet(object.min_quality)
+        ? globalThis.Number(object.min_quality)
+        : undefined,
+    };
+  },
+
+  toJSON(message: Limits): unknown {
+    const obj: any = {};
+    if (message.maxCostUsd !== undefined) {
+      obj.maxCostUsd = floatToJson(message.maxCostUsd);
+    }
+    if (message.maxLatencyMs !== undefined) {
+      obj.maxLatencyMs = Math.round(message.maxLatencyMs);
+    }
+    if (message.maxFirstTokenMs !== undefined) {
+      obj.maxFirstTokenMs = Math.round(message.maxFirstTokenMs);
+    }
+    if (message.minQuality !== undefined) {
+      obj.minQuality = floatToJson(message.minQuality);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Limits>): Limits {
+    return Limits.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Limits>): Limits {
+    const message = createBaseLimits();
+    message.maxCostUsd = object.maxCostUsd ?? undefined;
+    message.maxLatencyMs = object.maxLatencyMs ?? undefined;
+    message.maxFirstTokenMs = object.maxFirstTokenMs ?? undefined;
+    message.minQuality = object.minQuality ?? undefined;
     return message;
   },
 };
@@ -1197,13 +1506,16 @@ export const Finished: MessageFns<Finished> = {
 };
 
 function createBaseCost(): Cost {
-  return { usd: 0 };
+  return { usd: 0, referenceUsd: 0 };
 }
 
 export const Cost: MessageFns<Cost> = {
   encode(message: Cost, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.usd !== 0) {
       writer.uint32(9).double(message.usd);
+    }
+    if (message.referenceUsd !== 0) {
+      writer.uint32(17).double(message.referenceUsd);
     }
     return writer;
   },
@@ -1229,6 +1541,14 @@ export const Cost: MessageFns<Cost> = {
             message.usd = reader.double();
             continue;
           }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.referenceUsd = reader.double();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1242,13 +1562,23 @@ export const Cost: MessageFns<Cost> = {
   },
 
   fromJSON(object: any): Cost {
-    return { usd: isSet(object.usd) ? globalThis.Number(object.usd) : 0 };
+    return {
+      usd: isSet(object.usd) ? globalThis.Number(object.usd) : 0,
+      referenceUsd: isSet(object.referenceUsd)
+        ? globalThis.Number(object.referenceUsd)
+        : isSet(object.reference_usd)
+        ? globalThis.Number(object.reference_usd)
+        : 0,
+    };
   },
 
   toJSON(message: Cost): unknown {
     const obj: any = {};
     if (message.usd !== 0) {
       obj.usd = floatToJson(message.usd);
+    }
+    if (message.referenceUsd !== 0) {
+      obj.referenceUsd = floatToJson(message.referenceUsd);
     }
     return obj;
   },
@@ -1259,6 +1589,7 @@ export const Cost: MessageFns<Cost> = {
   fromPartial(object: DeepPartial<Cost>): Cost {
     const message = createBaseCost();
     message.usd = object.usd ?? 0;
+    message.referenceUsd = object.referenceUsd ?? 0;
     return message;
   },
 };
@@ -1417,7 +1748,23 @@ export const Timings: MessageFns<Timings> = {
 };
 
 function createBaseDecision(): Decision {
-  return { task: "", reason: "", considered: 0, excluded: 0 };
+  return {
+    task: "",
+    reason: "",
+    considered: 0,
+    excluded: 0,
+    complexity: 0,
+    domain: "",
+    language: "",
+    expectedOutputTokens: 0,
+    tiers: [],
+    followUp: false,
+    policy: "",
+    preference: undefined,
+    propensity: 0,
+    explored: false,
+    objectives: undefined,
+  };
 }
 
 export const Decision: MessageFns<Decision> = {
@@ -1433,6 +1780,39 @@ export const Decision: MessageFns<Decision> = {
     }
     if (message.excluded !== 0) {
       writer.uint32(32).uint32(message.excluded);
+    }
+    if (message.complexity !== 0) {
+      writer.uint32(40).int32(message.complexity);
+    }
+    if (message.domain !== "") {
+      writer.uint32(50).string(message.domain);
+    }
+    if (message.language !== "") {
+      writer.uint32(58).string(message.language);
+    }
+    if (message.expectedOutputTokens !== 0) {
+      writer.uint32(64).uint32(message.expectedOutputTokens);
+    }
+    for (const v of message.tiers) {
+      TierChance.encode(v!, writer.uint32(74).fork()).join();
+    }
+    if (message.followUp !== false) {
+      writer.uint32(80).bool(message.followUp);
+    }
+    if (message.policy !== "") {
+      writer.uint32(90).string(message.policy);
+    }
+    if (message.preference !== undefined) {
+      Preference.encode(message.preference, writer.uint32(98).fork()).join();
+    }
+    if (message.propensity !== 0) {
+      writer.uint32(105).double(message.propensity);
+    }
+    if (message.explored !== false) {
+      writer.uint32(112).bool(message.explored);
+    }
+    if (message.objectives !== undefined) {
+      Objectives.encode(message.objectives, writer.uint32(122).fork()).join();
     }
     return writer;
   },
@@ -1482,6 +1862,94 @@ export const Decision: MessageFns<Decision> = {
             message.excluded = reader.uint32();
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.complexity = reader.int32() as any;
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.domain = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.language = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.expectedOutputTokens = reader.uint32();
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.tiers.push(TierChance.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.followUp = reader.bool();
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.policy = reader.string();
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.preference = Preference.decode(reader, reader.uint32());
+            continue;
+          }
+          case 13: {
+            if (tag !== 105) {
+              break;
+            }
+
+            message.propensity = reader.double();
+            continue;
+          }
+          case 14: {
+            if (tag !== 112) {
+              break;
+            }
+
+            message.explored = reader.bool();
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.objectives = Objectives.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1500,6 +1968,25 @@ export const Decision: MessageFns<Decision> = {
       reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
       considered: isSet(object.considered) ? globalThis.Number(object.considered) : 0,
       excluded: isSet(object.excluded) ? globalThis.Number(object.excluded) : 0,
+      complexity: isSet(object.complexity) ? complexityFromJSON(object.complexity) : 0,
+      domain: isSet(object.domain) ? globalThis.String(object.domain) : "",
+      language: isSet(object.language) ? globalThis.String(object.language) : "",
+      expectedOutputTokens: isSet(object.expectedOutputTokens)
+        ? globalThis.Number(object.expectedOutputTokens)
+        : isSet(object.expected_output_tokens)
+        ? globalThis.Number(object.expected_output_tokens)
+        : 0,
+      tiers: globalThis.Array.isArray(object?.tiers) ? object.tiers.map((e: any) => TierChance.fromJSON(e)) : [],
+      followUp: isSet(object.followUp)
+        ? globalThis.Boolean(object.followUp)
+        : isSet(object.follow_up)
+        ? globalThis.Boolean(object.follow_up)
+        : false,
+      policy: isSet(object.policy) ? globalThis.String(object.policy) : "",
+      preference: isSet(object.preference) ? Preference.fromJSON(object.preference) : undefined,
+      propensity: isSet(object.propensity) ? globalThis.Number(object.propensity) : 0,
+      explored: isSet(object.explored) ? globalThis.Boolean(object.explored) : false,
+      objectives: isSet(object.objectives) ? Objectives.fromJSON(object.objectives) : undefined,
     };
   },
 
@@ -1517,6 +2004,39 @@ export const Decision: MessageFns<Decision> = {
     if (message.excluded !== 0) {
       obj.excluded = Math.round(message.excluded);
     }
+    if (message.complexity !== 0) {
+      obj.complexity = complexityToJSON(message.complexity);
+    }
+    if (message.domain !== "") {
+      obj.domain = message.domain;
+    }
+    if (message.language !== "") {
+      obj.language = message.language;
+    }
+    if (message.expectedOutputTokens !== 0) {
+      obj.expectedOutputTokens = Math.round(message.expectedOutputTokens);
+    }
+    if (message.tiers?.length) {
+      obj.tiers = message.tiers.map((e) => TierChance.toJSON(e));
+    }
+    if (message.followUp !== false) {
+      obj.followUp = message.followUp;
+    }
+    if (message.policy !== "") {
+      obj.policy = message.policy;
+    }
+    if (message.preference !== undefined) {
+      obj.preference = Preference.toJSON(message.preference);
+    }
+    if (message.propensity !== 0) {
+      obj.propensity = floatToJson(message.propensity);
+    }
+    if (message.explored !== false) {
+      obj.explored = message.explored;
+    }
+    if (message.objectives !== undefined) {
+      obj.objectives = Objectives.toJSON(message.objectives);
+    }
     return obj;
   },
 
@@ -1529,6 +2049,251 @@ export const Decision: MessageFns<Decision> = {
     message.reason = object.reason ?? "";
     message.considered = object.considered ?? 0;
     message.excluded = object.excluded ?? 0;
+    message.complexity = object.complexity ?? 0;
+    message.domain = object.domain ?? "";
+    message.language = object.language ?? "";
+    message.expectedOutputTokens = object.expectedOutputTokens ?? 0;
+    message.tiers = object.tiers?.map((e) => TierChance.fromPartial(e)) || [];
+    message.followUp = object.followUp ?? false;
+    message.policy = object.policy ?? "";
+    message.preference = (object.preference !== undefined && object.preference !== null)
+      ? Preference.fromPartial(object.preference)
+      : undefined;
+    message.propensity = object.propensity ?? 0;
+    message.explored = object.explored ?? false;
+    message.objectives = (object.objectives !== undefined && object.objectives !== null)
+      ? Objectives.fromPartial(object.objectives)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseTierChance(): TierChance {
+  return { tier: 0, probability: 0 };
+}
+
+export const TierChance: MessageFns<TierChance> = {
+  encode(message: TierChance, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.tier !== 0) {
+      writer.uint32(8).int32(message.tier);
+    }
+    if (message.probability !== 0) {
+      writer.uint32(17).double(message.probability);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TierChance {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTierChance();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.tier = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.probability = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): TierChance {
+    return {
+      tier: isSet(object.tier) ? tierFromJSON(object.tier) : 0,
+      probability: isSet(object.probability) ? globalThis.Number(object.probability) : 0,
+    };
+  },
+
+  toJSON(message: TierChance): unknown {
+    const obj: any = {};
+    if (message.tier !== 0) {
+      obj.tier = tierToJSON(message.tier);
+    }
+    if (message.probability !== 0) {
+      obj.probability = floatToJson(message.probability);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<TierChance>): TierChance {
+    return TierChance.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TierChance>): TierChance {
+    const message = createBaseTierChance();
+    message.tier = object.tier ?? 0;
+    message.probability = object.probability ?? 0;
+    return message;
+  },
+};
+
+function createBaseObjectives(): Objectives {
+  return { quality: 0, qualitySd: 0, costUsd: 0, latencyMs: 0, diversity: 0 };
+}
+
+export const Objectives: MessageFns<Objectives> = {
+  encode(message: Objectives, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.quality !== 0) {
+      writer.uint32(9).double(message.quality);
+    }
+    if (message.qualitySd !== 0) {
+      writer.uint32(17).double(message.qualitySd);
+    }
+    if (message.costUsd !== 0) {
+      writer.uint32(25).double(message.costUsd);
+    }
+    if (message.latencyMs !== 0) {
+      writer.uint32(33).double(message.latencyMs);
+    }
+    if (message.diversity !== 0) {
+      writer.uint32(41).double(message.diversity);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Objectives {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseObjectives();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.quality = reader.double();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.qualitySd = reader.double();
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.costUsd = reader.double();
+            continue;
+          }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.latencyMs = reader.double();
+            continue;
+          }
+          case 5: {
+            if (tag !== 41) {
+              break;
+            }
+
+            message.diversity = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Objectives {
+    return {
+      quality: isSet(object.quality) ? globalThis.Number(object.quality) : 0,
+      qualitySd: isSet(object.qualitySd)
+        ? globalThis.Number(object.qualitySd)
+        : isSet(object.quality_sd)
+        ? globalThis.Number(object.quality_sd)
+        : 0,
+      costUsd: isSet(object.costUsd)
+        ? globalThis.Number(object.costUsd)
+        : isSet(object.cost_usd)
+        ? globalThis.Number(object.cost_usd)
+        : 0,
+      latencyMs: isSet(object.latencyMs)
+        ? globalThis.Number(object.latencyMs)
+        : isSet(object.latency_ms)
+        ? globalThis.Number(object.latency_ms)
+        : 0,
+      diversity: isSet(object.diversity) ? globalThis.Number(object.diversity) : 0,
+    };
+  },
+
+  toJSON(message: Objectives): unknown {
+    const obj: any = {};
+    if (message.quality !== 0) {
+      obj.quality = floatToJson(message.quality);
+    }
+    if (message.qualitySd !== 0) {
+      obj.qualitySd = floatToJson(message.qualitySd);
+    }
+    if (message.costUsd !== 0) {
+      obj.costUsd = floatToJson(message.costUsd);
+    }
+    if (message.latencyMs !== 0) {
+      obj.latencyMs = floatToJson(message.latencyMs);
+    }
+    if (message.diversity !== 0) {
+      obj.diversity = floatToJson(message.diversity);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Objectives>): Objectives {
+    return Objectives.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Objectives>): Objectives {
+    const message = createBaseObjectives();
+    message.quality = object.quality ?? 0;
+    message.qualitySd = object.qualitySd ?? 0;
+    message.costUsd = object.costUsd ?? 0;
+    message.latencyMs = object.latencyMs ?? 0;
+    message.diversity = object.diversity ?? 0;
     return message;
   },
 };
@@ -1542,6 +2307,14 @@ function createBaseCandidate(): Candidate {
     expectedWaitMs: 0,
     expectedFirstTokenMs: 0,
     expectedTotalMs: 0,
+    objectives: undefined,
+    onFront: false,
+    crowding: 0,
+    distance: 0,
+    drawnQuality: 0,
+    propensity: 0,
+    cachedPromptTokens: 0,
+    session: false,
   };
 }
 
@@ -1567,6 +2340,30 @@ export const Candidate: MessageFns<Candidate> = {
     }
     if (message.expectedTotalMs !== 0) {
       writer.uint32(57).double(message.expectedTotalMs);
+    }
+    if (message.objectives !== undefined) {
+      Objectives.encode(message.objectives, writer.uint32(66).fork()).join();
+    }
+    if (message.onFront !== false) {
+      writer.uint32(72).bool(message.onFront);
+    }
+    if (message.crowding !== 0) {
+      writer.uint32(81).double(message.crowding);
+    }
+    if (message.distance !== 0) {
+      writer.uint32(89).double(message.distance);
+    }
+    if (message.drawnQuality !== 0) {
+      writer.uint32(97).double(message.drawnQuality);
+    }
+    if (message.propensity !== 0) {
+      writer.uint32(105).double(message.propensity);
+    }
+    if (message.cachedPromptTokens !== 0) {
+      writer.uint32(112).uint32(message.cachedPromptTokens);
+    }
+    if (message.session !== false) {
+      writer.uint32(120).bool(message.session);
     }
     return writer;
   },
@@ -1640,6 +2437,70 @@ export const Candidate: MessageFns<Candidate> = {
             message.expectedTotalMs = reader.double();
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.objectives = Objectives.decode(reader, reader.uint32());
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.onFront = reader.bool();
+            continue;
+          }
+          case 10: {
+            if (tag !== 81) {
+              break;
+            }
+
+            message.crowding = reader.double();
+            continue;
+          }
+          case 11: {
+            if (tag !== 89) {
+              break;
+            }
+
+            message.distance = reader.double();
+            continue;
+          }
+          case 12: {
+            if (tag !== 97) {
+              break;
+            }
+
+            message.drawnQuality = reader.double();
+            continue;
+          }
+          case 13: {
+            if (tag !== 105) {
+              break;
+            }
+
+            message.propensity = reader.double();
+            continue;
+          }
+          case 14: {
+            if (tag !== 112) {
+              break;
+            }
+
+            message.cachedPromptTokens = reader.uint32();
+            continue;
+          }
+          case 15: {
+            if (tag !== 120) {
+              break;
+            }
+
+            message.session = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1673,6 +2534,26 @@ export const Candidate: MessageFns<Candidate> = {
         : isSet(object.expected_total_ms)
         ? globalThis.Number(object.expected_total_ms)
         : 0,
+      objectives: isSet(object.objectives) ? Objectives.fromJSON(object.objectives) : undefined,
+      onFront: isSet(object.onFront)
+        ? globalThis.Boolean(object.onFront)
+        : isSet(object.on_front)
+        ? globalThis.Boolean(object.on_front)
+        : false,
+      crowding: isSet(object.crowding) ? globalThis.Number(object.crowding) : 0,
+      distance: isSet(object.distance) ? globalThis.Number(object.distance) : 0,
+      drawnQuality: isSet(object.drawnQuality)
+        ? globalThis.Number(object.drawnQuality)
+        : isSet(object.drawn_quality)
+        ? globalThis.Number(object.drawn_quality)
+        : 0,
+      propensity: isSet(object.propensity) ? globalThis.Number(object.propensity) : 0,
+      cachedPromptTokens: isSet(object.cachedPromptTokens)
+        ? globalThis.Number(object.cachedPromptTokens)
+        : isSet(object.cached_prompt_tokens)
+        ? globalThis.Number(object.cached_prompt_tokens)
+        : 0,
+      session: isSet(object.session) ? globalThis.Boolean(object.session) : false,
     };
   },
 
@@ -1699,6 +2580,30 @@ export const Candidate: MessageFns<Candidate> = {
     if (message.expectedTotalMs !== 0) {
       obj.expectedTotalMs = floatToJson(message.expectedTotalMs);
     }
+    if (message.objectives !== undefined) {
+      obj.objectives = Objectives.toJSON(message.objectives);
+    }
+    if (message.onFront !== false) {
+      obj.onFront = message.onFront;
+    }
+    if (message.crowding !== 0) {
+      obj.crowding = floatToJson(message.crowding);
+    }
+    if (message.distance !== 0) {
+      obj.distance = floatToJson(message.distance);
+    }
+    if (message.drawnQuality !== 0) {
+      obj.drawnQuality = floatToJson(message.drawnQuality);
+    }
+    if (message.propensity !== 0) {
+      obj.propensity = floatToJson(message.propensity);
+    }
+    if (message.cachedPromptTokens !== 0) {
+      obj.cachedPromptTokens = Math.round(message.cachedPromptTokens);
+    }
+    if (message.session !== false) {
+      obj.session = message.session;
+    }
     return obj;
   },
 
@@ -1714,6 +2619,16 @@ export const Candidate: MessageFns<Candidate> = {
     message.expectedWaitMs = object.expectedWaitMs ?? 0;
     message.expectedFirstTokenMs = object.expectedFirstTokenMs ?? 0;
     message.expectedTotalMs = object.expectedTotalMs ?? 0;
+    message.objectives = (object.objectives !== undefined && object.objectives !== null)
+      ? Objectives.fromPartial(object.objectives)
+      : undefined;
+    message.onFront = object.onFront ?? false;
+    message.crowding = object.crowding ?? 0;
+    message.distance = object.distance ?? 0;
+    message.drawnQuality = object.drawnQuality ?? 0;
+    message.propensity = object.propensity ?? 0;
+    message.cachedPromptTokens = object.cachedPromptTokens ?? 0;
+    message.session = object.session ?? false;
     return message;
   },
 };
@@ -1876,6 +2791,210 @@ export const ExplainResponse: MessageFns<ExplainResponse> = {
   },
 };
 
+function createBaseFeedbackRequest(): FeedbackRequest {
+  return { requestId: "", rating: undefined, groundedness: undefined, recall: undefined, readability: undefined };
+}
+
+export const FeedbackRequest: MessageFns<FeedbackRequest> = {
+  encode(message: FeedbackRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== "") {
+      writer.uint32(10).string(message.requestId);
+    }
+    if (message.rating !== undefined) {
+      writer.uint32(21).float(message.rating);
+    }
+    if (message.groundedness !== undefined) {
+      writer.uint32(29).float(message.groundedness);
+    }
+    if (message.recall !== undefined) {
+      writer.uint32(37).float(message.recall);
+    }
+    if (message.readability !== undefined) {
+      writer.uint32(45).float(message.readability);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FeedbackRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFeedbackRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 21) {
+              break;
+            }
+
+            message.rating = reader.float();
+            continue;
+          }
+          case 3: {
+            if (tag !== 29) {
+              break;
+            }
+
+            message.groundedness = reader.float();
+            continue;
+          }
+          case 4: {
+            if (tag !== 37) {
+              break;
+            }
+
+            message.recall = reader.float();
+            continue;
+          }
+          case 5: {
+            if (tag !== 45) {
+              break;
+            }
+
+            message.readability = reader.float();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): FeedbackRequest {
+    return {
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+      rating: isSet(object.rating) ? globalThis.Number(object.rating) : undefined,
+      groundedness: isSet(object.groundedness) ? globalThis.Number(object.groundedness) : undefined,
+      recall: isSet(object.recall) ? globalThis.Number(object.recall) : undefined,
+      readability: isSet(object.readability) ? globalThis.Number(object.readability) : undefined,
+    };
+  },
+
+  toJSON(message: FeedbackRequest): unknown {
+    const obj: any = {};
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    if (message.rating !== undefined) {
+      obj.rating = floatToJson(message.rating);
+    }
+    if (message.groundedness !== undefined) {
+      obj.groundedness = floatToJson(message.groundedness);
+    }
+    if (message.recall !== undefined) {
+      obj.recall = floatToJson(message.recall);
+    }
+    if (message.readability !== undefined) {
+      obj.readability = floatToJson(message.readability);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<FeedbackRequest>): FeedbackRequest {
+    return FeedbackRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FeedbackRequest>): FeedbackRequest {
+    const message = createBaseFeedbackRequest();
+    message.requestId = object.requestId ?? "";
+    message.rating = object.rating ?? undefined;
+    message.groundedness = object.groundedness ?? undefined;
+    message.recall = object.recall ?? undefined;
+    message.readability = object.readability ?? undefined;
+    return message;
+  },
+};
+
+function createBaseFeedbackResponse(): FeedbackResponse {
+  return { reward: 0 };
+}
+
+export const FeedbackResponse: MessageFns<FeedbackResponse> = {
+  encode(message: FeedbackResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.reward !== 0) {
+      writer.uint32(9).double(message.reward);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FeedbackResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFeedbackResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.reward = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): FeedbackResponse {
+    return { reward: isSet(object.reward) ? globalThis.Number(object.reward) : 0 };
+  },
+
+  toJSON(message: FeedbackResponse): unknown {
+    const obj: any = {};
+    if (message.reward !== 0) {
+      obj.reward = floatToJson(message.reward);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<FeedbackResponse>): FeedbackResponse {
+    return FeedbackResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FeedbackResponse>): FeedbackResponse {
+    const message = createBaseFeedbackResponse();
+    message.reward = object.reward ?? 0;
+    return message;
+  },
+};
+
 /**
  * InferenceService is what backend services call.
  *
@@ -1905,6 +3024,19 @@ export const InferenceServiceService = {
     responseSerialize: (value: ExplainResponse): Buffer => Buffer.from(ExplainResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ExplainResponse => ExplainResponse.decode(value),
   },
+  /**
+   * Feedback tells how good a past answer was; the router's choices learn from it. It may come late, more than once,
+   * and with only some of its figures. A request that this router does not remember is NOT_FOUND.
+   */
+  feedback: {
+    path: "/infermesh.v1.InferenceService/Feedback" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: FeedbackRequest): Buffer => Buffer.from(FeedbackRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): FeedbackRequest => FeedbackRequest.decode(value),
+    responseSerialize: (value: FeedbackResponse): Buffer => Buffer.from(FeedbackResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): FeedbackResponse => FeedbackResponse.decode(value),
+  },
 } as const;
 
 export interface InferenceServiceServer extends UntypedServiceImplementation {
@@ -1912,6 +3044,11 @@ export interface InferenceServiceServer extends UntypedServiceImplementation {
   chat: handleServerStreamingCall<ChatRequest, ChatResponse>;
   /** Explain tells what Chat would choose for the same request now, and why; it generates nothing. */
   explain: handleUnaryCall<ExplainRequest, ExplainResponse>;
+  /**
+   * Feedback tells how good a past answer was; the router's choices learn from it. It may come late, more than once,
+   * and with only some of its figures. A request that this router does not remember is NOT_FOUND.
+   */
+  feedback: handleUnaryCall<FeedbackRequest, FeedbackResponse>;
 }
 
 export interface InferenceServiceClient extends Client {
@@ -1933,6 +3070,25 @@ export interface InferenceServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ExplainResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Feedback tells how good a past answer was; the router's choices learn from it. It may come late, more than once,
+   * and with only some of its figures. A request that this router does not remember is NOT_FOUND.
+   */
+  feedback(
+    request: FeedbackRequest,
+    callback: (error: ServiceError | null, response: FeedbackResponse) => void,
+  ): ClientUnaryCall;
+  feedback(
+    request: FeedbackRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: FeedbackResponse) => void,
+  ): ClientUnaryCall;
+  feedback(
+    request: FeedbackRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: FeedbackResponse) => void,
   ): ClientUnaryCall;
 }
 

@@ -18,6 +18,7 @@ import {
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import {
+  CachedPrefixes,
   FinishReason,
   finishReasonFromJSON,
   finishReasonToJSON,
@@ -87,6 +88,8 @@ export interface Report {
   cpuUse: number;
   /** Times the engine died since the node started. */
   engineCrashes: number;
+  /** The full list, whenever it has changed since the report before; one entry of each model at most. */
+  cachedPrefixes: CachedPrefixes[];
 }
 
 /**
@@ -675,7 +678,7 @@ export const Inventory: MessageFns<Inventory> = {
 };
 
 function createBaseReport(): Report {
-  return { state: 0, loads: [], memoryUsedBytes: 0, cpuUse: 0, engineCrashes: 0 };
+  return { state: 0, loads: [], memoryUsedBytes: 0, cpuUse: 0, engineCrashes: 0, cachedPrefixes: [] };
 }
 
 export const Report: MessageFns<Report> = {
@@ -694,6 +697,9 @@ export const Report: MessageFns<Report> = {
     }
     if (message.engineCrashes !== 0) {
       writer.uint32(40).uint32(message.engineCrashes);
+    }
+    for (const v of message.cachedPrefixes) {
+      CachedPrefixes.encode(v!, writer.uint32(50).fork()).join();
     }
     return writer;
   },
@@ -751,6 +757,14 @@ export const Report: MessageFns<Report> = {
             message.engineCrashes = reader.uint32();
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.cachedPrefixes.push(CachedPrefixes.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -782,6 +796,11 @@ export const Report: MessageFns<Report> = {
         : isSet(object.engine_crashes)
         ? globalThis.Number(object.engine_crashes)
         : 0,
+      cachedPrefixes: globalThis.Array.isArray(object?.cachedPrefixes)
+        ? object.cachedPrefixes.map((e: any) => CachedPrefixes.fromJSON(e))
+        : globalThis.Array.isArray(object?.cached_prefixes)
+        ? object.cached_prefixes.map((e: any) => CachedPrefixes.fromJSON(e))
+        : [],
     };
   },
 
@@ -802,6 +821,9 @@ export const Report: MessageFns<Report> = {
     if (message.engineCrashes !== 0) {
       obj.engineCrashes = Math.round(message.engineCrashes);
     }
+    if (message.cachedPrefixes?.length) {
+      obj.cachedPrefixes = message.cachedPrefixes.map((e) => CachedPrefixes.toJSON(e));
+    }
     return obj;
   },
 
@@ -815,6 +837,7 @@ export const Report: MessageFns<Report> = {
     message.memoryUsedBytes = object.memoryUsedBytes ?? 0;
     message.cpuUse = object.cpuUse ?? 0;
     message.engineCrashes = object.engineCrashes ?? 0;
+    message.cachedPrefixes = object.cachedPrefixes?.map((e) => CachedPrefixes.fromPartial(e)) || [];
     return message;
   },
 };

@@ -73,6 +73,59 @@ export function tierToJSON(object: Tier): string {
   }
 }
 
+/** Complexity tells how strong a model a prompt needs. */
+export const Complexity = {
+  COMPLEXITY_UNSPECIFIED: 0,
+  /** COMPLEXITY_SIMPLE - A small model most likely answers it as well as any. */
+  COMPLEXITY_SIMPLE: 1,
+  COMPLEXITY_MODERATE: 2,
+  /** COMPLEXITY_COMPLEX - Only the strongest models are likely to answer it. */
+  COMPLEXITY_COMPLEX: 3,
+} as const;
+
+export type Complexity = typeof Complexity[keyof typeof Complexity];
+
+export namespace Complexity {
+  export type COMPLEXITY_UNSPECIFIED = typeof Complexity.COMPLEXITY_UNSPECIFIED;
+  export type COMPLEXITY_SIMPLE = typeof Complexity.COMPLEXITY_SIMPLE;
+  export type COMPLEXITY_MODERATE = typeof Complexity.COMPLEXITY_MODERATE;
+  export type COMPLEXITY_COMPLEX = typeof Complexity.COMPLEXITY_COMPLEX;
+}
+
+export function complexityFromJSON(object: any): Complexity {
+  switch (object) {
+    case 0:
+    case "COMPLEXITY_UNSPECIFIED":
+      return Complexity.COMPLEXITY_UNSPECIFIED;
+    case 1:
+    case "COMPLEXITY_SIMPLE":
+      return Complexity.COMPLEXITY_SIMPLE;
+    case 2:
+    case "COMPLEXITY_MODERATE":
+      return Complexity.COMPLEXITY_MODERATE;
+    case 3:
+    case "COMPLEXITY_COMPLEX":
+      return Complexity.COMPLEXITY_COMPLEX;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum Complexity");
+  }
+}
+
+export function complexityToJSON(object: Complexity): string {
+  switch (object) {
+    case Complexity.COMPLEXITY_UNSPECIFIED:
+      return "COMPLEXITY_UNSPECIFIED";
+    case Complexity.COMPLEXITY_SIMPLE:
+      return "COMPLEXITY_SIMPLE";
+    case Complexity.COMPLEXITY_MODERATE:
+      return "COMPLEXITY_MODERATE";
+    case Complexity.COMPLEXITY_COMPLEX:
+      return "COMPLEXITY_COMPLEX";
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum Complexity");
+  }
+}
+
 /** Role tells who speaks in a message. */
 export const Role = { ROLE_UNSPECIFIED: 0, ROLE_SYSTEM: 1, ROLE_USER: 2, ROLE_ASSISTANT: 3 } as const;
 
@@ -349,6 +402,11 @@ export interface ServedModel {
   licence: string;
   /** True when the engine can hold an answer to a JSON schema. */
   structuredOutput: boolean;
+  /**
+   * What the machine draws for it while it generates, in watts; 0: unknown. Where there is no price, this and the
+   * time are what an answer costs.
+   */
+  watts: number;
 }
 
 /** ModelLoad is what a node says of one model's load now. */
@@ -369,6 +427,13 @@ export interface ModelLoad {
   /** Observed lately; 0 when nothing ran. */
   prefillTokensPerSecond: number;
   decodeTokensPerSecond: number;
+}
+
+/** CachedPrefixes tells which beginnings of prompts one model's KV cache holds now. */
+export interface CachedPrefixes {
+  model: string;
+  /** Of the rendered conversation up to each block's end, as docs/choosing.md describes; at most 4,096. */
+  hashes: number[];
 }
 
 function createBaseMessage(): Message {
@@ -1176,6 +1241,7 @@ function createBaseServedModel(): ServedModel {
     sizeBytes: 0,
     licence: "",
     structuredOutput: false,
+    watts: 0,
   };
 }
 
@@ -1228,6 +1294,9 @@ export const ServedModel: MessageFns<ServedModel> = {
     }
     if (message.structuredOutput !== false) {
       writer.uint32(128).bool(message.structuredOutput);
+    }
+    if (message.watts !== 0) {
+      writer.uint32(137).double(message.watts);
     }
     return writer;
   },
@@ -1373,6 +1442,14 @@ export const ServedModel: MessageFns<ServedModel> = {
             message.structuredOutput = reader.bool();
             continue;
           }
+          case 17: {
+            if (tag !== 137) {
+              break;
+            }
+
+            message.watts = reader.double();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1433,6 +1510,7 @@ export const ServedModel: MessageFns<ServedModel> = {
         : isSet(object.structured_output)
         ? globalThis.Boolean(object.structured_output)
         : false,
+      watts: isSet(object.watts) ? globalThis.Number(object.watts) : 0,
     };
   },
 
@@ -1486,6 +1564,9 @@ export const ServedModel: MessageFns<ServedModel> = {
     if (message.structuredOutput !== false) {
       obj.structuredOutput = message.structuredOutput;
     }
+    if (message.watts !== 0) {
+      obj.watts = floatToJson(message.watts);
+    }
     return obj;
   },
 
@@ -1510,6 +1591,7 @@ export const ServedModel: MessageFns<ServedModel> = {
     message.sizeBytes = object.sizeBytes ?? 0;
     message.licence = object.licence ?? "";
     message.structuredOutput = object.structuredOutput ?? false;
+    message.watts = object.watts ?? 0;
     return message;
   },
 };
@@ -1720,6 +1802,105 @@ export const ModelLoad: MessageFns<ModelLoad> = {
     message.kvCacheUse = object.kvCacheUse ?? 0;
     message.prefillTokensPerSecond = object.prefillTokensPerSecond ?? 0;
     message.decodeTokensPerSecond = object.decodeTokensPerSecond ?? 0;
+    return message;
+  },
+};
+
+function createBaseCachedPrefixes(): CachedPrefixes {
+  return { model: "", hashes: [] };
+}
+
+export const CachedPrefixes: MessageFns<CachedPrefixes> = {
+  encode(message: CachedPrefixes, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.model !== "") {
+      writer.uint32(10).string(message.model);
+    }
+    if (message.hashes.length !== 0) {
+      writer.uint32(18).fork();
+      for (const v of message.hashes) {
+        writer.uint64(v);
+      }
+      writer.join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CachedPrefixes {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCachedPrefixes();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.model = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag === 16) {
+              message.hashes.push(longToNumber(reader.uint64()));
+
+              continue;
+            }
+
+            if (tag === 18) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.hashes.push(longToNumber(reader.uint64()));
+              }
+
+              continue;
+            }
+
+            break;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CachedPrefixes {
+    return {
+      model: isSet(object.model) ? globalThis.String(object.model) : "",
+      hashes: globalThis.Array.isArray(object?.hashes) ? object.hashes.map((e: any) => globalThis.Number(e)) : [],
+    };
+  },
+
+  toJSON(message: CachedPrefixes): unknown {
+    const obj: any = {};
+    if (message.model !== "") {
+      obj.model = message.model;
+    }
+    if (message.hashes?.length) {
+      obj.hashes = message.hashes.map((e) => Math.round(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<CachedPrefixes>): CachedPrefixes {
+    return CachedPrefixes.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CachedPrefixes>): CachedPrefixes {
+    const message = createBaseCachedPrefixes();
+    message.model = object.model ?? "";
+    message.hashes = object.hashes?.map((e) => e) || [];
     return message;
   },
 };

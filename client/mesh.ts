@@ -1,11 +1,12 @@
 /** A connection to a router. */
 import type { ClientReadableStream, ClientUnaryCall, ServiceError } from '@grpc/grpc-js';
 import { Metadata } from '@grpc/grpc-js';
+import { checkFeedback } from '../proto/contract/bounds.ts';
 import { Code, Fault, toFault } from '../proto/contract/faults.ts';
 import type { FleetModel, GetStatsResponse, Node } from '../proto/gen/infermesh/v1/admin.ts';
 import { AdminServiceClient } from '../proto/gen/infermesh/v1/admin.ts';
-import type { ChatRequest, ChatResponse, ExplainResponse } from '../proto/gen/infermesh/v1/inference.ts';
-import { InferenceServiceClient } from '../proto/gen/infermesh/v1/inference.ts';
+import type { ChatRequest, ChatResponse, ExplainResponse, FeedbackResponse } from '../proto/gen/infermesh/v1/inference.ts';
+import { FeedbackRequest, InferenceServiceClient } from '../proto/gen/infermesh/v1/inference.ts';
 import type { DialOptions } from '../proto/transport/channel.ts';
 import { channelOptions, credentialsFor } from '../proto/transport/channel.ts';
 import { clampDeadline } from '../proto/transport/deadline.ts';
@@ -28,6 +29,14 @@ export interface CallOptions {
   readonly deadlineMs?: number;
   /** Sent along as gRPC metadata. */
   readonly metadata?: Readonly<Record<string, string>>;
+}
+
+/** Each 0 (worst) to 1 (best); at least one. */
+export interface Ratings {
+  readonly rating?: number;
+  readonly groundedness?: number;
+  readonly recall?: number;
+  readonly readability?: number;
 }
 
 /** What a whole answer came to. */
@@ -116,6 +125,20 @@ export class Mesh implements Disposable {
     const request = { chat: chatRequest(input) };
     const callOptions = { deadline: deadlineOf(options.deadlineMs) };
     return unary((done) => this.#inference.explain(request, metadataOf(options), callOptions, done), options.signal);
+  }
+
+  /**
+   * Tells how good a past answer was, so that the router chooses better.
+   * @param requestId as in `started`
+   * @returns the reward the answer is credited with, 0 to 1
+   * @throws Fault INVALID_REQUEST, or REQUEST_UNKNOWN when the router does not remember the request
+   */
+  async feedback(requestId: string, figures: Ratings, options: CallOptions = {}): Promise<number> {
+    const request = checkFeedback(FeedbackRequest.fromPartial({ requestId, ...figures }));
+    const callOptions = { deadline: Date.now() + (options.deadlineMs ?? ADMIN_DEADLINE_MS) };
+    const start = (done: (error: ServiceError | null, response: FeedbackResponse) => void) =>
+      this.#inference.feedback(request, metadataOf(options), callOptions, done);
+    return (await unary(start, options.signal)).reward;
   }
 
   /** The fleet now. @throws Fault */

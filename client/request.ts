@@ -1,6 +1,6 @@
 /** A chat request as a program writes it, and the message it becomes. */
 import { checkChat } from '../proto/contract/bounds.ts';
-import type { Preference } from '../proto/gen/infermesh/v1/inference.ts';
+import type { Limits, Preference } from '../proto/gen/infermesh/v1/inference.ts';
 import { ChatRequest } from '../proto/gen/infermesh/v1/inference.ts';
 import type { Sampling } from '../proto/gen/infermesh/v1/types.ts';
 import { Role, Tier } from '../proto/gen/infermesh/v1/types.ts';
@@ -24,7 +24,14 @@ export interface ChatInput {
   readonly stop?: readonly string[];
   /** A JSON Schema that the answer must satisfy. */
   readonly jsonSchema?: object;
+  /** What matters: each 0 to 1, absent ones 0. Without it the router's policy decides. */
   readonly preference?: Partial<Preference>;
+  /** What may not be exceeded, as the router expects it when it chooses. */
+  readonly limits?: Limits;
+  /** Zones that may answer; absent: all. */
+  readonly zones?: readonly string[];
+  /** Keeps the request out of the router's exploration. */
+  readonly withoutExploration?: boolean;
   readonly sessionId?: string;
   readonly idempotencyKey?: string;
   readonly labels?: Readonly<Record<string, string>>;
@@ -32,7 +39,7 @@ export interface ChatInput {
 
 /** @throws Fault INVALID_REQUEST, as the router would, before an encoder can bend what was given into its range */
 export function chatRequest(input: ChatInput): ChatRequest {
-  const { messages, model, tier, jsonSchema, stop, preference, ...rest } = input;
+  const { messages, model, tier, jsonSchema, stop, zones, preference, ...rest } = input;
   const turns = typeof messages === 'string' ? [{ role: 'user', text: messages } as const] : messages;
   const target = tier
     ? ({ $case: 'tier', value: TIERS[tier] } as const)
@@ -43,6 +50,7 @@ export function chatRequest(input: ChatInput): ChatRequest {
     ...rest,
     messages: turns.map(({ role, text }) => ({ role: ROLES[role], text })),
     stop: [...(stop ?? [])],
+    zones: [...(zones ?? [])],
     jsonSchema: jsonSchema ? JSON.stringify(jsonSchema) : '',
     ...(target ? { target } : {}),
     ...(preference ? { preference } : {}),

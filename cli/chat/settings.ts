@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { z } from 'zod';
 import type { ChatInput, ChatMessage } from '../../client/index.ts';
-import { list, real, resolveSettings } from '../../proto/contract/settings.ts';
+import { list, real, resolveSettings, toggle } from '../../proto/contract/settings.ts';
 import { CONNECTION_HELP, connectionSchema } from '../connection.ts';
 import type { FlagHelp } from '../flags.ts';
 import { addFlags } from '../flags.ts';
@@ -12,6 +12,9 @@ import { asUsage, UsageError } from '../usage.ts';
 
 /** Bounds are the router's to check; here a text only has to be a number. */
 const number = () => z.coerce.number({ error: 'must be a number' });
+
+const WEIGHTS = ['cost', 'quality', 'latency', 'diversity'] as const;
+const PREFERENCE = new RegExp(`^(?:${WEIGHTS.join('|')})=\\d*\\.?\\d+$`);
 
 export const chatSchema = connectionSchema.extend({
   model: z.string().optional(),
@@ -25,6 +28,14 @@ export const chatSchema = connectionSchema.extend({
   jsonSchema: z.string().optional(),
   deadline: real(0.001, 3600).optional(),
   session: z.string().optional(),
+  prefer: list(z.string().regex(PREFERENCE, `must be NAME=WEIGHT with one of ${WEIGHTS.join(', ')} and a number`))
+    .default([])
+    .refine((all) => new Set(all.map(nameIn)).size === all.length, 'must have each name once'),
+  maxCost: number().optional(),
+  maxLatency: number().optional(),
+  minQuality: number().optional(),
+  zones: list(z.string()).default([]),
+  explore: toggle().default(true),
 });
 
 export type ChatSettings = Readonly<z.infer<typeof chatSchema>>;
@@ -42,6 +53,12 @@ const HELP: FlagHelp<typeof chatSchema> = {
   jsonSchema: ['FILE', 'JSON Schema that the answer must satisfy'],
   deadline: ['SECONDS', 'give up after that long; the router takes 120 when it is not given'],
   session: ['ID', 'requests of one session like to stay on one node'],
+  prefer: ['NAME=WEIGHT', 'what matters: cost, quality, latency, diversity, each 0 to 1; repeat it, or use commas'],
+  maxCost: ['USD', 'rule out what is expected to cost more'],
+  maxLatency: ['SECONDS', 'rule out what is expected to take longer'],
+  minQuality: ['Q', 'rule out what is expected to be worse, 0 to 1'],
+  zones: ['NAME', 'only nodes of these zones; repeat it, or use commas'],
+  explore: ['', 'take what is believed best, and try nothing else'],
 };
 
 export function addChatFlags(command: Command): Command {
@@ -59,7 +76,7 @@ export function chatSettings(command: Command): ChatSettings {
 }
 
 export function chatInput(settings: ChatSettings, conversation: readonly ChatMessage[]): ChatInput {
-  const { model, tier, system, maxTokens, temperature, topP, seed, stop, jsonSchema, session } = settings;
+  const { model, tier, system, maxTokens, temperature, topP, seed, stop, jsonSchema, session, prefer, zones, explore } = settings;
   const before: ChatMessage[] = system === undefined ? [] : [{ role: 'system', text: system }];
   return {
     messages: [...before, ...conversation],
@@ -69,8 +86,24 @@ export function chatInput(settings: ChatSettings, conversation: readonly ChatMes
     ...(tier === undefined ? {} : { tier }),
     ...(maxTokens === undefined ? {} : { maxTokens }),
     ...(session === undefined ? {} : { sessionId: session }),
+    ...(prefer.length === 0 ? {} : { preference: preferenceOf(prefer) }),
+    limits: {
+      maxCostUsd: settings.maxCost,
+      maxLatencyMs: settings.maxLatency === undefined ? undefined : Math.round(settings.maxLatency * 1000),
+      minQuality: settings.minQuality,
+    },
+    zones,
+    withoutExploration: !explore,
     ...(jsonSchema === undefined ? {} : { jsonSchema: readSchema(jsonSchema) }),
   };
+}
+
+function preferenceOf(prefer: readonly string[]): Partial<Record<(typeof WEIGHTS)[number], number>> {
+  return Object.fromEntries(prefer.map((one) => [nameIn(one), Number(one.slice(one.indexOf('=') + 1))]));
+}
+
+function nameIn(preference: string): string {
+  return preference.slice(0, preference.indexOf('='));
 }
 
 export function deadlineMs({ deadline }: ChatSettings): { readonly deadlineMs?: number } {

@@ -3,7 +3,7 @@
  * edge: a request out of bounds is refused with each field, its bound and what came (never a text itself).
  */
 import { z } from 'zod';
-import type { ChatRequest } from '../gen/infermesh/v1/inference.ts';
+import type { ChatRequest, FeedbackRequest } from '../gen/infermesh/v1/inference.ts';
 import { Role, Tier } from '../gen/infermesh/v1/types.ts';
 import type { Violation } from './faults.ts';
 import { invalid } from './faults.ts';
@@ -89,6 +89,15 @@ const chat = z.object({
     .object({ cost: weight, quality: weight, latency: weight, diversity: weight })
     .refine((p) => p.cost + p.quality + p.latency + p.diversity > 0, 'must have at least one weight over 0')
     .optional(),
+  limits: z
+    .object({
+      maxCostUsd: within(0, 1_000_000).optional(),
+      maxLatencyMs: whole(1, 3_600_000).optional(),
+      maxFirstTokenMs: whole(1, 3_600_000).optional(),
+      minQuality: within(0, 1).optional(),
+    })
+    .optional(),
+  zones: z.array(bytes(1, 128)).max(16, 'must be at most 16'),
   sessionId: printable,
   idempotencyKey: printable,
   labels: z
@@ -100,9 +109,31 @@ const chat = z.object({
     .refine((labels) => Object.values(labels).every((value) => bytesOf(value) <= 256), 'must have values of up to 256 bytes'),
 });
 
+const feedback = z
+  .object({
+    requestId: z.string().regex(/^[\x21-\x7e]{1,128}$/, 'must be 1 to 128 printable ASCII characters'),
+    rating: weight.optional(),
+    groundedness: weight.optional(),
+    recall: weight.optional(),
+    readability: weight.optional(),
+  })
+  .refine(({ requestId: _, ...figures }) => Object.values(figures).some((figure) => figure !== undefined), {
+    error: 'must be given, or one of groundedness, recall and readability',
+    path: ['rating'],
+  });
+
 /** @throws Fault INVALID_REQUEST with every violation */
 export function checkChat(request: ChatRequest): ChatRequest {
-  const result = chat.safeParse(request);
+  return checked(chat, request);
+}
+
+/** @throws Fault INVALID_REQUEST with every violation */
+export function checkFeedback(request: FeedbackRequest): FeedbackRequest {
+  return checked(feedback, request);
+}
+
+function checked<Request extends object>(schema: z.ZodType, request: Request): Request {
+  const result = schema.safeParse(request);
   if (!result.success) throw invalid(result.error.issues.map((issue) => violationOf(issue, request)));
   return request;
 }
@@ -125,10 +156,10 @@ interface Issue {
   readonly maximum?: number | bigint;
 }
 
-function violationOf(issue: Issue, request: ChatRequest): Violation {
+function violationOf(issue: Issue, request: object): Violation {
   const [first] = issue.path;
   // The .proto knows no field "target", only the members of that oneof.
-  const path = first === 'target' ? [request.target?.$case ?? first] : issue.path;
+  const path = first === 'target' ? [(request as ChatRequest).target?.$case ?? first] : issue.path;
   return { field: fieldName(path), description: `${boundOf(issue)}, received ${received(valueAt(request, issue.path))}` };
 }
 

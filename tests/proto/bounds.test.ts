@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { checkChat } from '../../proto/contract/bounds.ts';
+import { checkChat, checkFeedback } from '../../proto/contract/bounds.ts';
 import type { Fault } from '../../proto/contract/faults.ts';
-import { ChatRequest } from '../../proto/gen/infermesh/v1/inference.ts';
+import { ChatRequest, FeedbackRequest } from '../../proto/gen/infermesh/v1/inference.ts';
 import { Role } from '../../proto/gen/infermesh/v1/types.ts';
 
 type Partly = Parameters<typeof ChatRequest.fromPartial>[0];
@@ -46,6 +46,10 @@ describe('a number', () => {
     ['sampling.presence_penalty', -2, 2, false, (presencePenalty) => ({ sampling: { presencePenalty } })],
     ['sampling.seed', 0, 4_294_967_295, true, (seed) => ({ sampling: { seed } })],
     ['preference.cost', 0, 1, false, (cost) => ({ preference: { cost, quality: 1 } })],
+    ['limits.max_cost_usd', 0, 1_000_000, false, (maxCostUsd) => ({ limits: { maxCostUsd } })],
+    ['limits.max_latency_ms', 1, 3_600_000, true, (maxLatencyMs) => ({ limits: { maxLatencyMs } })],
+    ['limits.max_first_token_ms', 1, 3_600_000, true, (maxFirstTokenMs) => ({ limits: { maxFirstTokenMs } })],
+    ['limits.min_quality', 0, 1, false, (minQuality) => ({ limits: { minQuality } })],
   ];
 
   it.each(bounds)('is taken within its bounds and refused outside them, by name and value: %s', (field, low, high, whole, of) => {
@@ -106,5 +110,30 @@ describe('whatever a request holds', () => {
       }),
       { numRuns: 300 },
     );
+  });
+});
+
+describe('a rating', () => {
+  const rate = (more: Parameters<typeof FeedbackRequest.fromPartial>[0]) => {
+    try {
+      return checkFeedback(FeedbackRequest.fromPartial({ requestId: 'r', ...more }));
+    } catch (fault) {
+      return (fault as Fault).violations;
+    }
+  };
+
+  it('needs only one figure', () => {
+    expect(rate({ rating: 0 })).toEqual({ requestId: 'r', rating: 0 });
+    expect(rate({ recall: 1 })).toEqual({ requestId: 'r', recall: 1 });
+  });
+
+  it.each([
+    [{}, 'rating', /^must be given, or one of groundedness, recall and readability, received nothing/],
+    [{ requestId: '', rating: 1 }, 'request_id', /^must be 1 to 128 printable ASCII characters, received an empty string/],
+    [{ rating: 1.1 }, 'rating', /^must be from 0 to 1, received 1.1/],
+    [{ groundedness: -1 }, 'groundedness', /^must be from 0 to 1, received -1/],
+    [{ readability: Number.NaN }, 'readability', /^must be from 0 to 1, received NaN/],
+  ])('is refused with field, bound and value: %j', (more, field, description) => {
+    expect(rate(more)).toEqual([{ field, description: expect.stringMatching(description) }]);
   });
 });

@@ -99,7 +99,7 @@ export interface Preference {
 
 /** Limits are hard; an absent one does not limit. They are held against what the router expects when it chooses. */
 export interface Limits {
-  /** In US dollars for the whole answer; 0 or more. */
+  /** In US dollars for the whole answer; 0 to 1,000,000. */
   maxCostUsd?:
     | number
     | undefined;

@@ -39,6 +39,19 @@ export function percent(fraction: number): string {
   return `${Math.round(fraction * 100)} %`;
 }
 
+/** US dollars, to two significant digits below ten cents: $0.000021, $0.12, $3.40 */
+export function usd(value: number): string {
+  if (value === 0) return '$0';
+  if (Math.abs(value) >= 0.095) return `$${value.toFixed(2)}`;
+  if (Math.abs(value) < 1e-9) return '< $0.000000001';
+  return `$${value.toFixed(Math.min(12, 1 - Math.floor(Math.log10(Math.abs(value)))))}`;
+}
+
+/** A figure from 0 to 1: .82 */
+export function share(value: number): string {
+  return value >= 0.995 ? '1' : value.toFixed(2).replace(/^0/, '');
+}
+
 /** One digit after the point below 10, none above. */
 function short(value: number): string {
   return value < 9.95 && !Number.isInteger(value) ? value.toFixed(1) : Math.round(value).toString();

@@ -2,6 +2,8 @@
 export interface Clock {
   /** Milliseconds, monotonic. */
   now(): number;
+  /** Milliseconds since 1970, which may jump; for what outlives the process. */
+  wall(): number;
   /** Returns the cancel. */
   after(ms: number, run: () => void): () => void;
   /** Returns the cancel. */
@@ -10,6 +12,7 @@ export interface Clock {
 
 export const systemClock: Clock = {
   now: () => performance.now(),
+  wall: () => Date.now(),
   after: (ms, run) => {
     const timer = setTimeout(run, ms);
     return () => clearTimeout(timer);

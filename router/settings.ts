@@ -15,6 +15,12 @@ export const routerSchema = z.object({
   drainMs: integer(0, 3_600_000).default(30_000),
   /** How the token path writes; grpc-js is the slower one, for comparison. */
   writer: z.enum(['http2', 'grpc-js'], { error: 'must be http2 or grpc-js' }).default('http2'),
+  /** YAML: what is weighed, permitted and forbidden, for everybody and for tenants; without it, DEFAULT_POLICY. */
+  policy: z.string().min(1, 'must be a path').optional(),
+  /** Where what was learnt is kept over a restart; without it, it is forgotten. */
+  learned: z.string().min(1, 'must be a path').optional(),
+  /** Folder for one line of JSON per choice, 30 days of them; without it, none is kept. */
+  decisionLog: z.string().min(1, 'must be a path').optional(),
   logLevel: logLevel().default('info'),
 });
 

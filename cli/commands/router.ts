@@ -22,6 +22,9 @@ const HELP: FlagHelp<typeof routerSchema> = {
   allowPlaintext: ['', 'serve without TLS on an address that is not loopback'],
   drainMs: ['MS', 'how long running requests may go on after Ctrl-C'],
   writer: ['NAME', 'how tokens are written to clients: http2, or grpc-js for comparison'],
+  policy: ['FILE', 'YAML: what is weighed, permitted and forbidden, for everybody and for tenants'],
+  learned: ['FILE', 'where what was learnt is kept over a restart'],
+  decisionLog: ['FOLDER', 'where a line of JSON for each choice is kept for 30 days'],
   logLevel: ['LEVEL', 'trace, debug, info, warn, error or silent'],
 };
 
@@ -29,6 +32,7 @@ const EXAMPLES = `
 Examples:
   infermesh router
   infermesh router --listen 0.0.0.0:50051 --tls-cert server.pem --tls-key server.key
+  infermesh router --policy policy.yaml --learned learned.json --decision-log decisions
   INFERMESH_LISTEN=127.0.0.1:50052 infermesh router --json
 `;
 

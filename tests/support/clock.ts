@@ -15,6 +15,11 @@ export class FakeClock implements Clock {
     return this.#now;
   }
 
+  /** A day in 2026, and whatever has passed. */
+  wall(): number {
+    return 1_767_225_600_000 + this.#now;
+  }
+
   /** Timers that are set and not yet due or cancelled. */
   get pending(): number {
     return this.#timers.size;

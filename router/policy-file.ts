@@ -1,0 +1,181 @@
+/**
+ * The file that says what a router weighs, permits and forbids (YAML): a policy for everybody, tenants that differ from
+ * it, and what a reward is made of. Everything wrong with it is told together, each with its field, bound and value.
+ */
+import { readFileSync } from 'node:fs';
+import { parseDocument } from 'yaml';
+import { z } from 'zod';
+import { MODEL_NAME } from '../proto/contract/bounds.ts';
+import type { Violation } from '../proto/contract/faults.ts';
+import { Fault, invalid } from '../proto/contract/faults.ts';
+import type { Limits, Policy, Preference } from './select/policy.ts';
+import { DEFAULT_POLICY } from './select/policy.ts';
+
+export interface Policies {
+  /** Of whoever has none of their own. */
+  readonly default: Policy;
+  /** By tenant. */
+  readonly tenants: ReadonlyMap<string, Policy>;
+  /** Weights of the parts of a reward, by name, 0 to 1; those not given are the reward function's own. */
+  readonly rewards: Readonly<Record<string, number>>;
+  policyFor(tenant: string | undefined): Policy;
+}
+
+const MAX_TENANTS = 10_000;
+
+const bounded = (kind: string, low: number, high: number) => {
+  const error = `must be a ${kind} from ${low.toLocaleString('en')} to ${high.toLocaleString('en')}`;
+  return { error, number: z.number({ error }).min(low, error).max(high, error) };
+};
+const from = (low: number, high: number) => bounded('number', low, high).number;
+const wholeFrom = (low: number, high: number) => {
+  const { error, number } = bounded('whole number', low, high);
+  return number.int(error);
+};
+const listOf = (item: z.ZodString, what: string) =>
+  z.array(item, { error: `must be a list of ${what}` }).max(256, 'must be a list of at most 256');
+
+const model = z
+  .string({ error: "must be a model's name" })
+  .regex(MODEL_NAME, 'must be a name of up to 128 letters, digits and ._:-');
+const zone = z.string({ error: "must be a zone's name" }).refine((name) => {
+  const bytes = Buffer.byteLength(name);
+  return bytes >= 1 && bytes <= 128;
+}, 'must be of 1 to 128 bytes');
+const name = z.string({ error: 'must be a name' }).regex(/^[\x21-\x7e]{1,128}$/, 'must be 1 to 128 printable ASCII characters');
+const weight = from(0, 1).optional();
+
+const preference = z.strictObject({ cost: weight, quality: weight, latency: weight, diversity: weight });
+/** A limit of null lifts the one that would be inherited. */
+const limits = z.strictObject({
+  maxCostUsd: from(0, 1_000_000).nullish(),
+  maxLatencyMs: wholeFrom(1, 3_600_000).nullish(),
+  maxFirstTokenMs: wholeFrom(1, 3_600_000).nullish(),
+  minQuality: from(0, 1).nullish(),
+});
+const policy = z.strictObject({
+  name: name.optional(),
+  preference: preference.optional(),
+  limits: limits.optional(),
+  models: listOf(model, 'model names').optional(),
+  deny: listOf(model, 'model names').optional(),
+  zones: listOf(zone, 'zone names').optional(),
+  exploration: from(0, 1).optional(),
+  switchMargin: from(0, 1).optional(),
+  reference: model.nullish(),
+  usdPerKwh: from(0, 1000).optional(),
+});
+const file = z.strictObject({
+  default: policy.nullish(),
+  tenants: z
+    .record(name, policy.nullable())
+    .refine((tenants) => Object.keys(tenants).length <= MAX_TENANTS, `must be at most ${MAX_TENANTS.toLocaleString('en')}`)
+    .nullish(),
+  rewards: z.record(z.string().regex(/^[a-z][A-Za-z]{0,63}$/, 'must be names in camelCase'), from(0, 1)).nullish(),
+});
+
+type PolicyFields = z.infer<typeof policy>;
+
+/** @throws Fault INVALID_REQUEST that names the file when it can't be read, or every field that is wrong */
+export function readPolicies(path: string): Policies {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new Fault('INVALID_REQUEST', `cannot read the policy file ${path}: ${(error as NodeJS.ErrnoException).code}`);
+  }
+  return parsePolicies(text);
+}
+
+/** Pure. @throws Fault INVALID_REQUEST with every violation */
+export function parsePolicies(text: string): Policies {
+  const document = parseDocument(text, { prettyErrors: false });
+  const [problem] = document.errors;
+  if (problem) throw new Fault('INVALID_REQUEST', `the policy file is not YAML: ${problem.message}`);
+  const content: unknown = document.toJS({ maxAliasCount: 100 }) ?? {};
+  const parsed = file.safeParse(content);
+  if (!parsed.success) throw invalid(parsed.error.issues.flatMap((issue) => violationsOf(issue, content)));
+  const { default: common, tenants, rewards } = parsed.data;
+  const everybody = merged(DEFAULT_POLICY, common ?? {}, 'default');
+  const own = Object.entries(tenants ?? {}).map(([tenant, fields]) => [tenant, merged(everybody, fields ?? {}, tenant)] as const);
+  const weightless = [['default', everybody] as const, ...own.map(([tenant, one]) => [`tenants.${tenant}`, one] as const)]
+    .filter(([, { preference }]) => Object.values(preference).every((value) => value === 0))
+    .map(([field]) => ({ field: `${field}.preference`, description: 'must have at least one weight over 0, received only 0' }));
+  if (weightless.length > 0) throw invalid(weightless);
+  return policiesOf(everybody, new Map(own), rewards ?? {});
+}
+
+function policiesOf(
+  everybody: Policy,
+  tenants: ReadonlyMap<string, Policy>,
+  rewards: Readonly<Record<string, number>>,
+): Policies {
+  const policyFor = (tenant: string | undefined) => (tenant === undefined ? everybody : (tenants.get(tenant) ?? everybody));
+  return Object.freeze({ default: everybody, tenants, rewards, policyFor });
+}
+
+/** What holds without a file. */
+export const DEFAULT_POLICIES: Policies = policiesOf(DEFAULT_POLICY, new Map(), {});
+
+/** Weights and limits are inherited one by one, lists as a whole. */
+function merged(base: Policy, fields: PolicyFields, fallbackName: string): Policy {
+  const { preference = {}, limits = {}, reference = base.reference, ...rest } = fields;
+  return Object.freeze({
+    ...base,
+    name: fallbackName,
+    ...given(rest),
+    preference: Object.freeze({ ...base.preference, ...given(preference) }) as Preference,
+    limits: Object.freeze(present({ ...base.limits, ...given(limits) })) as Limits,
+    reference: reference ?? undefined,
+  });
+}
+
+/** Without the fields that are undefined. */
+function given<T extends object>(fields: T): Partial<T> {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Partial<T>;
+}
+
+/** Without the fields that are undefined or null. */
+function present(fields: object): object {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined && value !== null));
+}
+
+interface Issue {
+  readonly code?: string;
+  readonly path: readonly PropertyKey[];
+  readonly message: string;
+  readonly keys?: readonly string[];
+}
+
+function violationsOf(issue: Issue, content: unknown): Violation[] {
+  const { code, path, message, keys = [] } = issue;
+  if (code === 'unrecognized_keys') {
+    return keys.map((key) => ({ field: fieldName([...path, key]), description: 'is not a setting; remove it from the file' }));
+  }
+  const what = message.startsWith('must')
+    ? message
+    : code === 'invalid_key'
+      ? keyBound(path)
+      : 'must hold settings as name: value';
+  return [{ field: fieldName(path), description: `${what}, received ${shown(valueAt(content, path))}` }];
+}
+
+function keyBound([section]: readonly PropertyKey[]): string {
+  return section === 'rewards' ? 'must be named in camelCase' : 'must be named by 1 to 128 printable ASCII characters';
+}
+
+function fieldName(path: readonly PropertyKey[]): string {
+  const name = path.map((step) => (typeof step === 'number' ? `[${step}]` : `.${String(step)}`)).join('');
+  return name.replace(/^\./, '') || 'the file';
+}
+
+function valueAt(root: unknown, path: readonly PropertyKey[]): unknown {
+  let value = root;
+  for (const step of path) value = (value as Record<PropertyKey, unknown> | null | undefined)?.[step];
+  return value;
+}
+
+function shown(value: unknown): string {
+  const text = value === undefined ? 'nothing' : JSON.stringify(value);
+  return text.length > 80 ? `${text.slice(0, 80)}...` : text;
+}

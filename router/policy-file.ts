@@ -23,15 +23,11 @@ export interface Policies {
 
 const MAX_TENANTS = 10_000;
 
-const bounded = (kind: string, low: number, high: number) => {
-  const error = `must be a ${kind} from ${low.toLocaleString('en')} to ${high.toLocaleString('en')}`;
-  return { error, number: z.number({ error }).min(low, error).max(high, error) };
+const from = (low: number, high: number, whole = false) => {
+  const error = `must be a ${whole ? 'whole ' : ''}number from ${low.toLocaleString('en')} to ${high.toLocaleString('en')}`;
+  return z.number({ error }).refine((value) => value >= low && value <= high && (!whole || Number.isInteger(value)), error);
 };
-const from = (low: number, high: number) => bounded('number', low, high).number;
-const wholeFrom = (low: number, high: number) => {
-  const { error, number } = bounded('whole number', low, high);
-  return number.int(error);
-};
+const wholeFrom = (low: number, high: number) => from(low, high, true);
 const listOf = (item: z.ZodString, what: string) =>
   z.array(item, { error: `must be a list of ${what}` }).max(256, 'must be a list of at most 256');
 

@@ -147,7 +147,7 @@ export class Agent {
 
   #reportFor(link: RouterLink, usage: Usage): Report {
     const loads = this.#model ? [this.#loadFor(link, this.#model)] : [];
-    return { ...usage, state: this.#state(), loads, engineCrashes: this.#parts.engine.crashes };
+    return { ...usage, state: this.#state(), loads, engineCrashes: this.#parts.engine.crashes, cachedPrefixes: [] };
   }
 
   #loadFor(link: RouterLink, model: ServedModel): ModelLoad {

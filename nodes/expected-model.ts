@@ -3,11 +3,13 @@ import type { ServedModel } from '../proto/gen/infermesh/v1/types.ts';
 import type { ModelSpec } from './backends/backend.ts';
 import type { NodeSettings } from './settings.ts';
 
+type Known = Pick<NodeSettings, 'engine' | 'slots' | 'watts'>;
+
 /**
  * @returns the model with everything that is known from the catalogue and the settings; what the engine measures or
  *   tells is 0 or empty, and its context may turn out shorter
  */
-export function expectedModel(spec: ModelSpec, { engine, slots }: Pick<NodeSettings, 'engine' | 'slots'>): ServedModel {
+export function expectedModel(spec: ModelSpec, { engine, slots, watts }: Known): ServedModel {
   const { name, digest, quantization, contextLength, tier, tasks, price, sizeBytes, licence } = spec;
   return {
     name,
@@ -27,5 +29,6 @@ export function expectedModel(spec: ModelSpec, { engine, slots }: Pick<NodeSetti
     licence,
     // A request for structured output is to hear that the model is not ready, rather than that it can't.
     structuredOutput: engine !== 'replay',
+    watts: watts ?? 0,
   };
 }

@@ -60,9 +60,9 @@ export async function startNode(settings: NodeSettings, hooks: NodeHooks = {}): 
   });
   try {
     const [hardware, spec] = await Promise.all([detectHardware(), modelSpec(settings, hooks)]);
-    const { slots, threads, gpuLayers } = settings;
+    const { slots, threads, gpuLayers, watts } = settings;
     const model = priced(spec, settings);
-    const engine = createEngine(settings.engine, { model, slots, threads, gpuLayers });
+    const engine = createEngine(settings.engine, { model, slots, threads, gpuLayers, watts });
     if (hooks.onState) engine.onState(hooks.onState);
     const tell = logNode(log);
     const agent = new Agent({

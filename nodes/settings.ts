@@ -42,6 +42,8 @@ export const nodeSchema = z.object({
   labels: list(z.string().regex(LABEL, 'must be NAME=VALUE')).default([]),
   inputPrice: real(0, 1e6).optional(),
   outputPrice: real(0, 1e6).optional(),
+  /** Absent: assumed from the engine's threads. */
+  watts: real(0, 1e6).optional(),
   tlsCa: z.string().optional(),
   allowPlaintext: toggle().default(false),
   drainMs: integer(0, 3_600_000).default(30_000),

@@ -32,6 +32,8 @@ export interface LoadOptions {
   readonly threads: number;
   /** Layers on the GPU: 'auto' by free memory, 0 for CPU only. */
   readonly gpuLayers: number | 'auto';
+  /** What the machine draws for the model while it generates; absent: the backend assumes something, see power.ts. */
+  readonly watts?: number | undefined;
 }
 
 /** One request for one answer. */

@@ -25,6 +25,7 @@ import { checkGgufHeader, unusable } from './gguf.ts';
 import type { Failure } from './job-run.ts';
 import { failure, finish, JobRun } from './job-run.ts';
 import { readSchema } from './json-schema.ts';
+import { assumedWatts } from './power.ts';
 import { SlotQueue } from './slot-queue.ts';
 import { TextAssembler } from './text-assembler.ts';
 
@@ -48,6 +49,7 @@ interface Loaded {
   readonly wrapper: ChatWrapper;
   readonly longestToken: number;
   readonly prefillChunk: number;
+  readonly threads: number;
 }
 
 interface Prompt {
@@ -96,6 +98,7 @@ export class LlamaCppBackend implements Backend {
       sizeBytes: spec.sizeBytes,
       licence: spec.licence,
       structuredOutput: true,
+      watts: options.watts ?? assumedWatts(loaded.threads, loaded.model.gpuLayers),
     };
   }
 
@@ -276,7 +279,7 @@ async function loadModel(options: LoadOptions, progress: (fraction: number) => v
       flashAttention: model.gpuLayers > 0 ? 'auto' : false,
     });
     const wrapper = library.resolveChatWrapper(model, { warningLogs: false });
-    return { library, llama, model, context, wrapper, longestToken: longestToken(model), prefillChunk };
+    return { library, llama, model, context, wrapper, longestToken: longestToken(model), prefillChunk, threads };
   } catch (error) {
     await llama.dispose();
     throw loadFault(library, path, lastWords, error);

@@ -109,14 +109,14 @@ export class ReplayBackend implements Backend {
   /** One for all requests; present while one of them can give tokens. */
   #tick: NodeJS.Timeout | NodeJS.Immediate | undefined;
 
-  load({ model, slots }: LoadOptions, progress: (fraction: number) => void): Promise<ServedModel> {
+  load({ model, slots, watts }: LoadOptions, progress: (fraction: number) => void): Promise<ServedModel> {
     return Promise.resolve().then(() => {
       this.#options = parseReplayPath(model.path);
       this.#contextLength = model.contextLength;
       const first = (free: ReadonlySet<number>) => free.values().next().value!;
       this.#queue = new SlotQueue(Array.from({ length: slots }).keys(), first, (_, answer) => this.#begin(answer));
       progress(1);
-      return served(model, slots, this.#options);
+      return served(model, slots, watts, this.#options);
     });
   }
 
@@ -240,7 +240,7 @@ export class ReplayBackend implements Backend {
 
 const SHUTTING_DOWN = failure('DRAINING', 'the engine is shutting down');
 
-function served(model: ModelSpec, slots: number, { rate }: ReplayOptions): ServedModel {
+function served(model: ModelSpec, slots: number, watts: number | undefined, { rate }: ReplayOptions): ServedModel {
   return {
     name: model.name,
     digest: model.digest,
@@ -258,6 +258,7 @@ function served(model: ModelSpec, slots: number, { rate }: ReplayOptions): Serve
     sizeBytes: model.sizeBytes,
     licence: model.licence,
     structuredOutput: false,
+    watts: watts ?? 0,
   };
 }
 

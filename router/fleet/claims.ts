@@ -9,6 +9,7 @@ export const MAX_SLOTS = 16_384;
 const MAX_CONTEXT = 16 * 1024 * 1024;
 const MAX_RATE = 1e7;
 const MAX_PRICE = 1e6;
+const MAX_WATTS = 1e6;
 const MAX_QUEUE = 1_000_000;
 const MAX_TOKENS = 1e9;
 
@@ -47,6 +48,7 @@ export function clampModel(claim: ServedModel): Clamped<ServedModel> {
       inputUsdPerMillion: clamp.to('price.input_usd_per_million', price.inputUsdPerMillion, 0, MAX_PRICE),
       outputUsdPerMillion: clamp.to('price.output_usd_per_million', price.outputUsdPerMillion, 0, MAX_PRICE),
     },
+    watts: clamp.to('watts', claim.watts, 0, MAX_WATTS),
   };
   return { value, claims: clamp.claims };
 }

@@ -4,6 +4,7 @@ import type { Fault } from '../../client/index.ts';
 import { deltaMessage } from '../../nodes/frame.ts';
 import { Code } from '../../proto/contract/faults.ts';
 import type { Progress, Work } from '../../proto/gen/infermesh/v1/link.ts';
+import { Report } from '../../proto/gen/infermesh/v1/link.ts';
 import { FinishReason } from '../../proto/gen/infermesh/v1/types.ts';
 import type { TestMesh } from '../support/mesh.ts';
 import { startMesh } from '../support/mesh.ts';
@@ -183,7 +184,7 @@ describe('progress that does not add up', () => {
     using node = await serving();
     const { outcome } = await asked(node);
     // The largest epoch of the .proto is beyond what a number holds here.
-    node.send({ $case: 'report', value: { state: 1, loads: [], memoryUsedBytes: 2 ** 63, cpuUse: 0, engineCrashes: 0 } });
+    node.send({ $case: 'report', value: Report.fromPartial({ memoryUsedBytes: 2 ** 63 }) });
     expect((await node.ended).reason).toBe('INVALID_REQUEST');
     expect((await outcome).fault).toMatchObject(NODE_LOST);
   });

@@ -34,13 +34,13 @@ describe('what a node claims', () => {
   it('is in range whatever it was, and every change is named', () => {
     fc.assert(
       fc.property(
-        fc.record({ slots: any, contextLength: any, prefillTokensPerSecond: any, decodeTokensPerSecond: any }),
+        fc.record({ slots: any, contextLength: any, prefillTokensPerSecond: any, decodeTokensPerSecond: any, watts: any }),
         (wild) => {
           const { value, claims } = clampModel({ ...honest, ...wild });
           expect(value.slots).toBeGreaterThanOrEqual(1);
           expect(value.slots).toBeLessThanOrEqual(MAX_SLOTS);
           expect(value.contextLength).toBeGreaterThanOrEqual(1);
-          for (const rate of [value.prefillTokensPerSecond, value.decodeTokensPerSecond]) {
+          for (const rate of [value.prefillTokensPerSecond, value.decodeTokensPerSecond, value.watts]) {
             expect(Number.isFinite(rate) && rate >= 0).toBe(true);
           }
           const changed = Object.entries(wild).filter(([key, was]) => value[key as keyof typeof wild] !== was);

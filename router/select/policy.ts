@@ -48,3 +48,50 @@ export const DEFAULT_POLICY: Policy = {
   reference: undefined,
   usdPerKwh: 0.3,
 };
+
+/** What a caller may ask of its own request. */
+export interface Wishes {
+  readonly preference: Preference | undefined;
+  readonly limits: Limits | undefined;
+  readonly zones: readonly string[];
+}
+
+/**
+ * The policy for one request: the caller's preference replaces the policy's, of two limits the stricter holds, and
+ * zones must be permitted by both.
+ * @returns undefined when the policy permits none of the caller's zones
+ */
+export function policyFor(policy: Policy, { preference, limits = {}, zones }: Wishes): Policy | undefined {
+  const permitted = zones.length === 0 ? policy.zones : zones.filter((zone) => isPermitted(policy.zones, zone));
+  if (zones.length > 0 && permitted.length === 0) return undefined;
+  return {
+    ...policy,
+    preference: normalised(preference ?? policy.preference),
+    limits: stricter(policy.limits, limits),
+    zones: permitted,
+  };
+}
+
+function isPermitted(zones: readonly string[], zone: string): boolean {
+  return zones.length === 0 || zones.includes(zone);
+}
+
+/** Scaled to a sum of 1. */
+export function normalised({ cost, quality, latency, diversity }: Preference): Preference {
+  const sum = cost + quality + latency + diversity;
+  return { cost: cost / sum, quality: quality / sum, latency: latency / sum, diversity: diversity / sum };
+}
+
+function stricter(one: Limits, other: Limits): Limits {
+  return {
+    ...bounded('maxCostUsd', Math.min, one, other),
+    ...bounded('maxLatencyMs', Math.min, one, other),
+    ...bounded('maxFirstTokenMs', Math.min, one, other),
+    ...bounded('minQuality', Math.max, one, other),
+  };
+}
+
+function bounded(name: keyof Limits, pick: (...values: number[]) => number, one: Limits, other: Limits): Limits {
+  const values = [one[name], other[name]].filter((value) => value !== undefined);
+  return values.length === 0 ? {} : { [name]: pick(...values) };
+}

@@ -1,0 +1,132 @@
+/** A hundred prompts such as an ordinary backend sends in a day, written for this benchmark; most of them are easy. */
+
+const SMALL_TALK = [
+  'hello, how are you today?',
+  'good morning!',
+  'thanks, that helped a lot',
+  'who are you and what can you do?',
+  'say something nice to my colleague Mia, it is her birthday',
+  'what should I have for lunch?',
+  'tell me a joke about cats',
+  'give me a name for a small bakery',
+  'suggest three board games for a rainy evening',
+  'wish my team a good weekend',
+];
+
+const FACTS = [
+  'what is the capital of Portugal?',
+  'how many legs does a spider have?',
+  'which planet is closest to the sun?',
+  'what colour do you get from blue and yellow?',
+  'who wrote Pride and Prejudice?',
+  'at what temperature does water boil?',
+  'what is the opposite of generous?',
+  'how do you say thank you in Japanese?',
+  'what does the abbreviation PDF stand for?',
+  'in which year did the Berlin wall fall?',
+  'what is a synonym for quick?',
+  'how many minutes are there in a day?',
+  'what language is spoken in Brazil?',
+  'which animal is known as the king of the jungle?',
+  'what is the currency of Switzerland?',
+];
+
+const SMALL_JOBS = [
+  'Fix the spelling: "i recieved teh pakage yesterday"',
+  'Make this politer: send me the report now',
+  'Translate into Spanish: where is the train station?',
+  'Translate to German: the meeting starts at nine',
+  'Is this review positive or negative? "The soup was cold and the waiter rude."',
+  'Classify as spam or not: "You have won a free cruise, click here"',
+  'Shorten this: "We would like to inform you that your order has been sent out today."',
+  'Extract the date: "Let us meet on the 4th of May at the office."',
+  'Turn this into a bullet list: apples, pears, two loaves of bread, milk',
+  'Write a subject line for an email that moves a meeting to Tuesday',
+  'Rewrite in the past tense: she walks to school and sings',
+  'Which language is this? "Je voudrais un café, s\'il vous plaît."',
+  'Give the plural of: mouse, child, leaf',
+  'Extract the email address: "write to me at post at example dot org, or better post@example.org"',
+  'Answer yes or no: is 17 a prime number?',
+];
+
+const STORIES = [
+  'tell me a story about a small dragon',
+  'write a bedtime story about a rabbit who is afraid of the dark',
+  'Once upon a time there was a little boat',
+  'tell me a short story about two friends and a kite',
+  'make up a fairy tale about a frog and a lamp',
+  'write a story about a girl who finds a blue stone',
+  'tell a story about a dog who wants to fly',
+  'read me a bedtime story about the moon',
+  'tell me a tale about a bear and a bee',
+  'write a short story about a snowman in summer',
+];
+
+const SUMMARIES = [
+  'Summarise in one sentence: The library opens at ten on weekdays and at noon on Saturdays. It is closed on Sundays and in August.',
+  'Summarise: The new printer prints on both sides, scans to email and needs less power than the old one, but it is louder.',
+  'Sum up this note: Anna calls the plumber, Ben buys paint, both meet on Friday to finish the kitchen.',
+  'What is the gist? "Sales rose in spring, fell in summer because of the heat, and recovered in autumn."',
+  'Summarise for a text message: the train is forty minutes late, I take the bus and should be home by eight.',
+];
+
+const EXPLANATIONS = [
+  'Explain how a bicycle stays upright, for a twelve-year-old',
+  'What are the advantages and disadvantages of working from home for a small company?',
+  'Compare relational and document databases for a web shop with a few thousand products',
+  'How does a vaccine train the immune system?',
+  'Write a polite complaint to a landlord about heating that has not worked for two weeks',
+  'Explain the difference between TCP and UDP with an example for each',
+  'Write a Python function that returns the n-th Fibonacci number',
+  'What causes inflation and how do central banks respond to it?',
+  'Draft a job advertisement for a part-time gardener at a school',
+  'Explain what a hash table is and when it becomes slow',
+  'Write a SQL query that lists customers without an order in the last year',
+  'Plan a three-day trip to Vienna for a family with two small children',
+  'A shop gives 20 % off and then another 10 %. What is the total discount?',
+  'Why did the Roman republic become an empire?',
+  'Write a regular expression that matches a date such as 2026-11-21 and explain it',
+];
+
+const HARD = [
+  'Prove that there are infinitely many primes of the form 4k + 3.',
+  'Let f be a continuous function on [0,1] with f(0) = f(1). Show that for every positive integer n there is an x with f(x) = f(x + 1/n).',
+  "A tank fills through pipe A in 6 hours and through pipe B in 9 hours and empties through pipe C in 12 hours. A and B are opened at noon, C at two o'clock. When is the tank full?",
+  'Find all real solutions of the system x + y + z = 6, xy + yz + zx = 11, xyz = 6, and show that there are no others.',
+  'Evaluate the integral of x^2 * e^(-x) from 0 to infinity and justify every exchange of limits that you use.',
+  'A seller ships goods to a buyer who rejects them after inspection for a defect that was visible on delivery, three weeks later. Discuss the rights of both under the sale of goods rules, with the counterarguments.',
+  'A testator leaves the residue to "my nephews and nieces in equal shares"; one nephew died before him leaving two children. Who takes what, and on which construction of the clause does the answer depend?',
+  'Implement a lock-free multi-producer single-consumer queue in C++ and argue why it is linearizable under the C++ memory model.',
+  'Write a function that finds the longest palindromic subsequence of a string in better than cubic time, prove its complexity, and give test cases for the corner cases.',
+  'Design a rate limiter that is exact across five regions with at most 50 ms added latency; discuss clock skew, partitions and what you would give up.',
+  'A 2.5 kg block slides down a rough incline of 30 degrees with a coefficient of friction of 0.2 and compresses a spring of 800 N/m by 12 cm at the bottom. From what height was it released?',
+  'Calculate the pH of a buffer made from 50 mL of 0.2 M acetic acid and 30 mL of 0.15 M sodium hydroxide, pKa 4.76, and its change after 5 mL of 0.1 M hydrochloric acid is added.',
+  'In a two-stage Cournot game with a capacity choice first, derive the subgame-perfect equilibrium for linear demand and show when it coincides with a Stackelberg outcome.',
+  'A patient with a wide-complex tachycardia, a potassium of 6.8 mmol/L and a creatinine of 5 mg/dL deteriorates after verapamil. Explain the mechanism and give the order of interventions with doses.',
+  'Determine the eigenvalues and a basis of generalized eigenvectors of the matrix [[2,1,0],[0,2,1],[0,0,3]] and use them to compute its n-th power.',
+  "Given a directed graph with negative edges but no negative cycles, explain why Dijkstra fails, prove the correctness of Johnson's reweighting and derive its running time.",
+  'Three boxes hold two gold, two silver and one of each coin. After drawing a gold coin the host opens another box that is not the mixed one with probability p. Derive the posterior for each box as a function of p.',
+  'How many non-isomorphic groups of order 12 are there? List them and prove that the list is complete.',
+  'A firm issues a 10-year bond with a 6 % coupon paid half-yearly, callable after 5 years at 103. At a market yield of 5 % compounded half-yearly compute the yield to call and the yield to worst, and explain which governs the price.',
+  'Derive the Euler-Lagrange equation for a functional that depends on second derivatives and apply it to a bent elastic beam under its own weight with both ends clamped.',
+  'Find the number of ways to tile a 3 by 2n rectangle with dominoes, derive the recurrence and its closed form.',
+  'Explain why the halting problem for programs that use at most n bits of memory is decidable, and give a lower bound for deciding it.',
+  'An asynchronous motor draws 18 A at 400 V with a power factor of 0.82 and an efficiency of 0.88 at 1,450 rpm. Compute the torque, the slip for four poles, and the capacitance that lifts the power factor to 0.95.',
+  'Reconstruct the argument of the transcendental deduction in one page and say where the step from the unity of apperception to objective validity can be attacked.',
+  'Show that the language of all words with twice as many a as b is context-free, give a pushdown automaton, and prove that it is not regular.',
+  'Show how the Coriolis term in the shallow-water equations gives rise to Rossby waves and derive their dispersion relation on a beta plane.',
+  'A regression with heteroscedastic errors and an endogenous regressor is estimated by two-stage least squares with a weak instrument. Discuss bias, the size of the usual tests and two remedies, with their assumptions.',
+  'Write a parser for arithmetic expressions with unary minus, right-associative powers and function calls in Rust, without libraries, with error recovery that reports every error once.',
+  'Explain step by step how to find the minimum number of coins and the number of ways to pay an amount for arbitrary denominations, prove why greedy fails, and analyse both in time and memory.',
+  'Two trains leave cities 540 km apart at 8:00 and 9:30 towards each other at 90 and 120 km/h; a bird flies between them at 150 km/h from the first departure on. How far does the bird fly until they meet?',
+];
+
+export const MIXED_PROMPTS: readonly string[] = [
+  ...SMALL_TALK,
+  ...FACTS,
+  ...SMALL_JOBS,
+  ...STORIES,
+  ...SUMMARIES,
+  ...EXPLANATIONS,
+  ...HARD,
+];

@@ -41,6 +41,23 @@ export interface Exclusion {
   readonly reason: string;
 }
 
+/** Of the four objectives; the sum is 1. */
+export interface Weights {
+  readonly cost: number;
+  readonly quality: number;
+  readonly latency: number;
+  readonly diversity: number;
+}
+
+/** Units as in the .proto's Objectives. */
+export interface ObjectiveFacts {
+  readonly quality: number;
+  readonly qualitySd: number;
+  readonly costUsd: number;
+  readonly latencyMs: number;
+  readonly diversity: number;
+}
+
 /**
  * One request in the router, in this order:
  *
@@ -65,6 +82,19 @@ export type RequestEvent =
       readonly excluded: readonly Exclusion[];
       readonly expectedWaitMs?: number;
       readonly expectedFirstTokenMs?: number;
+      /** Of the prompt, as classified. */
+      readonly complexity?: string;
+      readonly domain?: string;
+      readonly language?: string;
+      /** Name of the policy that applied, and what weighed how much. */
+      readonly policy?: string;
+      readonly preference?: Weights;
+      /** With which the model was chosen, before the draw. */
+      readonly propensity?: number;
+      /** Another model than the one believed best was drawn. */
+      readonly explored?: boolean;
+      /** What is expected of the chosen one. */
+      readonly objectives?: ObjectiveFacts;
     }
   | { readonly type: 'attempt_started'; readonly epoch: number; readonly node: string; readonly model: string }
   /** The first piece of the answer reached the router. */

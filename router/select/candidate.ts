@@ -1,10 +1,15 @@
 /** What selection looks at, and what it says. All values; nothing here can change the fleet. */
 import type { NodeState, ServedModel, Tier } from '../../proto/gen/infermesh/v1/types.ts';
-import type { Task } from '../classify/task.ts';
+import type { Classification, Classifier } from '../classify/classification.ts';
+import type { Beliefs } from './belief.ts';
+import type { Judged } from './choice.ts';
+import type { Policy, Preference } from './policy.ts';
 
 /** One (model, node) pair at one moment. */
 export interface Candidate {
   readonly node: string;
+  /** As the node says; empty when it does not. */
+  readonly zone: string;
   readonly state: NodeState;
   /** Not serving now, has been a moment ago, and is expected to again. */
   readonly returning: boolean;
@@ -17,6 +22,8 @@ export interface Candidate {
   readonly queuedPromptTokens: number;
   /** Of answers, still to come, of this router's requests there. */
   readonly expectedTokens: number;
+  /** Requests in this router's line for the model that will come to it before the one who asks. */
+  readonly waiting: number;
 }
 
 export type Target =
@@ -27,14 +34,37 @@ export type Target =
 /** What a request asks of whoever answers it. */
 export interface Ask {
   readonly target: Target;
-  readonly task: Task;
+  readonly classification: Classification;
   readonly promptBytes: number;
   /** Estimates: see classify/size.ts. */
   readonly promptTokens: number;
+  /** Within the bound on the answer. */
   readonly expectedOutputTokens: number;
   readonly structured: boolean;
   /** Left of the deadline, in milliseconds. */
   readonly remainingMs: number;
+  /** With the caller's preference, limits and zones merged in. */
+  readonly policy: Policy;
+  /** False: what is believed best is taken, whatever the policy's exploration says. */
+  readonly mayExplore: boolean;
+  /** Unsigned, 32 bits. Every draw of the request follows from it, so a second look draws the same. */
+  readonly seed: number;
+  /** Where this conversation was last. */
+  readonly session?: { readonly node: string; readonly model: string };
+  /** Tokens of this prompt believed in that KV cache; 0: none. */
+  readonly cachedTokens: (node: string, model: string) => number;
+  /** Nodes that failed this request already. */
+  readonly tried: ReadonlySet<string>;
+  /** Models whose line is full. */
+  readonly crowded: ReadonlySet<string>;
+}
+
+/** What selection knows beside the fleet. */
+export interface Knowledge {
+  readonly beliefs: Beliefs;
+  readonly classifier: Classifier;
+  /** Wall clock, in ms. */
+  readonly now: number;
 }
 
 /** In milliseconds from now. */
@@ -44,6 +74,8 @@ export interface Estimate {
   readonly totalMs: number;
   /** Before this no first token can come. */
   readonly soonestMs: number;
+  /** What the engine works on it when it works on nothing else. */
+  readonly engineMs: number;
 }
 
 export interface Considered {
@@ -51,20 +83,52 @@ export interface Considered {
   readonly estimate: Estimate;
   /** Why it is out of the question; undefined when it is not. */
   readonly exclusion: Exclusion | undefined;
+  /** Undefined where a rule came before the figures. */
+  readonly judged: Judged | undefined;
+  /** Undefined where a rule kept it out of the choice. */
+  readonly standing: Standing | undefined;
+  /** Tokens of the prompt that its KV cache is counted on for. */
+  readonly cachedTokens: number;
+  /** The conversation was here last. */
+  readonly session: boolean;
+}
+
+/** Where a candidate came in the choice. */
+export interface Standing {
+  /** Nobody is at least as good in everything and better in something, by the quality drawn. */
+  readonly onFront: boolean;
+  /** To the ideal point under the preference, with the drawn quality; the least wins. */
+  readonly distance: number;
+  /** Quality as drawn from what is believed of it; the expected one when nothing is drawn. */
+  readonly drawn: number;
+  /** With which its model is chosen, given everything known before the draw. */
+  readonly propensity: number;
 }
 
 /** `busy` passes by itself when a slot is freed; the others do not. */
 export interface Exclusion {
   readonly filter: string;
+  /** Put into words when it is read. */
   readonly reason: string;
   readonly busy: boolean;
 }
 
 export interface Decision {
+  /** Could start at once. */
   readonly chosen: Considered | undefined;
-  /** Chosen first, then by estimate, then the excluded. */
+  /** The best one is busy, and waiting for it is better than any that is free; never beside `chosen`. */
+  readonly awaited: Considered | undefined;
+  /** In the order in which they were given. */
   readonly considered: readonly Considered[];
-  readonly task: Task;
+  readonly classification: Classification;
+  /** Name of the policy that applied. */
+  readonly policy: string;
+  /** What weighed how much; the sum is 1. */
+  readonly preference: Preference;
+  /** By model; with those that are left out it is 0. Empty when nothing could be chosen. */
+  readonly propensities: ReadonlyMap<string, number>;
+  /** Another model than the one believed best was drawn. */
+  readonly explored: boolean;
   /** One sentence for people; never the prompt. */
   readonly reason: string;
 }

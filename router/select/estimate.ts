@@ -4,27 +4,70 @@
  * The model is an engine that reads prompts at one rate and generates at another, whatever the number of requests: on
  * the CPU the sum of the rates of all slots is nearly what one request has alone. So load is tokens, not requests. What
  * is outstanding there takes: queued prompt tokens / prefill rate + expected answer tokens / decode rate. With no slot
- * free that is the wait: requests that share an engine evenly end close together. With slots to spare nothing is
- * waited for, and what runs there divides the rates. Requests of other routers count only by their number and their
- * queued prompts.
+ * free that is the wait: requests that share an engine evenly end close together. Whoever stands in the line before
+ * this one is taken to need as much as this one. With slots to spare nothing is waited for, and what runs there divides
+ * the rates. Requests of other routers count only by their number and their queued prompts.
  *
  * An engine that gains by generating for several at once, as a GPU does, is faster than that, at most by the number of
  * its slots. A choice can live with it; a refusal is final, so it goes by `soonestMs`, which gives the engine all of it.
  */
-import type { Ask, Candidate, Estimate } from './candidate.ts';
+import type { Candidate, Estimate } from './candidate.ts';
 
 /** For a node that has measured nothing yet. */
 const UNKNOWN_RATE = 10;
+/** Of an answer that keeps a slot and of which only its existence is known, this much is still to come. */
+const SHARE_TO_COME = 0.5;
+/** A node may have this many times the tokens that its model's nodes have on the average, and one request more. */
+const LOAD_CAP = 1.25;
 
-export function estimate(candidate: Candidate, ask: Ask): Estimate {
-  const prefillRate = candidate.model.prefillTokensPerSecond || UNKNOWN_RATE;
-  const decodeRate = candidate.model.decodeTokensPerSecond || UNKNOWN_RATE;
-  const outstandingMs = 1000 * (candidate.queuedPromptTokens / prefillRate + candidate.expectedTokens / decodeRate);
-  const waitMs = candidate.freeSlots > 0 ? 0 : outstandingMs;
+/** How large a request is. */
+export interface Extent {
+  readonly promptTokens: number;
+  readonly expectedOutputTokens: number;
+}
+
+/** @param cachedTokens of the prompt, which need no reading there */
+export function estimate(candidate: Candidate, { promptTokens, expectedOutputTokens }: Extent, cachedTokens = 0): Estimate {
+  const { model, freeSlots, running } = candidate;
+  const prefillRate = (model.prefillTokensPerSecond || UNKNOWN_RATE) / 1000;
+  const decodeRate = (model.decodeTokensPerSecond || UNKNOWN_RATE) / 1000;
+  const free = freeSlots > 0;
+  const prefillMs = (promptTokens - cachedTokens) / prefillRate;
+  const decodeMs = expectedOutputTokens / decodeRate;
+  const engineMs = prefillMs + decodeMs;
+  const queuedMs = candidate.queuedPromptTokens / prefillRate;
+  const knownMs = free ? 0 : queuedMs + candidate.expectedTokens / decodeRate;
+  const leastMs = free ? 0 : queuedMs + SHARE_TO_COME * decodeMs;
+  const waitMs = free ? 0 : Math.max(knownMs, leastMs) + candidate.waiting * engineMs;
   // Who had to wait enters as another leaves.
-  const sharing = candidate.freeSlots > 0 ? candidate.running + 1 : Math.max(1, candidate.running);
-  const firstTokenMs = waitMs + (1000 * ask.promptTokens * sharing) / prefillRate;
-  const totalMs = firstTokenMs + (1000 * ask.expectedOutputTokens * sharing) / decodeRate;
-  const soonestMs = waitMs / Math.max(1, candidate.model.slots) + (1000 * ask.promptTokens) / prefillRate;
-  return { waitMs, firstTokenMs, totalMs, soonestMs };
+  const sharing = free ? running + 1 : Math.max(1, running);
+  const firstTokenMs = waitMs + prefillMs * sharing;
+  return {
+    waitMs,
+    firstTokenMs,
+    totalMs: firstTokenMs + decodeMs * sharing,
+    soonestMs: knownMs / Math.max(1, model.slots) + prefillMs,
+    engineMs,
+  };
+}
+
+/** Tokens still to be worked off there. */
+export function outstandingTokens({ queuedPromptTokens, expectedTokens }: Candidate): number {
+  return queuedPromptTokens + expectedTokens;
+}
+
+/**
+ * Whether a node has so much more to do than the others with its model that nobody is sent there for what is in its
+ * KV cache: else all who share a beginning would pile up on one node. As consistent hashing with bounded loads does it
+ * (Mirrokni, Thorup, Zadimoghaddam, 2018).
+ */
+export function overloaded(outstanding: number, mean: number, { promptTokens, expectedOutputTokens }: Extent): boolean {
+  return outstanding > LOAD_CAP * mean + promptTokens + expectedOutputTokens;
+}
+
+const STEP = Math.log(1.1);
+
+/** The step below, on steps of 10 %: closer than that no estimate tells two nodes apart. */
+export function onGrid(value: number): number {
+  return value > 0 ? Math.exp(STEP * Math.floor(Math.log(value) / STEP)) : 0;
 }

@@ -1,57 +1,176 @@
 /**
- * Hard limits, each a function that gives the reason why a candidate is out of the question, or nothing. They run in
- * this order and the first reason stands. To add one, write it here and name it in FILTERS.
+ * Hard limits, each a small rule with the reason that it gives for a candidate it rules out. They run in the order of
+ * the lists and the first one stands; to add one, write it here and name it in its list.
+ *
+ *   PERMITS   what is asked for, allowed and there, before any figure is known
+ *   LIMITS    what may not be exceeded, by the figures
+ *   (suitability.ts: who cannot do the task goes if somebody can)
+ *   PLACES    room to start or to wait
  */
 import { NodeState, Tier } from '../../proto/gen/infermesh/v1/types.ts';
 import { fewestTokens } from '../classify/size.ts';
-import type { Ask, Candidate, Estimate, Exclusion } from './candidate.ts';
+import type { Ask, Candidate, Considered, Exclusion } from './candidate.ts';
 
-type Filter = (candidate: Candidate, ask: Ask, estimate: Estimate) => string | undefined;
+/** What a rule looks at: all that is known of a candidate by then. */
+export type Seen = Pick<Considered, 'candidate' | 'estimate' | 'judged'>;
 
-const target: Filter = ({ model }, { target }) => {
-  if (target.type === 'model' && target.name !== model.name) return `another model was asked for (${target.name})`;
-  if (target.type === 'tier' && target.tier !== model.tier) return `another tier was asked for (${tierName(target.tier)})`;
-  return undefined;
+export interface Rule {
+  readonly name: string;
+  /** What it rules out may pass when a slot is freed. */
+  readonly busy?: boolean;
+  readonly rulesOut: (candidate: Candidate, ask: Ask, seen: Seen) => boolean;
+  readonly reason: (candidate: Candidate, ask: Ask, seen: Seen) => string;
+}
+
+const target: Rule = {
+  name: 'target',
+  rulesOut: ({ model }, { target }) =>
+    (target.type === 'model' && target.name !== model.name) || (target.type === 'tier' && target.tier !== model.tier),
+  reason: (_, { target }) =>
+    target.type === 'tier'
+      ? `another tier was asked for (${tierName(target.tier)})`
+      : `another model was asked for (${target.type === 'model' ? target.name : 'auto'})`,
 };
 
-const structured: Filter = ({ model }, ask) =>
-  ask.structured && !model.structuredOutput ? 'its engine cannot hold an answer to a JSON schema' : undefined;
-
-const context: Filter = ({ model }, { promptBytes }) => {
-  const fewest = fewestTokens(promptBytes);
-  return fewest >= model.contextLength
-    ? `the prompt has at least ${fewest} tokens, its context ${model.contextLength}`
-    : undefined;
+const policy: Rule = {
+  name: 'policy',
+  rulesOut: ({ model: { name } }, { policy: { models, deny } }) =>
+    (models.length > 0 && !models.includes(name)) || deny.includes(name),
+  reason: (_, { policy }) => `the policy ${policy.name} does not allow its model`,
 };
 
-const state: Filter = (candidate) => {
-  if (candidate.state === NodeState.NODE_STATE_SERVING) return undefined;
-  return `the node is ${stateName(candidate.state)}`;
+const zone: Rule = {
+  name: 'zone',
+  rulesOut: ({ zone }, { policy: { zones } }) => zones.length > 0 && !zones.includes(zone),
+  reason: ({ zone }) => (zone === '' ? 'it is in no zone' : `its zone, ${zone}, may not answer`),
 };
 
-const deadline: Filter = (_candidate, { remainingMs }, { soonestMs }) =>
-  soonestMs > remainingMs
-    ? `its first token cannot come before ${Math.round(soonestMs)} ms, the deadline is in ${Math.round(remainingMs)} ms`
-    : undefined;
+const structured: Rule = {
+  name: 'structured',
+  rulesOut: ({ model }, ask) => ask.structured && !model.structuredOutput,
+  reason: () => 'its engine cannot hold an answer to a JSON schema',
+};
 
-const slot: Filter = ({ freeSlots }) => (freeSlots > 0 ? undefined : 'all its slots are taken');
+const context: Rule = {
+  name: 'context',
+  rulesOut: ({ model }, { promptBytes }) => fewestTokens(promptBytes) >= model.contextLength,
+  reason: ({ model }, { promptBytes }) =>
+    `the prompt has at least ${fewestTokens(promptBytes)} tokens, its context ${model.contextLength}`,
+};
 
-/** `slot` is last: what only lacks a slot is worth waiting for. */
-const FILTERS: readonly (readonly [name: string, filter: Filter])[] = [
-  ['target', target],
-  ['structured', structured],
-  ['context', context],
-  ['state', state],
-  ['deadline', deadline],
-  ['slot', slot],
-];
+const state: Rule = {
+  name: 'state',
+  rulesOut: (candidate) => candidate.state !== NodeState.NODE_STATE_SERVING,
+  reason: (candidate) => `the node is ${stateName(candidate.state)}`,
+};
 
-export function exclusionOf(candidate: Candidate, ask: Ask, estimate: Estimate): Exclusion | undefined {
-  for (const [name, filter] of FILTERS) {
-    const reason = filter(candidate, ask, estimate);
-    if (reason !== undefined) return { filter: name, reason, busy: name === 'slot' };
+const tried: Rule = {
+  name: 'tried',
+  rulesOut: ({ node }, { tried }) => tried.has(node),
+  reason: () => 'the request has failed there already',
+};
+
+export const PERMITS: readonly Rule[] = [target, policy, zone, structured, context, state, tried];
+
+const deadline: Rule = {
+  name: 'deadline',
+  rulesOut: (_, { remainingMs }, { estimate }) => estimate.soonestMs > remainingMs,
+  reason: (_, { remainingMs }, { estimate }) =>
+    `its first token cannot come before ${Math.round(estimate.soonestMs)} ms, the deadline is in ${Math.round(remainingMs)} ms`,
+};
+
+const cost: Rule = {
+  name: 'cost',
+  rulesOut: (_, { policy: { limits } }, { judged }) => above(judged?.costUsd, limits.maxCostUsd),
+  reason: (_, { policy: { limits } }, { judged }) =>
+    `it would cost ${usd(judged?.costUsd ?? 0)}, the most allowed is ${usd(limits.maxCostUsd ?? 0)}`,
+};
+
+const latency: Rule = {
+  name: 'latency',
+  rulesOut: (_, { policy: { limits } }, { estimate }) => above(estimate.totalMs, limits.maxLatencyMs),
+  reason: (_, { policy: { limits } }, { estimate }) =>
+    `it would take ${Math.ceil(estimate.totalMs)} ms, the most allowed is ${limits.maxLatencyMs} ms`,
+};
+
+const firstToken: Rule = {
+  name: 'first_token',
+  rulesOut: (_, { policy: { limits } }, { estimate }) => above(estimate.firstTokenMs, limits.maxFirstTokenMs),
+  reason: (_, { policy: { limits } }, { estimate }) =>
+    `its first token would take ${Math.ceil(estimate.firstTokenMs)} ms, the most allowed is ${limits.maxFirstTokenMs} ms`,
+};
+
+const quality: Rule = {
+  name: 'quality',
+  rulesOut: (_, { policy: { limits } }, { judged }) => above(limits.minQuality, judged?.quality.mean),
+  reason: (_, { policy: { limits } }, { judged }) =>
+    `its expected quality is ${(judged?.quality.mean ?? 0).toFixed(3)}, the least allowed is ${limits.minQuality}`,
+};
+
+export const LIMITS: readonly Rule[] = [deadline, cost, latency, firstToken, quality];
+
+export const suitabilityRule: Rule = {
+  name: 'suitability',
+  rulesOut: () => false,
+  reason: (_, { classification }) => `another model is better suited to the task (${classification.task})`,
+};
+
+const crowded: Rule = {
+  name: 'crowded',
+  rulesOut: ({ model }, { crowded }) => crowded.has(model.name),
+  reason: () => 'too many requests wait for its model',
+};
+
+/** Last: what only lacks a slot is worth waiting for. */
+const slot: Rule = {
+  name: 'slot',
+  busy: true,
+  rulesOut: ({ freeSlots }) => freeSlots <= 0,
+  reason: () => 'all its slots are taken',
+};
+
+export const PLACES: readonly Rule[] = [crowded, slot];
+
+/** The first of the rules that rules it out; undefined when none does. */
+export function ruledOut(rules: readonly Rule[], seen: Seen, ask: Ask): Exclusion | undefined {
+  for (let i = 0; i < rules.length; i++) {
+    const rule = rules[i] as Rule;
+    if (rule.rulesOut(seen.candidate, ask, seen)) return new RuledOut(rule, seen, ask);
   }
   return undefined;
+}
+
+/** Hundreds come up in a decision and few are ever read, so the words are found when somebody asks. */
+export class RuledOut implements Exclusion {
+  readonly filter: string;
+  readonly busy: boolean;
+  readonly #rule: Rule;
+  readonly #seen: Seen;
+  readonly #ask: Ask;
+
+  constructor(rule: Rule, seen: Seen, ask: Ask) {
+    this.filter = rule.name;
+    this.busy = rule.busy === true;
+    this.#rule = rule;
+    this.#seen = seen;
+    this.#ask = ask;
+  }
+
+  get reason(): string {
+    return this.#rule.reason(this.#seen.candidate, this.#ask, this.#seen);
+  }
+}
+
+/** Neither is known to be above the other while one is undefined. */
+function above(value: number | undefined, limit: number | undefined): boolean {
+  return value !== undefined && limit !== undefined && value > limit;
+}
+
+/** To two figures, however small: $0.000021. */
+export function usd(value: number): string {
+  if (value === 0) return '$0';
+  const digits = Math.min(12, Math.max(2, 1 - Math.floor(Math.log10(value))));
+  return `$${value.toFixed(digits)}`;
 }
 
 const words = (name: string, prefix: string) => name.slice(prefix.length).toLowerCase();

@@ -4,24 +4,39 @@
  */
 import type { Reason } from '../../proto/contract/faults.ts';
 import { Fault } from '../../proto/contract/faults.ts';
-import type { Ask, Decision } from './candidate.ts';
+import type { Ask, Decision, Exclusion } from './candidate.ts';
 import { tierName } from './filters.ts';
 
 /** In the order in which the filters run. */
 const REASON_OF: Readonly<Record<string, Reason>> = {
   target: 'MODEL_NOT_FOUND',
+  policy: 'UNSUPPORTED',
+  zone: 'UNSUPPORTED',
   structured: 'UNSUPPORTED',
   context: 'CONTEXT_TOO_LONG',
   state: 'NO_NODE',
+  tried: 'NO_NODE',
   deadline: 'DEADLINE_EXCEEDED',
+  cost: 'UNSUPPORTED',
+  latency: 'UNSUPPORTED',
+  first_token: 'UNSUPPORTED',
+  quality: 'UNSUPPORTED',
+  crowded: 'QUEUE_FULL',
 };
+const ORDER = Object.keys(REASON_OF);
 
-export function refusalFault({ considered }: Decision, { target }: Ask): Fault {
-  const order = Object.keys(REASON_OF);
-  const furthest = considered
-    .flatMap(({ exclusion }) => (exclusion && exclusion.filter in REASON_OF ? [exclusion] : []))
-    .toSorted((a, b) => order.indexOf(b.filter) - order.indexOf(a.filter))[0];
-  if (furthest && furthest.filter !== 'target') return new Fault(REASON_OF[furthest.filter] as Reason, furthest.reason);
+/** The exclusion nearest to serving; undefined when there are none with a fault of their own. */
+export function furthest({ considered }: Pick<Decision, 'considered'>): Exclusion | undefined {
+  let last: Exclusion | undefined;
+  for (const { exclusion } of considered) {
+    if (exclusion && ORDER.indexOf(exclusion.filter) > ORDER.indexOf(last?.filter ?? '')) last = exclusion;
+  }
+  return last;
+}
+
+export function refusalFault(decision: Decision, { target }: Ask): Fault {
+  const exclusion = furthest(decision);
+  if (exclusion && exclusion.filter !== 'target') return new Fault(REASON_OF[exclusion.filter] as Reason, exclusion.reason);
   if (target.type === 'model') return new Fault('MODEL_NOT_FOUND', 'no node serves the model that was asked for');
   if (target.type === 'tier') return new Fault('MODEL_NOT_FOUND', `no node serves a model of tier ${tierName(target.tier)}`);
   return new Fault('NO_NODE', 'no node serves any model yet');

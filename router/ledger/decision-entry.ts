@@ -28,6 +28,7 @@ const candidate = z.object({
   quality: z.object({ mean: share, sd: amount }),
   costUsd: amount,
   latencyMs: amount,
+  firstTokenMs: amount,
   diversity: share,
 });
 
@@ -69,8 +70,11 @@ const decision = z
     ownPreference: z.boolean(),
     /** The request asked to be left out of exploration. */
     withoutExploration: z.boolean(),
-    /** Place in `candidates` of the model and node where the conversation was. */
-    session: count.optional(),
+    /** False where the budget for exploration was used up, or there is none: the one believed best was taken. */
+    mayExplore: z.boolean(),
+    /** The conversation's model, and how much nearer another had to be. */
+    stayWith: z.string().optional(),
+    switchMargin: share,
     candidates: z.array(candidate).min(1).max(MAX_LOGGED_CANDIDATES),
     /** Place in `candidates`. */
     chosen: count,
@@ -80,11 +84,7 @@ const decision = z
     propensities: z.record(z.string(), share),
     outcome,
   })
-  .refine(({ chosen, candidates }) => chosen < candidates.length, { error: 'must be a place in candidates', path: ['chosen'] })
-  .refine(({ session = 0, candidates }) => session < candidates.length, {
-    error: 'must be a place in candidates',
-    path: ['session'],
-  });
+  .refine(({ chosen, candidates }) => chosen < candidates.length, { error: 'must be a place in candidates', path: ['chosen'] });
 
 const feedback = z.object({
   v: z.literal(LOG_VERSION),
@@ -136,20 +136,12 @@ export function parseLine(line: string): Parsed {
   return { type: 'wrong', problem: `is wrong in ${issue?.path.map(String).join('.') || 'its fields'}` };
 }
 
-/**
- * As many candidates as a line holds, in their order; the chosen one and the session's are among them.
- * @param keep places that must stay
- */
-export function boundedCandidates<T>(
-  candidates: readonly T[],
-  keep: readonly (number | undefined)[],
-): { kept: T[]; places: number[] } {
-  const places = candidates.map((_, place) => place);
-  if (places.length <= MAX_LOGGED_CANDIDATES) return { kept: [...candidates], places };
-  const needed = new Set(keep.filter((place) => place !== undefined));
-  const others = places.filter((place) => !needed.has(place)).slice(0, MAX_LOGGED_CANDIDATES - needed.size);
-  const held = [...needed, ...others].toSorted((a, b) => a - b);
-  return { kept: held.map((place) => candidates[place] as T), places: held };
+/** As many candidates as a line holds, in their order, and where among them the chosen one then stands. */
+export function boundedCandidates<T>(candidates: readonly T[], chosen: number): { kept: readonly T[]; chosen: number } {
+  if (candidates.length <= MAX_LOGGED_CANDIDATES) return { kept: candidates, chosen };
+  const last = MAX_LOGGED_CANDIDATES - 1;
+  if (chosen <= last) return { kept: candidates.slice(0, last + 1), chosen };
+  return { kept: [...candidates.slice(0, last), candidates[chosen] as T], chosen: last };
 }
 
 function rounded(_key: string, value: unknown): unknown {

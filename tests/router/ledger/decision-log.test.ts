@@ -74,12 +74,12 @@ describe('a line of the log', () => {
     expect(parseLine('{"v":2}')).toEqual({ type: 'other_version', version: 2 });
   });
 
-  it('holds a bounded number of candidates, the chosen one and the session among them, in their order', () => {
+  it('holds a bounded number of candidates, in their order, and the chosen one always', () => {
     const hundred = Array.from({ length: 100 }, (_, place) => place);
-    const { kept, places } = boundedCandidates(hundred, [99, undefined, 3]);
-    expect(kept).toEqual([...hundred.slice(0, MAX_LOGGED_CANDIDATES - 1), 99]);
-    expect(places).toEqual(kept);
-    expect(boundedCandidates([CANDIDATE], [0]).kept).toEqual([CANDIDATE]);
+    const first = (count: number) => hundred.slice(0, count);
+    expect(boundedCandidates(hundred, 99)).toEqual({ kept: [...first(MAX_LOGGED_CANDIDATES - 1), 99], chosen: 63 });
+    expect(boundedCandidates(hundred, 5)).toEqual({ kept: first(MAX_LOGGED_CANDIDATES), chosen: 5 });
+    expect(boundedCandidates([CANDIDATE], 0)).toEqual({ kept: [CANDIDATE], chosen: 0 });
   });
 });
 

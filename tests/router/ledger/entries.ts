@@ -10,6 +10,7 @@ export const CANDIDATE: LoggedCandidate = {
   quality: { mean: 0.6, sd: 0.1 },
   costUsd: 0.0002,
   latencyMs: 900,
+  firstTokenMs: 150,
   diversity: 0.5,
 };
 
@@ -24,6 +25,8 @@ export function decisionEntry(more: Partial<DecisionEntry> = {}): DecisionEntry 
     preference: { cost: 0.25, quality: 0.5, latency: 0.2, diversity: 0.05 },
     ownPreference: false,
     withoutExploration: false,
+    mayExplore: true,
+    switchMargin: 0.1,
     candidates: [CANDIDATE],
     chosen: 0,
     explored: false,
@@ -68,9 +71,10 @@ const candidates = fc.array(
       quality: fc.record({ mean: share, sd: share }),
       costUsd: amount,
       latencyMs: amount,
+      firstTokenMs: amount,
       diversity: share,
     },
-    { requiredKeys: ['node', 'model', 'tier', 'quality', 'costUsd', 'latencyMs', 'diversity'] },
+    { requiredKeys: ['node', 'model', 'tier', 'quality', 'costUsd', 'latencyMs', 'firstTokenMs', 'diversity'] },
   ),
   { minLength: 1, maxLength: 64 },
 );
@@ -106,6 +110,8 @@ const decisions: fc.Arbitrary<LogEntry> = fc
     preference: fc.record({ cost: share, quality: share, latency: share, diversity: share }),
     ownPreference: fc.boolean(),
     withoutExploration: fc.boolean(),
+    mayExplore: fc.boolean(),
+    switchMargin: share,
     candidates,
     explored: fc.boolean(),
     propensity: share,

@@ -1,0 +1,50 @@
+/** What an answer cost, and what it would have cost from the model that it is compared with. Pure. */
+import type { ServedModel, Usage } from '../../proto/gen/infermesh/v1/types.ts';
+import { expectedCost } from '../select/objectives.ts';
+import type { Policy } from '../select/policy.ts';
+
+type Tokens = Pick<Usage, 'inputTokens' | 'outputTokens'>;
+type Terms = Pick<Policy, 'reference' | 'usdPerKwh'>;
+
+/**
+ * In US dollars: tokens x price, else power x time.
+ * @param engineMs how long the engine worked on it
+ */
+export function costOf(model: ServedModel, { inputTokens, outputTokens }: Tokens, engineMs: number, usdPerKwh: number): number {
+  return expectedCost(model, { promptTokens: inputTokens, expectedOutputTokens: outputTokens }, engineMs, usdPerKwh);
+}
+
+/**
+ * The same tokens from the policy's reference model, where it could have answered, else from the strongest that could;
+ * what it really cost where that one did answer. For a model without a price the time follows from its measured rates.
+ * @param able models that could have answered, the chosen one among them
+ */
+export function referenceCost(
+  chosen: ServedModel,
+  costUsd: number,
+  usage: Tokens,
+  able: readonly ServedModel[],
+  { reference, usdPerKwh }: Terms,
+): number {
+  const model = able.find(({ name }) => name === reference) ?? strongest([chosen, ...able]);
+  if (model.name === chosen.name) return costUsd;
+  return costOf(model, usage, engineMsOf(model, usage), usdPerKwh);
+}
+
+/** By tier, then price of the answer, then size; names decide between equals. */
+export function strongest(models: readonly [ServedModel, ...ServedModel[]]): ServedModel {
+  return models.reduce((best, model) => (stronger(model, best) ? model : best));
+}
+
+function stronger(a: ServedModel, b: ServedModel): boolean {
+  const order =
+    a.tier - b.tier || outputPrice(a) - outputPrice(b) || Number(a.sizeBytes) - Number(b.sizeBytes) || (a.name < b.name ? 1 : -1);
+  return a.name !== b.name && order > 0;
+}
+
+const outputPrice = ({ price }: ServedModel) => price?.outputUsdPerMillion ?? 0;
+
+function engineMsOf(model: ServedModel, { inputTokens, outputTokens }: Tokens): number {
+  const { prefillTokensPerSecond: prefill, decodeTokensPerSecond: decode } = model;
+  return 1000 * ((prefill > 0 ? inputTokens / prefill : 0) + (decode > 0 ? outputTokens / decode : 0));
+}

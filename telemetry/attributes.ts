@@ -5,7 +5,7 @@ import type { Reason } from '../proto/contract/faults.ts';
 import { Code } from '../proto/contract/faults.ts';
 import type { Usage } from '../proto/gen/infermesh/v1/types.ts';
 import { FinishReason, Role } from '../proto/gen/infermesh/v1/types.ts';
-import type { EngineTimings, Outcome, RequestEvent, SamplingFacts } from './events.ts';
+import type { EngineTimings, Outcome, RequestEvent, SamplingFacts, Weights } from './events.ts';
 import { ATTR } from './names.ts';
 
 /** The conventions ask for the operation by name; the RPC's own name stands beside it. */
@@ -44,6 +44,17 @@ export function samplingAttributes(sampling: SamplingFacts): Attributes {
   });
 }
 
+export function classificationAttributes(classified: Extract<RequestEvent, { type: 'classified' }>): Attributes {
+  const { task, complexity, domain, language, followUp } = classified;
+  return {
+    [ATTR.task]: task,
+    [ATTR.complexity]: complexity,
+    [ATTR.domain]: domain,
+    [ATTR.language]: language,
+    [ATTR.followUp]: followUp,
+  };
+}
+
 export function decisionAttributes(decision: Extract<RequestEvent, { type: 'decided' }>): Attributes {
   const exclusions = decision.excluded
     .slice(0, MAX_EXCLUSIONS)
@@ -57,7 +68,21 @@ export function decisionAttributes(decision: Extract<RequestEvent, { type: 'deci
     [ATTR.decisionExclusions]: exclusions.length === 0 ? undefined : exclusions,
     [ATTR.expectedWaitMs]: decision.expectedWaitMs,
     [ATTR.expectedFirstTokenMs]: decision.expectedFirstTokenMs,
+    [ATTR.policy]: decision.policy,
+    [ATTR.preference]: decision.preference && weightsOf(decision.preference),
+    [ATTR.propensity]: decision.propensity,
+    [ATTR.explored]: decision.explored,
+    [ATTR.expectedQuality]: decision.objectives?.quality,
+    [ATTR.expectedQualitySd]: decision.objectives?.qualitySd,
+    [ATTR.expectedCostUsd]: decision.objectives?.costUsd,
+    [ATTR.expectedLatencyMs]: decision.objectives?.latencyMs,
+    [ATTR.diversity]: decision.objectives?.diversity,
   });
+}
+
+/** cost=0.25, quality=0.50 and so on. */
+function weightsOf(weights: Weights): string[] {
+  return Object.entries(weights).map(([name, weight]) => `${name}=${(weight as number).toFixed(2)}`);
 }
 
 /** What the end of an attempt and of a whole request have in common. */

@@ -68,7 +68,16 @@ export interface ObjectiveFacts {
 export type RequestEvent =
   /** The request is within its bounds. `target` is how it asks for a model, not which. */
   | { readonly type: 'accepted'; readonly target: 'auto' | 'model' | 'tier'; readonly sampling: SamplingFacts }
-  | { readonly type: 'classified'; readonly task: string }
+  | {
+      readonly type: 'classified';
+      readonly task: string;
+      readonly complexity: string;
+      readonly domain: string;
+      /** ISO 639-1, or und. */
+      readonly language: string;
+      /** It took its complexity from the conversation. */
+      readonly followUp: boolean;
+    }
   /** No slot is free; lasts until the next event. `model` is absent while several would do. */
   | { readonly type: 'waiting'; readonly model?: string }
   | {
@@ -82,10 +91,6 @@ export type RequestEvent =
       readonly excluded: readonly Exclusion[];
       readonly expectedWaitMs?: number;
       readonly expectedFirstTokenMs?: number;
-      /** Of the prompt, as classified. */
-      readonly complexity?: string;
-      readonly domain?: string;
-      readonly language?: string;
       /** Name of the policy that applied, and what weighed how much. */
       readonly policy?: string;
       readonly preference?: Weights;

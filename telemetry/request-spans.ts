@@ -4,6 +4,7 @@ import { isSpanContextValid, SpanKind, trace } from '@opentelemetry/api';
 import { Code } from '../proto/contract/faults.ts';
 import {
   callAttributes,
+  classificationAttributes,
   codeName,
   contentAttributes,
   decisionAttributes,
@@ -72,7 +73,7 @@ export class RequestSpans implements RequestWatch {
         this.#span.setAttributes({ [ATTR.target]: event.target, ...samplingAttributes(event.sampling) });
         return;
       case 'classified':
-        this.#span.setAttribute(ATTR.task, event.task);
+        this.#span.setAttributes(classificationAttributes(event));
         return;
       case 'waiting':
         this.#waiting = { since: now, model: event.model };

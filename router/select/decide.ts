@@ -13,7 +13,8 @@ import { LIMITS, PERMITS, PLACES, RuledOut, ruledOut, suitabilityRule } from './
 import type { ModelView } from './objectives.ts';
 import { judge, viewOf } from './objectives.ts';
 import type { Choice } from './pick.ts';
-import { choose, normalised } from './pick.ts';
+import { choose } from './pick.ts';
+import { normalised } from './policy.ts';
 import { reasonOf } from './reason.ts';
 import { suitability } from './suitability.ts';
 

@@ -111,8 +111,7 @@ type Decided = Extract<RequestEvent, { type: 'decided' }>;
 
 /** @param chosen what the request goes to @returns an event whose exclusions are put into words when they are read */
 export function decidedEvent(decision: Decision, { candidate, estimate, judged, standing }: Considered): Decided {
-  const { classification, considered, policy, preference, explored, reason } = decision;
-  const { complexity, domain, language } = classification;
+  const { considered, policy, preference, explored, reason } = decision;
   return {
     type: 'decided',
     node: candidate.node,
@@ -126,9 +125,6 @@ export function decidedEvent(decision: Decision, { candidate, estimate, judged, 
     },
     expectedWaitMs: estimate.waitMs,
     expectedFirstTokenMs: estimate.firstTokenMs,
-    complexity,
-    domain,
-    language,
     policy,
     preference,
     propensity: standing?.propensity ?? 0,

@@ -23,6 +23,7 @@ import { columnsOf, groupsOf } from './arms.ts';
 import type { Judged } from './choice.ts';
 import { lexicographic, nonDominated } from './pareto.ts';
 import type { Preference } from './policy.ts';
+import { normalised } from './policy.ts';
 import { propensities } from './propensity.ts';
 import { gaussian, seeded, seedFor } from './random.ts';
 
@@ -81,15 +82,6 @@ export function choose(judged: readonly Judged[], choosing: Choosing): Choice {
     onFront: (index) => front.some((point) => isEqual(judged, columns, point, index)),
     ...distancesAndQuality(rest, unit, drawn),
   };
-}
-
-/** The same weights with a sum of 1. @throws RangeError for weights that weigh nothing */
-export function normalised({ cost, quality, latency, diversity }: Preference): Preference {
-  const sum = cost + quality + latency + diversity;
-  if (!(sum > 0) || Math.min(cost, quality, latency, diversity) < 0) {
-    throw new RangeError(`a preference needs weights of 0 or more and one over 0, received a sum of ${sum}`);
-  }
-  return { cost: cost / sum, quality: quality / sum, latency: latency / sum, diversity: diversity / sum };
 }
 
 /** The weighted losses of everything but quality. */

@@ -76,9 +76,12 @@ function isPermitted(zones: readonly string[], zone: string): boolean {
   return zones.length === 0 || zones.includes(zone);
 }
 
-/** Scaled to a sum of 1. */
+/** The same weights with a sum of 1. @throws RangeError for weights that weigh nothing */
 export function normalised({ cost, quality, latency, diversity }: Preference): Preference {
   const sum = cost + quality + latency + diversity;
+  if (!(sum > 0) || Math.min(cost, quality, latency, diversity) < 0) {
+    throw new RangeError(`a preference needs weights of 0 or more and one over 0, received a sum of ${sum}`);
+  }
   return { cost: cost / sum, quality: quality / sum, latency: latency / sum, diversity: diversity / sum };
 }
 

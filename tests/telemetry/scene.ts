@@ -15,7 +15,7 @@ const [role = '', traceparent = ''] = process.argv.slice(2);
 
 const opening: readonly RequestEvent[] = [
   { type: 'accepted', target: 'auto', sampling: { maxTokens: 64, temperature: 0.5 } },
-  { type: 'classified', task: 'story' },
+  { type: 'classified', task: 'story', complexity: 'simple', domain: 'story', language: 'en', followUp: false },
   { type: 'waiting' },
 ];
 const attempts: readonly RequestEvent[] = [

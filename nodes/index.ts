@@ -61,7 +61,7 @@ export async function startNode(settings: NodeSettings, hooks: NodeHooks = {}): 
   try {
     const [hardware, spec] = await Promise.all([detectHardware(), modelSpec(settings, hooks)]);
     const { slots, threads, gpuLayers, watts } = settings;
-    const model = priced(spec, settings);
+    const model = asServed(spec, settings);
     const engine = createEngine(settings.engine, { model, slots, threads, gpuLayers, watts });
     if (hooks.onState) engine.onState(hooks.onState);
     const tell = logNode(log);
@@ -95,10 +95,12 @@ async function modelSpec(settings: NodeSettings, { onPull, signal }: NodeHooks):
   return openModelStore().pull(settings.model, { onProgress: onPull, signal });
 }
 
-function priced(spec: ModelSpec, { inputPrice, outputPrice }: NodeSettings): ModelSpec {
+/** What the operator knows better than the catalogue. */
+function asServed(spec: ModelSpec, { inputPrice, outputPrice, asTier }: NodeSettings): ModelSpec {
   const { inputUsdPerMillion, outputUsdPerMillion } = spec.price;
   return {
     ...spec,
+    tier: asTier ?? spec.tier,
     price: { inputUsdPerMillion: inputPrice ?? inputUsdPerMillion, outputUsdPerMillion: outputPrice ?? outputUsdPerMillion },
   };
 }

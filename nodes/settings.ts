@@ -5,6 +5,7 @@ import { MODEL_NAME } from '../proto/contract/bounds.ts';
 import { Fault } from '../proto/contract/faults.ts';
 import type { SettingSources } from '../proto/contract/settings.ts';
 import { address, integer, isLoopback, list, logLevel, real, resolveSettings, toggle } from '../proto/contract/settings.ts';
+import { tierSchema } from './models/schema.ts';
 
 const LABEL = /^[A-Za-z0-9._/-]{1,64}=.{0,256}$/;
 
@@ -40,6 +41,8 @@ export const nodeSchema = z.object({
     .regex(/^[A-Za-z0-9._-]{0,64}$/, 'must be up to 64 letters, digits and ._-')
     .default(''),
   labels: list(z.string().regex(LABEL, 'must be NAME=VALUE')).default([]),
+  /** Instead of the catalogue's. */
+  asTier: tierSchema.optional(),
   inputPrice: real(0, 1e6).optional(),
   outputPrice: real(0, 1e6).optional(),
   /** Absent: assumed from the engine's threads. */

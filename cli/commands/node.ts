@@ -31,6 +31,7 @@ const HELP: FlagHelp<typeof nodeSchema> = {
   labels: ['NAME=VALUE', 'labels of the node; repeat it, or use commas, for several'],
   inputPrice: ['USD', 'price of a million input tokens'],
   outputPrice: ['USD', 'price of a million output tokens'],
+  asTier: ['NAME', "tier to serve the model as, instead of the catalogue's: fast, balanced, quality or cloud"],
   watts: ['W', 'what the machine draws while it generates; without it 10 W for each thread of the engine'],
   tlsCa: ['FILE', "PEM of the authority that signed the routers' certificates"],
   allowPlaintext: ['', 'dial routers without TLS on addresses that are not loopback'],

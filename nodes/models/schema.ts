@@ -16,7 +16,9 @@ const TIERS = {
   quality: Tier.TIER_QUALITY,
   cloud: Tier.TIER_CLOUD,
 } as const;
-const tier = z.enum(['fast', 'balanced', 'quality', 'cloud']).transform((name): Tier => TIERS[name]);
+export const tierSchema = z
+  .enum(['fast', 'balanced', 'quality', 'cloud'], { error: 'must be fast, balanced, quality or cloud' })
+  .transform((name): Tier => TIERS[name]);
 
 const sentence = z.string().min(1).max(200);
 const usd = z.number().min(0).max(10_000);
@@ -41,7 +43,7 @@ export const entrySchema = z
     licence: z.string().regex(/^[A-Za-z0-9.+-]{1,64}$/, 'must be an SPDX identifier, or LicenseRef-NAME where SPDX has none'),
     commercial_use: z.boolean(),
     context_length: z.number().int().min(16).max(10_000_000),
-    tier,
+    tier: tierSchema,
     /** Empty: good for anything. */
     tasks: z.array(z.string().regex(/^[a-z][a-z0-9-]{0,31}$/, 'must be a lower-case word')).max(16),
     /** Memory to serve it with one slot and a few thousand tokens of context; 0: not known. */

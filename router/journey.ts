@@ -2,8 +2,9 @@
  * One request, top to bottom: identify -> classify -> admit and choose -> attempt -> settle. `chat` is the
  * documentation; the stages stand below it in that order.
  */
+import { checkFeedback } from '../proto/contract/bounds.ts';
 import { Code, Fault, toFault } from '../proto/contract/faults.ts';
-import type { ChatRequest, ExplainResponse } from '../proto/gen/infermesh/v1/inference.ts';
+import type { ChatRequest, ExplainResponse, FeedbackRequest } from '../proto/gen/infermesh/v1/inference.ts';
 import type { Ended, Finish } from '../proto/gen/infermesh/v1/link.ts';
 import type { ServedModel } from '../proto/gen/infermesh/v1/types.ts';
 import { HOP_MARGIN_MS } from '../proto/transport/deadline.ts';
@@ -13,14 +14,16 @@ import type { RequestObserver, RequestWatch } from '../telemetry/events.ts';
 import type { Admitted } from './admit/admission.ts';
 import { Admission } from './admit/admission.ts';
 import type { WaitingRoom } from './admit/waiting-room.ts';
-import { costOf, event, startedEvent, textOf } from './answer.ts';
+import { event, startedEvent } from './answer.ts';
 import type { AttemptResult } from './attempt/attempt.ts';
 import { Attempt } from './attempt/attempt.ts';
+import { Kept } from './attempt/kept.ts';
 import { endedEvent, faultIn, finishOf } from './attempt/result.ts';
-import type { Clock } from './clock.ts';
 import { Cut } from './cut.ts';
 import type { Fleet } from './fleet/fleet.ts';
-import type { Identified } from './request.ts';
+import type { Sessions } from './fleet/sessions.ts';
+import type { Entry, Ledger } from './ledger/ledger.ts';
+import type { Identified, Identifier } from './request.ts';
 import { identify, newRequestId } from './request.ts';
 import { decidedEvent, explanation } from './select/explain.ts';
 import type { Tally } from './tally.ts';
@@ -29,11 +32,12 @@ export type { Admitted };
 
 const METHOD = 'infermesh.v1.InferenceService/Chat';
 
-export interface JourneyParts {
+export interface JourneyParts extends Identifier {
   readonly fleet: Fleet;
+  readonly sessions: Sessions;
   readonly room: WaitingRoom<Admitted>;
+  readonly ledger: Ledger;
   readonly observer: RequestObserver;
-  readonly clock: Clock;
   readonly tally: Tally;
 }
 
@@ -45,11 +49,13 @@ interface Trip {
   readonly cut: Cut;
   /** Tokens that went towards the client. */
   tokens: number;
-  /** The pieces that did, where content is wanted. */
-  readonly record: Buffer[] | undefined;
+  readonly kept: Kept;
+  /** The choice as the ledger keeps it, once there is one. */
+  entry: Entry | undefined;
 }
 
 interface Answer {
+  readonly node: string;
   readonly model: ServedModel;
   readonly ended: Ended;
   readonly finish: Finish;
@@ -71,14 +77,14 @@ export class Journey {
   }
 
   async chat(chat: ChatRequest, stream: EventStream, context: CallContext): Promise<void> {
-    const { clock, tally } = this.#parts;
     const id = newRequestId();
-    using _open = tally.request();
+    using _open = this.#parts.tally.request();
     using cut = this.#cutFor(stream);
     const watch = this.#watch(id, context);
-    const trip: Trip = { chat, stream, cut, watch, record: watch.wantsContent ? [] : undefined, tokens: 0 };
+    const kept = new Kept(watch.wantsContent || chat.jsonSchema !== '');
+    const trip: Trip = { chat, stream, cut, watch, kept, entry: undefined, tokens: 0 };
     try {
-      const request = identify(id, chat, context, clock);
+      const request = identify(id, chat, context, this.#parts);
       if (this.#draining) throw new Fault('DRAINING', 'the router is shutting down');
       cut.at(request.deadlineAt);
       this.#classify(request, trip);
@@ -92,7 +98,16 @@ export class Journey {
 
   /** What `chat` would choose now, without choosing it. */
   explain(chat: ChatRequest, context: CallContext): ExplainResponse {
-    return explanation(this.#admission.preview(identify(newRequestId(), chat, context, this.#parts.clock)));
+    return explanation(this.#admission.preview(identify(newRequestId(), chat, context, this.#parts)));
+  }
+
+  /**
+   * Credits a past answer with what its reader says of it.
+   * @returns its reward, 0 to 1 @throws Fault INVALID_REQUEST or REQUEST_UNKNOWN
+   */
+  feedback(request: FeedbackRequest): number {
+    const { requestId, ...figures } = checkFeedback(request);
+    return this.#parts.ledger.feedback(requestId, figures);
   }
 
   /** From now on requests are refused; those that run may end by themselves. */
@@ -124,13 +139,16 @@ export class Journey {
       target: needs.target.type,
       sampling: { ...chat.sampling, maxTokens },
     });
-    watch.tell({ type: 'classified', task: needs.task });
+    const { task, complexity, domain, language, followUp } = needs.classification;
+    watch.tell({ type: 'classified', task, complexity, domain, language, followUp });
   }
 
   // Admit and choose
 
-  async #admit(request: Identified, { watch, cut }: Trip): Promise<Admitted> {
+  async #admit(request: Identified, trip: Trip): Promise<Admitted> {
+    const { watch, cut } = trip;
     const admitted = await this.#admission.admit(request, cut.signal, () => watch.tell({ type: 'waiting' }));
+    trip.entry = this.#parts.ledger.open(request, admitted);
     watch.tell(decidedEvent(admitted.decision, admitted.chosen));
     return admitted;
   }
@@ -169,7 +187,7 @@ export class Journey {
         watch.tell({ type: 'first_token', epoch });
       },
       onDelivered: (tokens) => claim.delivered(tokens),
-      record: trip.record,
+      kept: trip.kept,
       onFault: (fault) => cut.abort(fault),
       onSlowConsumer: () => cut.abort(new Fault('SLOW_CONSUMER', 'the client did not read its stream for 30 s')),
     });
@@ -181,6 +199,7 @@ export class Journey {
     if (fault || result.type === 'failed') throw fault;
     const finish = finishOf(result.ended) as Finish;
     return {
+      node,
       model,
       ended: result.ended,
       finish,
@@ -192,23 +211,27 @@ export class Journey {
 
   // Settle
 
-  #settle(request: Identified, { model, ended, finish, unopened, waitedMs, firstTokenMs }: Answer, trip: Trip): void {
-    const { clock, tally } = this.#parts;
-    const { stream, watch, tokens } = trip;
+  #settle(request: Identified, answer: Answer, trip: Trip): void {
+    const { clock, tally, sessions, fleet } = this.#parts;
+    const { stream, watch, tokens, kept } = trip;
+    const { node, model, ended, finish, unopened, waitedMs, firstTokenMs } = answer;
     const timings = ended.timings ?? { queueMs: 0, prefillMs: 0, decodeMs: 0 };
-    const costUsd = costOf(model, finish.usage);
+    const latencyMs = clock.now() - request.arrivedAt;
+    const { usd, referenceUsd } = (trip.entry as Entry).finished({ finish, latencyMs, firstTokenMs, kept });
+    if (request.session !== undefined) sessions.served(request.session, node, model.name);
+    fleet.locality.served(node, model, request.prefixes, finish.usage);
     const finished = event({
       $case: 'finished',
       value: {
         reason: finish.reason,
         usage: finish.usage,
-        cost: { usd: costUsd },
+        cost: { usd, referenceUsd },
         timings: {
           queueMs: waitedMs + timings.queueMs,
           prefillMs: timings.prefillMs,
           decodeMs: timings.decodeMs,
           firstTokenMs,
-          totalMs: clock.now() - request.arrivedAt,
+          totalMs: latencyMs,
         },
         migrations: 0,
       },
@@ -218,7 +241,7 @@ export class Journey {
     tally.ended.finished++;
     const { reason: finishReason, usage } = finish;
     tellContent(trip);
-    watch.tell({ type: 'ended', outcome: 'finished', code: Code.OK, finishReason, tokens, usage, costUsd, migrations: 0 });
+    watch.tell({ type: 'ended', outcome: 'finished', code: Code.OK, finishReason, tokens, usage, costUsd: usd, migrations: 0 });
   }
 
   #refuse(fault: Fault, trip: Trip): void {
@@ -226,6 +249,7 @@ export class Journey {
     stream.fail(fault);
     const outcome = fault.reason === 'CANCELLED' ? 'cancelled' : 'failed';
     this.#parts.tally.ended[outcome]++;
+    trip.entry?.failed(fault, tokens);
     tellContent(trip);
     watch.tell({ type: 'ended', outcome, code: fault.code, reason: fault.reason, tokens, migrations: 0 });
     // A defect here, not a node's failure: the transport logs what was thrown.
@@ -251,6 +275,6 @@ async function stopped(attempt: Attempt, { cut, stream }: Trip): Promise<Attempt
 }
 
 /** The prompt and what was answered so far, for an observer that was asked to keep them. */
-function tellContent({ chat, watch, record }: Trip): void {
-  if (record) watch.tell({ type: 'content', input: chat.messages, output: textOf(record) });
+function tellContent({ chat, watch, kept }: Trip): void {
+  if (watch.wantsContent) watch.tell({ type: 'content', input: chat.messages, output: kept.text() });
 }

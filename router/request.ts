@@ -1,26 +1,47 @@
-/** A chat request after the edge: checked, with its defaults, and the reasons for which it may be cut short. */
+/** A chat request after the edge: checked, classified, with its defaults and the policy that applies to it. */
 import { randomUUID } from 'node:crypto';
 import { AUTO_MODEL, checkChat, DEFAULT_MAX_TOKENS } from '../proto/contract/bounds.ts';
-import { Fault } from '../proto/contract/faults.ts';
+import { Fault, invalid } from '../proto/contract/faults.ts';
+import type { Prefix } from '../proto/contract/prefix.ts';
+import { prefixesOf } from '../proto/contract/prefix.ts';
 import type { ChatRequest } from '../proto/gen/infermesh/v1/inference.ts';
 import { clampDeadline } from '../proto/transport/deadline.ts';
 import type { CallContext } from '../proto/transport/handlers.ts';
+import type { Classifier } from './classify/classification.ts';
 import { sizeOf } from './classify/size.ts';
-import { taskOf } from './classify/task.ts';
 import type { Clock } from './clock.ts';
+import type { Policies } from './policy-file.ts';
 import type { Ask, Target } from './select/candidate.ts';
+import type { Policy } from './select/policy.ts';
+import { policyFor } from './select/policy.ts';
 
 /** What it asks of whoever answers it; found once, however often a waiting request is looked at. */
-export type Needs = Omit<Ask, 'remainingMs'>;
+export type Needs = Pick<
+  Ask,
+  'target' | 'classification' | 'promptBytes' | 'promptTokens' | 'expectedOutputTokens' | 'structured' | 'policy' | 'seed'
+>;
 
 export interface Identified {
   readonly id: string;
   readonly chat: ChatRequest;
+  /** From the credential; undefined for everybody. */
+  readonly tenant: string | undefined;
+  /** Of the conversation, the tenant's own; undefined when the client names none. */
+  readonly session: string | undefined;
   readonly needs: Needs;
+  /** Of the conversation, for whoever has it in a KV cache. */
+  readonly prefixes: readonly Prefix[];
   readonly maxTokens: number;
   readonly arrivedAt: number;
   /** By the router's clock. */
   readonly deadlineAt: number;
+}
+
+export interface Identifier {
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly classifier: Classifier;
+  readonly policies: Policies;
 }
 
 export function newRequestId(): string {
@@ -28,13 +49,30 @@ export function newRequestId(): string {
 }
 
 /** @throws Fault INVALID_REQUEST or DEADLINE_EXCEEDED */
-export function identify(id: string, chat: ChatRequest, context: CallContext, clock: Clock): Identified {
+export function identify(id: string, chat: ChatRequest, context: CallContext, parts: Identifier): Identified {
   checkChat(chat);
   const budgetMs = clampDeadline(context.remainingMs);
   if (budgetMs <= 0) throw new Fault('DEADLINE_EXCEEDED', 'the deadline had passed when the request arrived');
-  const arrivedAt = clock.now();
+  const arrivedAt = parts.clock.now();
+  const tenant = undefined;
   const maxTokens = chat.maxTokens ?? DEFAULT_MAX_TOKENS;
-  return { id, chat, needs: needsOf(chat, maxTokens), maxTokens, arrivedAt, deadlineAt: arrivedAt + budgetMs };
+  const needs = needsOf(chat, policyOf(chat, parts.policies.policyFor(tenant)), maxTokens, parts);
+  return {
+    id,
+    chat,
+    tenant,
+    session: sessionOf(chat, tenant),
+    needs,
+    prefixes: prefixesOf(chat.messages),
+    maxTokens,
+    arrivedAt,
+    deadlineAt: arrivedAt + budgetMs,
+  };
+}
+
+function sessionOf({ sessionId }: ChatRequest, tenant = ''): string | undefined {
+  // No session id has a space, so no two tenants' sessions meet.
+  return sessionId === '' ? undefined : `${tenant} ${sessionId}`;
 }
 
 function targetOf({ target }: ChatRequest): Target {
@@ -42,16 +80,22 @@ function targetOf({ target }: ChatRequest): Target {
   return target.$case === 'model' ? { type: 'model', name: target.value } : { type: 'tier', tier: target.value };
 }
 
-export function needsOf(chat: ChatRequest, maxTokens: number): Needs {
-  return {
-    target: targetOf(chat),
-    task: taskOf(chat.messages),
-    ...sizeOf(chat.messages, maxTokens),
-    structured: chat.jsonSchema !== '',
-  };
+function policyOf({ preference, limits, zones }: ChatRequest, policy: Policy): Policy {
+  const own = policyFor(policy, { preference, limits, zones });
+  if (own) return own;
+  const description = `must name a zone that the policy permits (${policy.zones.join(', ')}), received ${zones.length} others`;
+  throw invalid([{ field: 'zones', description }]);
 }
 
-/** What selection has to know of it now. */
-export function askOf({ needs, deadlineAt }: Identified, now: number): Ask {
-  return { ...needs, remainingMs: deadlineAt - now };
+function needsOf(chat: ChatRequest, policy: Policy, maxTokens: number, { classifier, random }: Identifier): Needs {
+  const classification = classifier.classify({ messages: chat.messages, jsonSchema: chat.jsonSchema });
+  return {
+    target: targetOf(chat),
+    classification,
+    ...sizeOf(chat.messages),
+    expectedOutputTokens: Math.max(1, Math.min(maxTokens, classification.expectedOutputTokens)),
+    structured: chat.jsonSchema !== '',
+    policy,
+    seed: Math.floor(random() * 2 ** 32),
+  };
 }

@@ -1,6 +1,6 @@
 /**
- * Where requests wait for a slot, in the order they came, one line per target. The lines are bounded: a request that
- * would wait behind too many is refused with a hint when to come back.
+ * Where requests wait for a slot, in the order they came, one line per target. The caller bounds the lines: a request
+ * that would wait behind too many is refused with a hint when to come back.
  *
  * Lines may wait for the same slots. Of the heads of all lines the one that came first looks first, so that no line
  * starves another; a head that sees no slot holds up only those behind it, who want the same.
@@ -42,15 +42,18 @@ export class WaitingRoom<T> {
     return size;
   }
 
+  /** How many wait in the line of `key`. */
+  lengthOf(key: string): number {
+    return this.#lines.get(key)?.size ?? 0;
+  }
+
   /**
-   * Waits in the line of `key` until `look` says something else than busy.
-   * @param bound how many may wait in this line
-   * @throws Fault QUEUE_FULL, what `look` refused with, or the signal's reason
+   * Waits in the line of `key` until `look` says something else than busy. Whoever calls has looked at how long it is.
+   * @throws Fault what `look` refused with, or the signal's reason
    */
-  wait(key: string, bound: number, look: () => Look<T>, signal: AbortSignal): Promise<T> {
+  wait(key: string, look: () => Look<T>, signal: AbortSignal): Promise<T> {
     if (signal.aborted) return Promise.reject(signal.reason);
     const line = this.#lines.get(key) ?? new Set();
-    if (line.size >= bound) return Promise.reject(this.#full(key, line.size));
     this.#lines.set(key, line);
     return new Promise<T>((resolve, reject) => {
       const leave = () => {
@@ -95,8 +98,12 @@ export class WaitingRoom<T> {
     }
   }
 
-  /** When the line will have moved up by half, with jitter so that the refused don't come back together. */
-  #full(key: string, length: number): Fault {
+  /**
+   * The refusal of one more in the line of `key`: come back when it will have moved up by half, with jitter so that the
+   * refused don't come back together.
+   */
+  full(key: string): Fault {
+    const length = this.lengthOf(key);
     const wait = (this.#pace.of(key) * length * (0.75 + 0.5 * this.#random())) / 2;
     const retryAfterMs = Math.min(MAX_RETRY_MS, Math.max(MIN_RETRY_MS, wait));
     return new Fault('QUEUE_FULL', `all slots are taken and ${length} requests wait already`, { retryAfterMs });

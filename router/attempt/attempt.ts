@@ -22,6 +22,7 @@ import { isWhole } from '../../proto/transport/framing.ts';
 import type { Clock } from '../clock.ts';
 import type { AttemptPort, NodeLink } from '../fleet/node-link.ts';
 import { MILESTONE_TOKENS } from '../fleet/reservations.ts';
+import type { Kept } from './kept.ts';
 
 export const WINDOW_BYTES = 16 * 1024;
 /** A node that has not answered a cancel for so long is not waited for: its slot counts as free. */
@@ -45,8 +46,8 @@ export interface AttemptOptions {
   readonly onFirstToken: () => void;
   /** With the first piece, and about every `MILESTONE_TOKENS` after. */
   readonly onDelivered: (tokens: number) => void;
-  /** Takes a copy of every piece, where the operator has asked for content in traces. */
-  readonly record?: Buffer[] | undefined;
+  /** Takes what of the answer is looked at later. */
+  readonly kept: Kept;
   /** The client does not read. */
   readonly onSlowConsumer: () => void;
   /** The attempt can't succeed any more, though its engine may still run. */
@@ -88,7 +89,7 @@ export class Attempt implements AttemptPort {
     this.#credit -= data.length;
     if (this.#credit < -WINDOW_BYTES) return this.#broken('it sent more than its credit');
     this.tokens = seq + tokens;
-    this.#options.record?.push(Buffer.from(data));
+    this.#options.kept.take(data);
     const low = this.#credit <= WINDOW_BYTES / 2;
     if (!this.#opened) this.#open(data);
     else this.#options.stream.write(low ? apart(data) : data, low);

@@ -4,12 +4,14 @@ import { NodeState } from '../../proto/gen/infermesh/v1/types.ts';
 import type { Candidate } from '../select/candidate.ts';
 import type { NodeLink } from './node-link.ts';
 
-export function candidateOf(link: NodeLink, model: ServedModel): Candidate {
+/** @param waiting requests in the router's line for the model */
+export function candidateOf(link: NodeLink, model: ServedModel, waiting: number): Candidate {
   const load = link.loads.find((one) => one.model === model.name);
   const own = link.reservations.of(model.name);
   const forThisRouter = Math.min(model.slots, load?.freeSlots ?? model.slots);
   return {
     node: link.id,
+    zone: link.hello.zone,
     state: link.state,
     returning: isReturning(link),
     model,
@@ -17,6 +19,7 @@ export function candidateOf(link: NodeLink, model: ServedModel): Candidate {
     running: model.slots - forThisRouter + own.requests,
     queuedPromptTokens: Math.max(own.promptTokens, load?.queuedPromptTokens ?? 0),
     expectedTokens: own.outputTokens,
+    waiting,
   };
 }
 
@@ -35,6 +38,6 @@ function isReturning({ state, hasServed }: NodeLink): boolean {
 
 /** Of a node that has just left. */
 export function missingCandidate(node: string, model: ServedModel): Candidate {
-  const state = NodeState.NODE_STATE_SUSPECT;
-  return { node, state, returning: true, model, freeSlots: 0, running: 0, queuedPromptTokens: 0, expectedTokens: 0 };
+  const nothing = { freeSlots: 0, running: 0, queuedPromptTokens: 0, expectedTokens: 0, waiting: 0 };
+  return { node, zone: '', state: NodeState.NODE_STATE_SUSPECT, returning: true, model, ...nothing };
 }

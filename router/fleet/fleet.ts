@@ -159,13 +159,23 @@ export class Fleet {
     }
   }
 
-  /** Every (model, node) pair as it is now, those of nodes that have just left among them. */
-  candidates(): Candidate[] {
+  /**
+   * Every (model, node) pair as it is now, those of nodes that have just left among them.
+   * @param waitingFor how many requests wait for a model
+   */
+  candidates(waitingFor: (model: string) => number = () => 0): Candidate[] {
     const all: Candidate[] = this.#missing.all().map(({ node, model }) => missingCandidate(node, model));
     for (const link of this.#links.values()) {
-      for (const model of link.models) all.push(candidateOf(link, model));
+      for (const model of link.models) all.push(candidateOf(link, model, this.#share(model.name, waitingFor(model.name))));
     }
     return all;
+  }
+
+  /** Of those who wait for a model, as many as each of its nodes will get. */
+  #share(model: string, waiting: number): number {
+    if (waiting === 0) return 0;
+    const nodes = this.links.filter(({ models }) => models.some(({ name }) => name === model)).length;
+    return Math.ceil(waiting / nodes);
   }
 
   /** Takes a slot of a node that is here, until disposed, which frees it once however often it is called. */

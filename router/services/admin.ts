@@ -19,12 +19,14 @@ import type { Handler } from '../../proto/transport/server.ts';
 import type { Clock } from '../clock.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import type { NodeLink } from '../fleet/node-link.ts';
+import type { ShareFigures } from '../ledger/shares.ts';
 import type { Tally } from '../tally.ts';
 
 export interface AdminParts {
   readonly fleet: Fleet;
   readonly room: { readonly size: number };
   readonly tally: Tally;
+  readonly ledger: { figures(): ShareFigures };
   readonly clock: Clock;
   readonly routerId: string;
   readonly version: string;
@@ -78,7 +80,7 @@ function modelsOf(fleet: Fleet): FleetModel[] {
   return [...byName.values()];
 }
 
-function statsOf({ fleet, room, tally, routerId, version }: AdminParts): GetStatsResponse {
+function statsOf({ fleet, room, tally, ledger, routerId, version }: AdminParts): GetStatsResponse {
   const { user, system } = process.cpuUsage();
   return {
     routerId,
@@ -95,6 +97,7 @@ function statsOf({ fleet, room, tally, routerId, version }: AdminParts): GetStat
     cpuSeconds: (user + system) / 1e6,
     residentBytes: process.memoryUsage.rss(),
     claimsClamped: fleet.claimsClamped,
+    ...ledger.figures(),
   };
 }
 

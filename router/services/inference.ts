@@ -1,5 +1,11 @@
 /** InferenceService: each call is a journey. */
-import { ChatRequest, ExplainRequest, ExplainResponse } from '../../proto/gen/infermesh/v1/inference.ts';
+import {
+  ChatRequest,
+  ExplainRequest,
+  ExplainResponse,
+  FeedbackRequest,
+  FeedbackResponse,
+} from '../../proto/gen/infermesh/v1/inference.ts';
 import { serverStream, unary } from '../../proto/transport/handlers.ts';
 import type { Handler } from '../../proto/transport/server.ts';
 import type { Journey } from '../journey.ts';
@@ -10,5 +16,6 @@ export function inferenceHandlers(journey: Journey): Record<string, Handler> {
     explain: unary(ExplainRequest, ExplainResponse, 'ExplainRequest', ({ chat }, context) =>
       journey.explain(chat ?? ChatRequest.create(), context),
     ),
+    feedback: unary(FeedbackRequest, FeedbackResponse, 'FeedbackRequest', (request) => ({ reward: journey.feedback(request) })),
   };
 }

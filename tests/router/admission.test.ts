@@ -2,16 +2,18 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Fault } from '../../proto/contract/faults.ts';
 import { ChatRequest } from '../../proto/gen/infermesh/v1/inference.ts';
 import { Report } from '../../proto/gen/infermesh/v1/link.ts';
-import { NodeState, Role, ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
+import { NodeState, Role, ServedModel, Tier } from '../../proto/gen/infermesh/v1/types.ts';
 import type { Admitted } from '../../router/admit/admission.ts';
 import { Admission } from '../../router/admit/admission.ts';
 import { WaitingRoom } from '../../router/admit/waiting-room.ts';
 import { Fleet } from '../../router/fleet/fleet.ts';
 import type { NodeLink } from '../../router/fleet/node-link.ts';
 import type { Identified } from '../../router/request.ts';
-import { needsOf } from '../../router/request.ts';
+import type { Ask } from '../../router/select/candidate.ts';
+import { DEFAULT_POLICY } from '../../router/select/policy.ts';
 import { FakeClock } from '../support/clock.ts';
 import { fakeLink } from './fakes.ts';
+import { classification, knowledge } from './select/builders.ts';
 
 const RATES = { prefillTokensPerSecond: 1000, decodeTokensPerSecond: 100 };
 
@@ -23,7 +25,9 @@ let waiting: number;
 beforeEach(() => {
   clock = new FakeClock();
   fleet = new Fleet(clock, () => {});
-  admission = new Admission({ fleet, room: new WaitingRoom<Admitted>(clock, () => 0.5), clock });
+  const ledger = { knowledge: () => knowledge(), mayExplore: () => false };
+  const sessions = { last: () => undefined };
+  admission = new Admission({ fleet, room: new WaitingRoom<Admitted>(clock, () => 0.5), clock, ledger, sessions });
   waiting = 0;
 });
 
@@ -37,10 +41,13 @@ function serving(id: string, epoch = 1, more: Partial<ServedModel> = {}): NodeLi
   return link;
 }
 
-function request(text = 'hello', deadlineMs = 60_000): Identified {
-  const target = { $case: 'model', value: 'm' } as const;
-  const chat = ChatRequest.fromPartial({ messages: [{ role: Role.ROLE_USER, text }], target });
-  return { id: 'r', chat, needs: needsOf(chat, 10), maxTokens: 10, arrivedAt: clock.now(), deadlineAt: clock.now() + deadlineMs };
+function request(text = 'hello', deadlineMs = 60_000, target: Ask['target'] = { type: 'model', name: 'm' }): Identified {
+  const now = clock.now();
+  const chat = ChatRequest.fromPartial({ messages: [{ role: Role.ROLE_USER, text }] });
+  const size = { promptBytes: text.length, promptTokens: text.length / 4, expectedOutputTokens: 10 };
+  const needs = { target, classification: classification(), ...size, structured: false, policy: DEFAULT_POLICY, seed: 1 };
+  const whose = { id: 'r', tenant: undefined, session: undefined, prefixes: [] };
+  return { ...whose, chat, needs, maxTokens: 10, arrivedAt: now, deadlineAt: now + deadlineMs };
 }
 
 const admit = (wanted = request()) => admission.admit(wanted, new AbortController().signal, () => waiting++);
@@ -114,5 +121,30 @@ describe('a request that waits for the only node with its model', () => {
     expect(await reasonOf(admit())).toBe('NO_NODE');
     clock.advance(10_000);
     expect(await reasonOf(admit())).toBe('MODEL_NOT_FOUND');
+  });
+});
+
+describe('a request that leaves the model open', () => {
+  const anything = () => request('hello', 60_000, { type: 'auto' });
+  const better = { name: 'better', tier: Tier.TIER_QUALITY };
+
+  it('waits for the better model rather than going to one that is free, where that is worth the wait', async () => {
+    serving('b', 1, better);
+    const first = await admit(anything());
+    serving('m', 1, { decodeTokensPerSecond: 0.1, prefillTokensPerSecond: 1 });
+    const second = admit(anything());
+    expect(waiting).toBe(1);
+    first[Symbol.dispose]();
+    expect((await second).chosen.candidate.model.name).toBe('better');
+  });
+
+  it('goes to the next best model when the line of the best is full, and is refused when every line is', async () => {
+    serving('b', 1, better);
+    await admit(anything());
+    for (let n = 0; n < 4; n++) void admit(anything());
+    expect(waiting).toBe(4);
+    expect(await reasonOf(admit(anything()))).toBe('QUEUE_FULL');
+    serving('m', 1, { decodeTokensPerSecond: 0.1, prefillTokensPerSecond: 1 });
+    expect((await admit(anything())).chosen.candidate.model.name).toBe('m');
   });
 });

@@ -4,6 +4,7 @@ import { Fault } from '../../proto/contract/faults.ts';
 import { Ended, Progress } from '../../proto/gen/infermesh/v1/link.ts';
 import { framed } from '../../proto/transport/framing.ts';
 import { Attempt, CANCEL_LIMIT_MS, SLOW_CONSUMER_MS, WINDOW_BYTES } from '../../router/attempt/attempt.ts';
+import { Kept } from '../../router/attempt/kept.ts';
 import { FakeClock } from '../support/clock.ts';
 import { FakeStream, fakeLink } from './fakes.ts';
 
@@ -24,7 +25,7 @@ function started() {
     clock,
     work: { ...work, deadlineMs: 1000, traceparent: '' },
     opening: OPENING,
-    record: undefined,
+    kept: new Kept(false),
     onFirstToken: () => told.push('first token'),
     onSlowConsumer: () => told.push('slow'),
     onDelivered: (tokens) => delivered.push(tokens),

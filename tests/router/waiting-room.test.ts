@@ -7,6 +7,11 @@ import { FakeClock, seeded } from '../support/clock.ts';
 
 const never = new AbortController().signal;
 
+/** As whoever calls a waiting room keeps its lines: nobody stands behind `bound` others. */
+function bounded(room: WaitingRoom<number>, line: string, bound: number, look: () => Look<number>, signal: AbortSignal) {
+  return room.lengthOf(line) >= bound ? Promise.reject(room.full(line)) : room.wait(line, look, signal);
+}
+
 describe('a waiting room', () => {
   let clock: FakeClock;
   let room: WaitingRoom<number>;
@@ -26,7 +31,7 @@ describe('a waiting room', () => {
     order.push(n);
     return { type: 'admitted', value: n };
   };
-  const wait = (n: number, line = 'a', bound = 10, signal = never) => room.wait(line, bound, look(n), signal);
+  const wait = (n: number, line = 'a', bound = 10, signal = never) => bounded(room, line, bound, look(n), signal);
 
   it('lets in who came first, and only as many as there are slots', async () => {
     const all = [1, 2, 3].map((n) => wait(n));
@@ -42,7 +47,7 @@ describe('a waiting room', () => {
   });
 
   it('keeps a line that is stuck from holding up another', async () => {
-    const stuck = room.wait('stuck', 10, () => ({ type: 'busy' }), never);
+    const stuck = room.wait('stuck', () => ({ type: 'busy' }), never);
     const other = wait(7, 'other');
     slots = 1;
     room.lookAgain();
@@ -67,7 +72,7 @@ describe('a waiting room', () => {
     const look = () => {
       throw new TypeError('x');
     };
-    const broken = room.wait('a', 10, look, never);
+    const broken = room.wait('a', look, never);
     const next = wait(2);
     slots = 1;
     room.lookAgain();
@@ -114,8 +119,8 @@ describe('a waiting room', () => {
   it.each([0, 0.999])('never asks to come back sooner than in 50 ms or later than in 10 s (chance %f)', async (chance) => {
     const patient = new WaitingRoom<number>(clock, () => chance);
     const hint = async (line: string, length: number) => {
-      for (let n = 0; n < length; n++) void patient.wait(line, length, look(n), never);
-      const fault = (await patient.wait(line, length, look(length), never).catch((thrown) => thrown)) as Fault;
+      for (let n = 0; n < length; n++) void bounded(patient, line, length, look(n), never);
+      const fault = (await bounded(patient, line, length, look(length), never).catch((thrown) => thrown)) as Fault;
       return fault.retryAfterMs;
     };
     expect(await hint('none', 0)).toBe(50);
@@ -142,7 +147,7 @@ describe('a waiting room', () => {
   });
 
   it('passes on a refusal, and goes on behind it', async () => {
-    const refused = room.wait('a', 10, () => ({ type: 'refused', fault: new Fault('NO_NODE', 'gone') }), never);
+    const refused = room.wait('a', () => ({ type: 'refused', fault: new Fault('NO_NODE', 'gone') }), never);
     const next = wait(2);
     slots = 1;
     room.lookAgain();
@@ -185,7 +190,7 @@ describe('whatever happens in whatever order', () => {
               return { type: 'admitted', value: n };
             };
             all.push(
-              room.wait(`line ${n % 3}`, 4, look, leave.signal).then(
+              bounded(room, `line ${n % 3}`, 4, look, leave.signal).then(
                 () => end('in'),
                 (fault: Fault) => end(fault.reason),
               ),

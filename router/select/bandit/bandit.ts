@@ -1,0 +1,180 @@
+/**
+ * What is believed of each model's quality, learnt from rewards. Pure.
+ *
+ * The classifier's estimate for this prompt is the prior; what is learnt is how far rewards lie from it. Four levels
+ * pool what they know: the tier's other models -> the model -> the model in this domain, in this complexity, in this
+ * task -> the model in exactly this context. Each level lies around the one above with a variance of its own, and no
+ * reward counts at two levels: a level's figures are taken without those of the next. So a context that was never seen
+ * believes what its three parents do, and a model that was never tried what its tier does.
+ *
+ * State is sums (cell.ts), so what several routers learnt is merged by adding, in any order.
+ */
+import type { Arm, Belief, Beliefs, Context } from '../belief.ts';
+import type { Cell } from './cell.ts';
+import { complexityPlace, contextPlace, domainPlace, taskPlace } from './coordinates.ts';
+import type { Lesson } from './memory.ts';
+import { Memory } from './memory.ts';
+import { Posterior } from './posterior.ts';
+import { Shares } from './shares.ts';
+import type { Snapshot } from './snapshot.ts';
+import { readSnapshot, writeSnapshot } from './snapshot.ts';
+import { TimeFrame } from './time-frame.ts';
+
+const HOUR_MS = 3_600_000;
+
+export interface BanditOptions {
+  /** Of a reward's weight, in ms; over 0. */
+  readonly halfLifeMs: number;
+  /** Of a request in the shares, in ms; over 0. */
+  readonly shareHalfLifeMs: number;
+  /** Of a model's quality around the prior before any reward, 0.001 to 0.5. */
+  readonly priorSd: number;
+  /** Models kept one by one; 1 or more. */
+  readonly maxArms: number;
+  /** Full contexts kept, of all models together; 1 or more. */
+  readonly maxContexts: number;
+}
+
+export const DEFAULT_BANDIT: BanditOptions = {
+  halfLifeMs: 7 * 24 * HOUR_MS,
+  shareHalfLifeMs: HOUR_MS,
+  priorSd: 0.15,
+  maxArms: 512,
+  maxContexts: 8192,
+};
+
+/** How the prior's variance is spread over the levels; the sum is 1. */
+const SPREAD = { tier: 0.3, arm: 0.35, axis: 0.2, context: 0.15 };
+/** Of a single reward, before any has come: that of a coin which mostly falls on one side. */
+const NOISE = 0.15;
+/** So many rewards that guess counts for. */
+const NOISE_COUNT = 10;
+const LEAST_NOISE = 0.01;
+const LEAST_SD = 0.005;
+/** A mean this near to 0 or 1 is as near as it gets. */
+const EDGE = 0.001;
+
+export class Bandit implements Beliefs {
+  readonly options: BanditOptions;
+  readonly #memory: Memory;
+  readonly #shares: Shares;
+
+  constructor(options: Partial<BanditOptions> = {}) {
+    this.options = checked({ ...DEFAULT_BANDIT, ...options });
+    this.#memory = new Memory(new TimeFrame(this.options.halfLifeMs), this.options);
+    this.#shares = new Shares(new TimeFrame(this.options.shareHalfLifeMs), this.options.maxArms);
+  }
+
+  /** @throws Fault INVALID_REQUEST, naming each field that is out of its bounds */
+  static restore(snapshot: unknown, options: Partial<BanditOptions> = {}): Bandit {
+    const bandit = new Bandit(options);
+    readSnapshot(snapshot, bandit.#memory, bandit.#shares);
+    return bandit;
+  }
+
+  snapshot(): Snapshot {
+    return writeSnapshot(this.#memory, this.#shares);
+  }
+
+  belief(arm: Arm, context: Context, prior: number, now: number): Belief {
+    const { mean, variance } = this.#residual(arm, context, now);
+    const believed = Math.min(1 - EDGE, Math.max(EDGE, prior + mean));
+    // No quantity from 0 to 1 with this mean spreads more.
+    const most = Math.sqrt(believed * (1 - believed));
+    return { mean: believed, sd: Math.max(LEAST_SD, Math.min(most, Math.sqrt(variance))) };
+  }
+
+  /**
+   * @param prior what was expected when the model was chosen, 0 to 1 @param reward 0 to 1
+   * @param weight over 0, up to 1: how much of a full reward this one tells
+   * @param at when the answer was given, in ms, wall clock; rewards may come late and in any order
+   * @returns to be revised when more is known of the same answer
+   */
+  learn(arm: Arm, context: Context, prior: number, reward: number, weight: number, at: number): Lesson {
+    check('prior', prior, 0, 1);
+    check('reward', reward, 0, 1);
+    check('weight', weight, Number.MIN_VALUE, 1);
+    check('at', at, 0, Number.MAX_SAFE_INTEGER);
+    return this.#memory.learn(arm, context, prior, reward, weight, at);
+  }
+
+  /** Takes a lesson back. Once only, and only one that this object gave. */
+  unlearn(lesson: Lesson): void {
+    this.#memory.unlearn(lesson);
+  }
+
+  /** What is known now of an answer takes the place of what was. */
+  revise(lesson: Lesson, reward: number, weight: number): Lesson {
+    this.unlearn(lesson);
+    const { arm, context, prior, at } = lesson;
+    return this.learn(arm, context, prior, reward, weight, at);
+  }
+
+  /** The arm was given a request of this context. */
+  served(arm: Arm, context: Context, now: number): void {
+    this.#shares.served(arm.model, context, now);
+  }
+
+  share(arm: Arm, context: Context, now: number): number {
+    return this.#shares.share(arm.model, context, now);
+  }
+
+  /** Adds what another has learnt and served; the other stays as it is. Half-lives must be the same. */
+  merge(other: Bandit): void {
+    for (const name of ['halfLifeMs', 'shareHalfLifeMs'] as const) {
+      if (this.options[name] !== other.options[name]) {
+        throw new RangeError(`${name} must be ${this.options[name]} as here, received ${other.options[name]}`);
+      }
+    }
+    this.#memory.add(other.#memory);
+    this.#shares.add(other.#shares);
+  }
+
+  #residual(arm: Arm, context: Context, now: number): Posterior {
+    const known = this.#memory.arms.get(arm.model);
+    const worth = this.#memory.frame.worthAt(now);
+    const variance = this.options.priorSd ** 2;
+    const tier = this.#memory.tier(arm.tier);
+    const siblings = known?.tier === arm.tier ? known.total : undefined;
+    const general = new Posterior().narrow(tier, siblings, SPREAD.tier * variance, NOISE, worth);
+    if (!known) {
+      general.variance += (1 - SPREAD.tier) * variance;
+      return general;
+    }
+    const noise = noiseOf(known.total, worth);
+    const leaf = known.contexts.get(contextPlace(context));
+    const parents = new Posterior();
+    let precision = 0;
+    for (const place of [domainPlace(context), complexityPlace(context), taskPlace(context)]) {
+      const cell = known.axes[place];
+      const parent = new Posterior().copy(general);
+      parent.narrow(known.total, cell, SPREAD.arm * variance, noise, worth).follow(known.total, noise, worth);
+      parent.narrow(cell, leaf, SPREAD.axis * variance, noise, worth).follow(cell, noise, worth);
+      parents.mean += parent.mean / parent.variance;
+      precision += 1 / parent.variance;
+    }
+    // The three share most of their rewards: together they are as sure as one of them, not three times as sure.
+    parents.mean /= precision;
+    parents.variance = 3 / precision;
+    return parents.narrow(leaf, undefined, SPREAD.context * variance, noise, worth).follow(leaf, noise, worth);
+  }
+}
+
+/** Variance of a single reward around its expectation, as the arm's own rewards have it. */
+function noiseOf({ count, sum, squares }: Cell, worth: number): number {
+  const within = count > 0 ? Math.max(0, squares - (sum * sum) / count) : 0;
+  return Math.max(LEAST_NOISE, (NOISE_COUNT * NOISE + within * worth) / (NOISE_COUNT + count * worth));
+}
+
+function check(name: string, value: number, least: number, most: number): void {
+  if (!(value >= least && value <= most)) throw new RangeError(`${name} must be from ${least} to ${most}, received ${value}`);
+}
+
+function checked(options: BanditOptions): BanditOptions {
+  check('halfLifeMs', options.halfLifeMs, 1, Number.MAX_SAFE_INTEGER);
+  check('shareHalfLifeMs', options.shareHalfLifeMs, 1, Number.MAX_SAFE_INTEGER);
+  check('priorSd', options.priorSd, 0.001, 0.5);
+  check('maxArms', options.maxArms, 1, 1e6);
+  check('maxContexts', options.maxContexts, 1, 1e6);
+  return options;
+}

@@ -7,9 +7,10 @@
 import { calibrated } from './calibration.ts';
 import type { Classification, Classifier, Complexity, Domain, Prompt, Task, TierName } from './classification.ts';
 import { TIERS } from './classification.ts';
-import { basisOf } from './conversation.ts';
+import { basisOf, turnsOf } from './conversation.ts';
 import { DOMAIN_HEADS, FACTORS, rawFactors, standardise } from './factors.ts';
 import { Reader } from './features.ts';
+import { languageOf } from './language.ts';
 import { canonical } from './models.ts';
 import { SHAPES } from './shape.ts';
 import { taskOf, usualTokens } from './task.ts';
@@ -52,7 +53,7 @@ export class LexicalClassifier implements Classifier {
       rank,
       domain: task === 'story' ? 'story' : domain,
       task,
-      language: 'und',
+      language: languageOf(turnsOf(prompt).last),
       expectedOutputTokens: expectedTokens(task, tokens),
       followUp,
       factors,

@@ -1,9 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Fault } from '../../proto/contract/faults.ts';
-import { NodeState, Role, ServedModel, Tier } from '../../proto/gen/infermesh/v1/types.ts';
-import { fewestTokens, sizeOf } from '../../router/classify/size.ts';
-import { taskOf } from '../../router/classify/task.ts';
+import { NodeState, ServedModel, Tier } from '../../proto/gen/infermesh/v1/types.ts';
 import type { Ask, Candidate } from '../../router/select/candidate.ts';
 import { couldServe, decide } from '../../router/select/decide.ts';
 import { estimate } from '../../router/select/estimate.ts';
@@ -209,61 +207,5 @@ describe('suitability', () => {
     expect(suitability(['story'], 'chat')).toBe('unsuited');
     expect(best(['unsuited', 'generalist', 'unsuited'])).toBe('generalist');
     expect(best([])).toBeUndefined();
-  });
-});
-
-describe('the task of a prompt', () => {
-  const user = (text: string) => taskOf([{ role: Role.ROLE_USER, text }]);
-
-  it.each([
-    'tell me a story about a small dragon',
-    'Please write a short fairy tale for my son.',
-    'make up a bedtime story',
-    'Once upon a time, there was a',
-    'One day, a girl named Lily',
-    'There was a little fox',
-  ])('is a story: %s', (text) => expect(user(text)).toBe('story'));
-
-  it.each([
-    'what is the capital of France?',
-    'What is the story of Rome?',
-    'How do I write a story for a newspaper?',
-    'summarise this report',
-    'tell me about history',
-    '',
-    'the user story in this ticket',
-  ])('is chat: %s', (text) => expect(user(text)).toBe('chat'));
-
-  it('is that of the last thing the user said', () => {
-    const messages = [
-      { role: Role.ROLE_USER, text: 'tell me a story' },
-      { role: Role.ROLE_ASSISTANT, text: 'Once upon a time' },
-      { role: Role.ROLE_USER, text: 'what is 2 + 2?' },
-    ];
-    expect(taskOf(messages)).toBe('chat');
-  });
-
-  it('is found quickly however long and odd the prompt is', () => {
-    const startedAt = performance.now();
-    for (const text of [`tell ${' me'.repeat(300_000)}`, 'tell me a '.repeat(100_000), ' '.repeat(1_000_000)]) user(text);
-    expect(performance.now() - startedAt).toBeLessThan(200);
-  });
-});
-
-describe('the size of a request', () => {
-  it('is estimated from bytes, and never below the fewest tokens it can have', () => {
-    fc.assert(
-      fc.property(
-        fc.array(fc.string({ unit: 'binary' }), { minLength: 1 }),
-        fc.integer({ min: 1, max: 1e5 }),
-        (texts, maxTokens) => {
-          const messages = texts.map((text) => ({ role: Role.ROLE_USER, text }));
-          const size = sizeOf(messages, maxTokens);
-          expect(size.promptBytes).toBe(texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0));
-          expect(size.promptTokens).toBeGreaterThanOrEqual(fewestTokens(size.promptBytes));
-          expect(size.expectedOutputTokens).toBeLessThanOrEqual(maxTokens);
-        },
-      ),
-    );
   });
 });

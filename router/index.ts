@@ -10,6 +10,9 @@ import { requestSpans } from '../telemetry/spans.ts';
 import { Router } from './router.ts';
 import type { RouterSettings } from './settings.ts';
 
+export { readEntries, Skipped } from './ledger/log-reader.ts';
+export { Replay, type ReplayReport } from './ledger/replay.ts';
+export { type Policies, readPolicies } from './policy-file.ts';
 export { type RouterSettings, routerSchema, routerSettings } from './settings.ts';
 
 export interface RunningRouter {

@@ -5,6 +5,7 @@ import { toJson, toTable } from './report.ts';
 const BENCHES: Readonly<Record<string, () => Promise<(args: readonly string[]) => Promise<Report>>>> = {
   relay: async () => (await import('./relay.ts')).relay,
   first: async () => (await import('./first.ts')).first,
+  routing: async () => (await import('./routing.ts')).routing,
 };
 
 const [name = '', ...rest] = process.argv.slice(2);

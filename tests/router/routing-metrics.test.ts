@@ -1,10 +1,10 @@
 /** The benchmark's measures, on cases small enough to work out by hand. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { bootstrap } from '../bench/routing/bootstrap.ts';
 import { aiq, costOf, hullOf, qualityAt, rangeOf } from '../bench/routing/hull.ts';
 import type { Sample } from '../bench/routing/metrics.ts';
 import { auroc, calibrationError, Ranking } from '../bench/routing/metrics.ts';
-import { bootstrap, random, shuffled } from '../bench/routing/random.ts';
 
 /** Four prompts: one that only the strong model answers, one that only the weak does, two that both do. */
 const outcomes = { gains: [0, 1], loses: [1, 0], both: [1, 1] } as const;
@@ -123,10 +123,7 @@ describe('a hull', () => {
 });
 
 test('a bootstrap interval holds the mean of what it draws from, and is drawn again from its seed', () => {
-  const values = shuffled(
-    Array.from({ length: 400 }, (_, i) => i % 2),
-    random(3),
-  );
+  const values = Array.from({ length: 400 }, (_, i) => i % 2);
   const mean = (counts: Uint16Array) => values.reduce((total, value, i) => total + value * (counts[i] as number), 0) / 400;
   const { low, high } = bootstrap(values.length, 500, mean);
   // 1.96 standard errors of 0.025 to each side.

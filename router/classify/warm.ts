@@ -1,0 +1,194 @@
+/**
+ * What some hundred scored prompts teach of models, whether the training data knew them or not. Pure; the same prompts
+ * give the same fit.
+ *
+ * A row's scores are taken apart: how well the models do on it on average, and how far each is from that average. The
+ * first says how hard the prompt is and is noisy; the second decides between models, and the noise that they share is
+ * gone from it. Each is fitted on the prompt's factors by least squares that pull every slope towards zero, for a model
+ * that the weights know towards part of what they say of it. How strongly is the same for all models of a file and is
+ * chosen by what prompts that were left out say.
+ */
+import type { Classification, Classifier } from './classification.ts';
+import { logit } from './factors.ts';
+import type { Design, Fit } from './ridge.ts';
+import { designOf, predicted, ridge } from './ridge.ts';
+import type { WarmCosts } from './warm-cost.ts';
+import { learnCosts } from './warm-cost.ts';
+
+export interface ScoredPrompt {
+  readonly classification: Classification;
+  readonly promptChars: number;
+  /** By model, 0 to 1; undefined where nobody scored it. */
+  readonly scores: readonly (number | undefined)[];
+  /** By model, in US dollars. */
+  readonly costs: readonly (number | undefined)[];
+}
+
+/** A classifier that tells whom it knows. */
+export interface Knowing extends Classifier {
+  readonly knownModels: readonly string[];
+}
+
+export interface WarmModels {
+  readonly names: readonly string[];
+  /** By model, 0 to 1; undefined for one without scored prompts. */
+  quality(classification: Classification): (number | undefined)[];
+  /** By model, in US dollars; undefined for one without costs. */
+  costUsd(classification: Classification, promptChars: number): (number | undefined)[];
+}
+
+/** Factors, and how far they reach at most: a prompt unlike any other must not be told by extrapolation. */
+const FURTHEST = 3;
+
+/** How far the slopes of each part may go, tried in turn. */
+const COMMON_SCALES = [0.1, 0.3, 1];
+const FACTOR_SCALES = [0.05, 0.1, 0.2];
+/** How much of what the weights say of a model is believed. */
+const TRUST = [0, 0.3, 0.6, 1];
+
+/** @param names of the models, in the order of the scores and costs */
+export function learnModels(names: readonly string[], prompts: readonly ScoredPrompt[], classifier: Knowing): WarmModels {
+  const groups = groupsOf(names, prompts).map((group) => new Group(group, names, classifier));
+  const costs: WarmCosts = learnCosts(names.length, prompts);
+  return {
+    names,
+    quality: (classification) => {
+      const qualities: (number | undefined)[] = names.map(() => undefined);
+      for (const group of groups) group.quality(classification, qualities);
+      return qualities;
+    },
+    costUsd: costs.costUsd,
+  };
+}
+
+interface Scored {
+  readonly models: readonly number[];
+  readonly prompts: readonly ScoredPrompt[];
+}
+
+/** Models that the same prompts have scores of; only these can be compared row by row. */
+function groupsOf(names: readonly string[], prompts: readonly ScoredPrompt[]): Scored[] {
+  const rowsOf = (model: number) => prompts.flatMap(({ scores }, row) => (scores[model] === undefined ? [] : [row])).join();
+  return [...Map.groupBy(names.keys(), rowsOf)]
+    .filter(([rows]) => rows !== '')
+    .map(([, models]) => ({
+      models,
+      prompts: prompts.filter(({ scores }) => scores[models[0] as number] !== undefined),
+    }));
+}
+
+/** A model of a group. */
+interface Member {
+  readonly model: number;
+  readonly name: string;
+  readonly known: boolean;
+}
+
+class Group {
+  readonly #members: readonly Member[];
+  readonly #classifier: Knowing;
+  /** What stands for the group's average: its known models, or where there is none all that the weights know. */
+  readonly #reference: readonly string[];
+  readonly #design: Design;
+  readonly #average: Fit;
+  readonly #known: Deviations;
+  readonly #fresh: Deviations;
+
+  constructor({ models, prompts }: Scored, names: readonly string[], classifier: Knowing) {
+    this.#classifier = classifier;
+    const first = (prompts[0] as ScoredPrompt).classification;
+    this.#members = models.map((model) => {
+      const name = names[model] as string;
+      return { model, name, known: classifier.quality(first, name) !== undefined };
+    });
+    const known = this.#members.filter((member) => member.known);
+    this.#reference = known.length > 0 ? known.map(({ name }) => name) : classifier.knownModels;
+    const seen = prompts.map(({ classification }) => classification);
+    this.#design = designOf(seen.map((one) => featuresOf(one, this.#hardness(one))));
+    const averages = prompts.map(({ scores }) => meanOf(models.map((model) => scores[model] as number)));
+    const missed = Float64Array.from(averages, (average, row) => average - this.#hardness(seen[row] as Classification));
+    this.#average = bestOf(this.#design, () => [missed], [0]).fit;
+    const deviations = (members: readonly Member[], trusts: readonly number[]): Deviations => {
+      const said = members.map((member) => seen.map((one) => this.#said(one, member)));
+      const target = (trust: number) =>
+        members.map(({ model }, index) =>
+          Float64Array.from(
+            prompts,
+            ({ scores }, row) => (scores[model] as number) - (averages[row] as number) - trust * (said[index]?.[row] as number),
+          ),
+        );
+      return { members, ...bestOf(this.#design, target, trusts) };
+    };
+    this.#known = deviations(known, TRUST);
+    this.#fresh = deviations(
+      this.#members.filter((member) => !member.known),
+      [0],
+    );
+  }
+
+  /** Writes what is expected of its models into `into`. */
+  quality(classification: Classification, into: (number | undefined)[]): void {
+    const hardness = this.#hardness(classification);
+    const features = featuresOf(classification, hardness);
+    const average = hardness + predicted(this.#design, this.#average, 0, features);
+    for (const { members, fit, trust } of [this.#known, this.#fresh]) {
+      for (const [index, member] of members.entries()) {
+        const said = trust === 0 ? 0 : trust * this.#said(classification, member);
+        into[member.model] = bounded(average + said + predicted(this.#design, fit, index, features));
+      }
+    }
+  }
+
+  #hardness(classification: Classification): number {
+    if (this.#reference.length === 0) return 0.5;
+    return meanOf(this.#reference.map((name) => this.#classifier.quality(classification, name) ?? 0.5));
+  }
+
+  /** How far above the average the weights expect a model; 0 for one that they do not know. */
+  #said(classification: Classification, { name, known }: Member): number {
+    if (!known) return 0;
+    return (this.#classifier.quality(classification, name) as number) - this.#hardness(classification);
+  }
+}
+
+interface Deviations {
+  readonly members: readonly Member[];
+  readonly fit: Fit;
+  readonly trust: number;
+}
+
+/** The fit whose left-out prompts are told best. */
+function bestOf(design: Design, targetsFor: (trust: number) => Float64Array[], trusts: readonly number[]) {
+  const tried = trusts.flatMap((trust) => {
+    const targets = targetsFor(trust);
+    return COMMON_SCALES.flatMap((common) =>
+      FACTOR_SCALES.map((factors) => ({ trust, fit: ridge(design, scalesOf(design.columns, common, factors), targets) })),
+    );
+  });
+  return tried.reduce((best, one) => (one.fit.error < best.fit.error ? one : best));
+}
+
+function scalesOf(columns: number, common: number, factors: number): Float64Array {
+  const scales = new Float64Array(columns).fill(factors / Math.sqrt(columns));
+  scales[0] = common;
+  return scales;
+}
+
+/** How hard it is for the models that are known, then the prompt's factors. */
+function featuresOf({ factors }: Classification, hardness: number): Float64Array {
+  const features = new Float64Array(factors.length + 1);
+  features[0] = logit(hardness);
+  for (let at = 0; at < factors.length; at++) features[at + 1] = Math.min(FURTHEST, Math.max(-FURTHEST, factors[at] as number));
+  return features;
+}
+
+function meanOf(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0) / values.length;
+}
+
+/** Into (0, 1) without making two alike: the outer tenths give way more and more. */
+function bounded(quality: number): number {
+  if (quality > 0.9) return 0.9 + 0.1 * Math.tanh((quality - 0.9) / 0.1);
+  if (quality < 0.1) return 0.1 + 0.1 * Math.tanh((quality - 0.1) / 0.1);
+  return quality;
+}

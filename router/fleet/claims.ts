@@ -59,7 +59,8 @@ export function clampReport(claim: Report, models: readonly ServedModel[]): Clam
   const loads = claim.loads
     .filter((load) => slotsOf.has(load.model))
     .map((load) => clampLoad(load, slotsOf.get(load.model) ?? 1, clamp));
-  const value: Report = { ...claim, loads, cpuUse: clamp.to('cpu_use', claim.cpuUse, 0, 1) };
+  const cachedPrefixes = claim.cachedPrefixes.filter(({ model }) => slotsOf.has(model));
+  const value: Report = { ...claim, loads, cachedPrefixes, cpuUse: clamp.to('cpu_use', claim.cpuUse, 0, 1) };
   return { value, claims: clamp.claims };
 }
 

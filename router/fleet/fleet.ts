@@ -13,6 +13,7 @@ import { candidateOf, missingCandidate } from './candidates.ts';
 import type { Claim } from './claims.ts';
 import { clampModel, clampReport } from './claims.ts';
 import { CHECK_INTERVAL_MS, forgiveness, leaseAt } from './lease.ts';
+import { Locality } from './locality.ts';
 import { Missing } from './missing.ts';
 import type { NodeLink } from './node-link.ts';
 import type { Work } from './reservations.ts';
@@ -25,6 +26,8 @@ export class Fleet {
   readonly #tell: Tell<FleetEvent>;
   readonly #listeners = new Set<() => void>();
   readonly #missing: Missing;
+  /** What the nodes' KV caches hold. */
+  readonly locality = new Locality();
   #dueAt: number;
   #stopTicking: () => void;
   claimsClamped = 0;
@@ -85,6 +88,7 @@ export class Fleet {
 
   #left(link: NodeLink, reason: Leaving): void {
     this.#missing.left(link.id, link.models);
+    this.locality.left(link.id);
     this.#tell({ type: 'node_left', node: link.id, reason, lost: link.attempts });
   }
 
@@ -94,6 +98,7 @@ export class Fleet {
       this.#clamped(link, claims);
       return value;
     });
+    this.locality.serves(link.id, link.models);
     if (models.length > 0) this.#missing.back(link.id);
     this.#tell({ type: 'models_changed', node: link.id, models: link.models.map(({ name }) => name) });
     // Until its first report it can let nobody through, and those who wait for it are not to be refused for that.
@@ -107,6 +112,7 @@ export class Fleet {
     this.#heard(link);
     link.report = value;
     link.loads = value.loads;
+    for (const cached of value.cachedPrefixes) this.locality.report(link.id, cached);
     if (value.state === NodeState.NODE_STATE_SERVING) link.hasServed = true;
     if (value.state === NodeState.NODE_STATE_DRAINING && before !== NodeState.NODE_STATE_DRAINING) {
       this.#tell({ type: 'node_draining', node: link.id });

@@ -6,6 +6,7 @@
 import { MODEL_NAME } from '../../proto/contract/bounds.ts';
 import type { Violation } from '../../proto/contract/faults.ts';
 import { invalid } from '../../proto/contract/faults.ts';
+import { MOST_CACHED_PREFIXES } from '../../proto/contract/prefix.ts';
 import type { Hello, Report } from '../../proto/gen/infermesh/v1/link.ts';
 import type { Hardware, ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
 
@@ -13,6 +14,7 @@ const NODE_ID = /^[a-z0-9](?:[a-z0-9.-]{0,62}[a-z0-9])?$/;
 const LABEL_NAME = /^[A-Za-z0-9._/-]{1,64}$/;
 const MAX_MODELS = 256;
 const MAX_LOADS = 256;
+const MAX_CACHES = 256;
 const MAX_LABELS = 64;
 const MAX_LABEL_BYTES = 256;
 const MAX_CPU_FEATURES = 256;
@@ -75,9 +77,14 @@ function checkModel(found: Violations, at: string, model: ServedModel): void {
 }
 
 /** @throws Fault INVALID_REQUEST with every violation */
-export function checkReport({ loads }: Report): void {
+export function checkReport({ loads, cachedPrefixes }: Report): void {
   const found = new Violations('report');
   found.count('loads', loads.length, MAX_LOADS);
+  if (found.count('cached_prefixes', cachedPrefixes.length, MAX_CACHES)) {
+    cachedPrefixes.forEach(({ hashes }, i) => {
+      found.count(`cached_prefixes[${i}].hashes`, hashes.length, MOST_CACHED_PREFIXES);
+    });
+  }
   found.refuse();
 }
 

@@ -59,8 +59,10 @@ describe('what a node claims', () => {
           { ...load, ...rates },
           { ...load, ...rates, model: 'ghost' },
         ];
-        const { value } = clampReport({ ...Report.fromPartial({}), loads, cpuUse }, [honest]);
+        const cachedPrefixes = ['m', 'ghost'].map((model) => ({ model, hashes: [1] }));
+        const { value } = clampReport({ ...Report.fromPartial({}), loads, cachedPrefixes, cpuUse }, [honest]);
         expect(value.loads.map(({ model }) => model)).toEqual(['m']);
+        expect(value.cachedPrefixes.map(({ model }) => model)).toEqual(['m']);
         expect(value.loads[0]).toMatchObject({ queued: 0, queuedPromptTokens: 0 });
         for (const count of [value.loads[0]?.freeSlots, value.loads[0]?.running]) {
           expect(count).toBeGreaterThanOrEqual(0);

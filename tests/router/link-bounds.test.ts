@@ -124,4 +124,17 @@ describe('a report', () => {
     expect(of(256)).toEqual([]);
     expect(of(257)).toEqual([{ field: 'report.loads', description: 'must be at most 256, received 257' }]);
   });
+
+  it('is refused with too many cached prefixes', () => {
+    const of = (models: number, hashes: number) =>
+      violations(() =>
+        checkReport(Report.fromPartial({ cachedPrefixes: many(models, { model: 'm', hashes: many(hashes, 1) }) })),
+      );
+    expect(of(256, 1)).toEqual([]);
+    expect(of(1, 4096)).toEqual([]);
+    expect(of(257, 0)).toEqual([{ field: 'report.cached_prefixes', description: 'must be at most 256, received 257' }]);
+    expect(of(1, 4097)).toEqual([
+      { field: 'report.cached_prefixes[0].hashes', description: 'must be at most 4096, received 4097' },
+    ]);
+  });
 });

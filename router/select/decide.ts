@@ -18,29 +18,61 @@ import { normalised } from './policy.ts';
 import { reasonOf } from './reason.ts';
 import { suitability } from './suitability.ts';
 
-/** A candidate on its way through the stages, which fill it in. */
-interface Look {
-  readonly candidate: Candidate;
-  estimate: Estimate;
-  exclusion: Exclusion | undefined;
-  judged: Judged | undefined;
-  standing: Standing | undefined;
-  cachedTokens: number;
-  readonly session: boolean;
-  overloaded: boolean;
+/** What candidates with one model have in common. */
+interface Kind {
+  readonly model: Candidate['model'];
+  /** Outstanding on all the nodes that may serve it. */
+  tokens: number;
+  nodes: number;
+  view: ModelView | undefined;
 }
 
 const NOT_ESTIMATED: Estimate = { waitMs: 0, firstTokenMs: 0, totalMs: 0, soonestMs: 0, engineMs: 0 };
 
+/** A candidate on its way through the stages, which fill it in. */
+class Look implements Considered {
+  readonly candidate: Candidate;
+  readonly session: boolean;
+  kind: Kind | undefined;
+  estimate = NOT_ESTIMATED;
+  exclusion: Exclusion | undefined;
+  judged: Judged | undefined;
+  cachedTokens = 0;
+  overloaded = false;
+  /** Its place among those chosen from. */
+  index = -1;
+  choice: Choice | undefined;
+  #standing: Standing | undefined;
+
+  constructor(candidate: Candidate, session: boolean) {
+    this.candidate = candidate;
+    this.session = session;
+  }
+
+  /** Few are ever asked for theirs. */
+  get standing(): Standing | undefined {
+    const { choice, index, candidate } = this;
+    if (!choice) return undefined;
+    this.#standing ??= {
+      onFront: choice.onFront(index),
+      distance: choice.distances[index] as number,
+      drawn: choice.drawn[index] as number,
+      propensity: choice.propensities.get(candidate.model.name) ?? 0,
+    };
+    return this.#standing;
+  }
+}
+
 export function decide(candidates: readonly Candidate[], ask: Ask, knowledge: Knowledge): Decision {
-  const looks = candidates.map((candidate) => lookAt(candidate, ask));
-  estimateAll(looks, ask);
-  judgeAll(looks, ask, knowledge);
+  const looks = lookAtAll(candidates, ask);
+  for (const look of looks) if (!look.exclusion) judgeOne(look, ask, knowledge);
   if (ask.target.type === 'auto') keepSuited(looks, ask);
-  for (const look of looks) look.exclusion ??= ruledOut(PLACES, look, ask);
-  const open = looks.filter(couldServe);
-  const choice = chooseAmong(open, ask);
-  return decisionOf(looks, open, choice, ask);
+  const open: Look[] = [];
+  for (const look of looks) {
+    look.exclusion ??= ruledOut(PLACES, look, ask);
+    if (couldServe(look)) look.index = open.push(look) - 1;
+  }
+  return decisionOf(looks, open, chooseAmong(open, ask), ask);
 }
 
 /** Whether it can serve, at once or after a wait. */
@@ -48,67 +80,53 @@ export function couldServe({ exclusion }: Pick<Considered, 'exclusion'>): boolea
   return exclusion === undefined || exclusion.busy;
 }
 
-function lookAt(candidate: Candidate, ask: Ask): Look {
+/** Those that may serve, with the load of their model's nodes; the others with the rule that keeps them out. */
+function lookAtAll(candidates: readonly Candidate[], ask: Ask): Look[] {
   const { session } = ask;
-  const look: Look = {
-    candidate,
-    estimate: NOT_ESTIMATED,
-    exclusion: undefined,
-    judged: undefined,
-    standing: undefined,
-    cachedTokens: 0,
-    session: session !== undefined && session.node === candidate.node && session.model === candidate.model.name,
-    overloaded: false,
-  };
-  look.exclusion = ruledOut(PERMITS, look, ask);
-  return look;
+  const kinds = new Map<string, Kind>();
+  return candidates.map((candidate) => {
+    const { model, node } = candidate;
+    const look = new Look(candidate, session !== undefined && session.node === node && session.model === model.name);
+    look.exclusion = ruledOut(PERMITS, look, ask);
+    if (look.exclusion) look.estimate = estimate(candidate, ask);
+    else {
+      look.kind = kindOf(model, kinds);
+      look.kind.tokens += outstandingTokens(candidate);
+      look.kind.nodes++;
+    }
+    return look;
+  });
 }
 
-/** With what is in the KV cache, where the node is not far busier than the others with its model. */
-function estimateAll(looks: readonly Look[], ask: Ask): void {
-  const loads = new Map<string, { tokens: number; nodes: number }>();
-  for (const { candidate, exclusion } of looks) {
-    if (exclusion) continue;
-    const load = loads.get(candidate.model.name);
-    if (load) {
-      load.tokens += outstandingTokens(candidate);
-      load.nodes++;
-    } else loads.set(candidate.model.name, { tokens: outstandingTokens(candidate), nodes: 1 });
-  }
-  for (const look of looks) {
-    const { candidate } = look;
-    const load = look.exclusion ? undefined : loads.get(candidate.model.name);
-    if (load) {
-      look.overloaded = overloaded(outstandingTokens(candidate), load.tokens / load.nodes, ask);
-      look.cachedTokens = look.overloaded ? 0 : creditOf(candidate, ask);
-    }
-    look.estimate = estimate(candidate, ask, look.cachedTokens);
-  }
+/** One for each name; one more for each that says something else of itself under the same name. */
+function kindOf(model: Candidate['model'], kinds: Map<string, Kind>): Kind {
+  const known = kinds.get(model.name);
+  if (known && isLike(known.model, model)) return known;
+  const key = known ? `${model.name} ${model.tier} ${model.tasks}` : model.name;
+  const kind = (known && kinds.get(key)) ?? { model, tokens: 0, nodes: 0, view: undefined };
+  kinds.set(key, kind);
+  return kind;
+}
+
+function isLike(a: Candidate['model'], b: Candidate['model']): boolean {
+  return a === b || (a.tier === b.tier && a.tasks.length === b.tasks.length && a.tasks.every((task, i) => task === b.tasks[i]));
+}
+
+/** With what is in its KV cache, unless it is far busier than the others with its model. */
+function judgeOne(look: Look, ask: Ask, knowledge: Knowledge): void {
+  const { candidate } = look;
+  const kind = look.kind as Kind;
+  look.overloaded = overloaded(outstandingTokens(candidate), kind.tokens / kind.nodes, ask);
+  if (!look.overloaded) look.cachedTokens = creditOf(candidate, ask);
+  look.estimate = estimate(candidate, ask, look.cachedTokens);
+  kind.view ??= viewOf(kind.model, ask, knowledge);
+  look.judged = judge(candidate, look.estimate, kind.view, ask);
+  look.exclusion = ruledOut(LIMITS, look, ask);
 }
 
 /** The engine reads at least one token of each prompt. */
 function creditOf({ node, model }: Candidate, { cachedTokens, promptTokens }: Ask): number {
   return Math.max(0, Math.min(cachedTokens(node, model.name), promptTokens - 1));
-}
-
-function judgeAll(looks: readonly Look[], ask: Ask, knowledge: Knowledge): void {
-  const views = new Map<string, { readonly of: Candidate['model']; readonly view: ModelView }>();
-  for (const look of looks) {
-    if (look.exclusion) continue;
-    const { model } = look.candidate;
-    let known = views.get(model.name);
-    if (known === undefined || !sameKind(known.of, model)) {
-      known = { of: model, view: viewOf(model, ask, knowledge) };
-      views.set(model.name, known);
-    }
-    look.judged = judge(look.candidate, look.estimate, known.view, ask);
-    look.exclusion = ruledOut(LIMITS, look, ask);
-  }
-}
-
-/** Whether the same is expected of both, as nodes say. */
-function sameKind(a: Candidate['model'], b: Candidate['model']): boolean {
-  return a === b || (a.tier === b.tier && a.tasks.length === b.tasks.length && a.tasks.every((task, i) => task === b.tasks[i]));
 }
 
 /** Left out for now only; while one of these is suited, nobody unsuited takes its place. */
@@ -151,14 +169,7 @@ function chooseAmong(open: readonly Look[], ask: Ask): Choice {
 }
 
 function decisionOf(looks: readonly Look[], open: readonly Look[], choice: Choice, ask: Ask): Decision {
-  open.forEach((look, index) => {
-    look.standing = {
-      onFront: choice.onFront(index),
-      distance: choice.distances[index] as number,
-      drawn: choice.drawn[index] as number,
-      propensity: choice.propensities.get(look.candidate.model.name) ?? 0,
-    };
-  });
+  for (const look of open) look.choice = choice;
   const best = open[choice.index];
   const preference = normalised(ask.policy.preference);
   return {

@@ -49,11 +49,12 @@ export interface Choice {
   readonly propensities: ReadonlyMap<string, number>;
   /** The points of the front, with the quality drawn; one of those that are equal. */
   readonly front: readonly number[];
-  readonly onFront: (index: number) => boolean;
-  /** To the ideal point, and what a conversation's move costs. */
+  /** To the ideal point, and what a conversation's move costs; found when it is first read. */
   readonly distances: Float64Array;
-  /** Quality, as drawn or expected. */
+  /** Quality, as drawn or expected; found when it is first read. */
   readonly drawn: Float64Array;
+  /** Whether it is one of the front's points, or equal to one. */
+  readonly onFront: (index: number) => boolean;
 }
 
 /** A loss of quality that counts as much as the whole range of another objective. */
@@ -66,32 +67,71 @@ export function choose(judged: readonly Judged[], choosing: Choosing): Choice {
   const groups = groupsOf(judged, columns);
   const weights = normalised(choosing.preference);
   const points = groups.flatMap((group) => group.points);
-  const rest = restOf(judged, columns, points, weights, choosing);
+  const restAt = restOf(judged, columns, points, weights, choosing);
+  const rest = new Float64Array(judged.length);
+  for (const point of points) rest[point] = restAt(point);
   const unit = weights.quality / QUALITY_UNIT;
   const best = nearest(judged, points, rest, unit, columns, columns.quality);
   const draws = choosing.explore && unit > 0 && groups.length > 1;
   const drawn = draws ? drawnQuality(groups, columns, choosing.seed) : columns.quality;
-  const nearestPoint = draws ? nearest(judged, points, rest, unit, columns, drawn) : best;
+  const found = draws ? nearest(judged, points, rest, unit, columns, drawn) : best;
   const front = nonDominated([drawn, columns.cost, columns.latency, columns.diversity], points);
-  const model = judged[nearestPoint]?.model;
+  const model = judged[found]?.model;
+  const figures = new Figures(drawn, unit, restAt);
   return {
-    index: nearestPoint < 0 ? -1 : amongEquals(judged, groups, columns, nearestPoint, choosing),
+    index: found < 0 ? -1 : amongEquals(judged, groups, columns, found, choosing),
     explored: model !== judged[best]?.model,
-    propensities: draws ? chances(groups, columns, rest, unit, model as string) : certain(model),
+    propensities: draws ? chances(judged, groups, columns, rest, unit, model as string) : certain(model),
     front,
     onFront: (index) => front.some((point) => isEqual(judged, columns, point, index)),
-    ...distancesAndQuality(rest, unit, drawn),
+    get distances() {
+      return figures.distances;
+    },
+    get drawn() {
+      return figures.drawn;
+    },
   };
 }
 
-/** The weighted losses of everything but quality. */
+/** What only explanations need of every candidate. */
+class Figures {
+  readonly #quality: Float64Array;
+  readonly #unit: number;
+  readonly #restAt: (index: number) => number;
+  #distances: Float64Array | undefined;
+  #drawn: Float64Array | undefined;
+
+  /** @param quality as losses */
+  constructor(quality: Float64Array, unit: number, restAt: (index: number) => number) {
+    this.#quality = quality;
+    this.#unit = unit;
+    this.#restAt = restAt;
+  }
+
+  get distances(): Float64Array {
+    this.#distances ??= this.#found();
+    return this.#distances;
+  }
+
+  get drawn(): Float64Array {
+    this.#drawn ??= this.#quality.map((loss) => 0 - loss);
+    return this.#drawn;
+  }
+
+  #found(): Float64Array {
+    const ideal = this.#quality.reduce((least, loss) => Math.min(least, loss), 0);
+    return this.#quality.map((loss, index) => this.#restAt(index) + this.#unit * (loss - ideal));
+  }
+}
+
+/** The weighted losses of everything but quality, of one candidate. */
 function restOf(
   judged: readonly Judged[],
   { quality, cost, latency, diversity }: Columns,
   points: readonly number[],
   weights: Preference,
   { stayWith, switchMargin = 0 }: Choosing,
-): Float64Array {
+): (index: number) => number {
   const front = nonDominated([quality, cost, latency, diversity], points);
   const [cheapest, dearest] = rangeOf(cost, front);
   const [fastest, slowest] = rangeOf(latency, front);
@@ -100,15 +140,11 @@ function restOf(
   const soon = Math.max(fastest, 1);
   const perLog = weights.latency / Math.max(LATENCY_UNIT, Math.log(Math.max(slowest, 1) / soon));
   const stays = stayWith !== undefined && judged.some(({ model }) => model === stayWith);
-  const rest = new Float64Array(judged.length);
-  for (let i = 0; i < rest.length; i++) {
-    rest[i] =
-      perUsd * ((cost[i] as number) - cheapest) +
-      perLog * Math.log(Math.max(latency[i] as number, 1) / soon) +
-      weights.diversity * ((diversity[i] as number) - newest) +
-      (stays && (judged[i] as Judged).model !== stayWith ? switchMargin : 0);
-  }
-  return rest;
+  return (i) =>
+    perUsd * ((cost[i] as number) - cheapest) +
+    perLog * Math.log(Math.max(latency[i] as number, 1) / soon) +
+    weights.diversity * ((diversity[i] as number) - newest) +
+    (stays && (judged[i] as Judged).model !== stayWith ? switchMargin : 0);
 }
 
 function rangeOf(column: Float64Array, points: readonly number[]): readonly [least: number, most: number] {
@@ -162,30 +198,40 @@ function drawnQuality(groups: readonly Group[], { quality, sd }: Columns, seed: 
   return drawn;
 }
 
-/** Of a model's candidates the same one is nearest whatever is drawn, so models compete by that one. */
+/**
+ * Of a model's candidates the same one is nearest whatever is drawn, so models compete by that one. A hair's breadth
+ * sets apart those that are as near as each other, in the order in which such a tie is decided.
+ */
 function chances(
+  judged: readonly Judged[],
   groups: readonly Group[],
-  { quality, sd }: Columns,
+  columns: Columns,
   rest: Float64Array,
   unit: number,
   drawnModel: string,
 ): ReadonlyMap<string, number> {
-  const contenders = groups.map(({ points }) => {
-    const first = points[0] as number;
-    const [base] = rangeOf(rest, points);
-    return { base, mean: -(quality[first] as number), sd: sd[first] as number };
-  });
+  const { quality, sd, cost, latency, diversity } = columns;
+  const order = [rest, cost, latency, diversity];
+  const before = (a: number, b: number) => lexicographic(order, a, b) || byName(judged, a, b);
+  const bests = groups.map(({ points }) => points.reduce((a, b) => (before(b, a) < 0 ? b : a))).sort(before);
+  const contenders = bests.map((best, rank) => ({
+    base: (rest[best] as number) + rank * TIE,
+    mean: -(quality[best] as number),
+    sd: sd[best] as number,
+  }));
   const result = new Map<string, number>();
   propensities(contenders, unit).forEach((chance, i) => {
-    const { model } = groups[i] as Group;
-    const sum = chance + (result.get(model) ?? 0);
-    if (sum > 0 || model === drawnModel) result.set(model, Math.max(sum, LEAST_CHANCE * Number(model === drawnModel)));
+    const { model } = judged[bests[i] as number] as Judged;
+    if (chance > 0) result.set(model, chance + (result.get(model) ?? 0));
   });
+  if (!result.has(drawnModel)) result.set(drawnModel, LEAST_CHANCE);
   return result;
 }
 
 /** What has been drawn was possible, if hardly. */
-const LEAST_CHANCE = 1e-6;
+const LEAST_CHANCE = 1e-9;
+/** More than the finest step of the integration, and far less than any distance that matters. */
+const TIE = 4e-9;
 
 function certain(model: string | undefined): ReadonlyMap<string, number> {
   return new Map(model === undefined ? [] : [[model, 1]]);
@@ -210,10 +256,4 @@ function isEqual(judged: readonly Judged[], columns: Columns, a: number, b: numb
   return (
     (judged[a] as Judged).model === (judged[b] as Judged).model && lexicographic([quality, cost, latency, diversity], a, b) === 0
   );
-}
-
-function distancesAndQuality(rest: Float64Array, unit: number, quality: Float64Array) {
-  const drawn = quality.map((loss) => -loss);
-  const ideal = drawn.reduce((most, one) => Math.max(most, one), 0);
-  return { drawn, distances: rest.map((distance, i) => distance + unit * (ideal - (drawn[i] as number))) };
 }

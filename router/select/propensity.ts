@@ -5,34 +5,36 @@
  * independent. So the probability is the integral, over all distances, of one model standing there and all others
  * farther away. It is summed over steps whose ends are quantiles of every model's distance, so that narrow and broad
  * beliefs are both resolved; within a step, who else falls into it is taken to be farther as often as not. Against
- * counting draws it is within .01, mostly .002, needs no draws, and is over 0 for whatever a draw can reach.
+ * counting draws it is within .01, mostly .001, needs no draws, and is over 0 for whatever a draw is likely to reach.
  */
+import { normalBelow, REACH } from './normal.ts';
 
 export interface Contender {
   /** Distance at quality 0. */
   readonly base: number;
   readonly mean: number;
+  /** 0: certain. */
   readonly sd: number;
 }
 
-/** Quantiles of the standard normal that make steps; further out is less than 1 in 10,000. */
-const QUANTILES = [-3.7, -3, -2.5, -2.1, -1.75, -1.45, -1.2, -0.95, -0.7, -0.47, -0.23];
-const POINTS = [...QUANTILES, 0, ...QUANTILES.map((z) => -z)];
-const REACH = 4.5;
+/** Quantiles that make steps, in standard deviations. Where there are many models, each needs fewer. */
+const FINE = symmetric([3.7, 3, 2.5, 2.1, 1.75, 1.45, 1.2, 0.95, 0.7, 0.47, 0.23]);
+const MIDDLE = symmetric([3.3, 2.2, 1.4, 0.65]);
+const COARSE = symmetric([3, 1.7, 0.75]);
 /** Makes a step of its own of what is certain, or clamped. */
 const HAIR = 1e-9;
+
+function symmetric(positive: readonly number[]): readonly number[] {
+  return [...positive.map((z) => -z), 0, ...positive.toReversed()];
+}
 
 /**
  * @param unit distance that quality 1 takes away, over 0
  * @returns by contender; the sum is 1
  */
 export function propensities(contenders: readonly Contender[], unit: number): number[] {
-  const open = withoutHopeless(contenders, unit);
   const result = new Array<number>(contenders.length).fill(0);
-  if (open.length === 1) {
-    result[open[0] as number] = 1;
-    return result;
-  }
+  const open = withoutHopeless(contenders, unit);
   const rivals = open.map((index) => contenders[index] as Contender);
   const chances = integrate(rivals, unit);
   const total = chances.reduce((sum, chance) => sum + chance, 0);
@@ -42,7 +44,7 @@ export function propensities(contenders: readonly Contender[], unit: number): nu
   return result;
 }
 
-/** Those that may come nearest although all fares as badly with the others as it ever does. */
+/** Those that may come nearest although they are as lucky, and the others as unlucky, as they hardly ever are. */
 function withoutHopeless(contenders: readonly Contender[], unit: number): number[] {
   let bar = Number.POSITIVE_INFINITY;
   for (const one of contenders) bar = Math.min(bar, distanceAt(one, -REACH, unit));
@@ -55,38 +57,77 @@ function withoutHopeless(contenders: readonly Contender[], unit: number): number
 
 function integrate(rivals: readonly Contender[], unit: number): Float64Array {
   const count = rivals.length;
-  const steps = stepsOf(rivals, unit);
+  const spread = spreadsOf(rivals, unit);
   const chances = new Float64Array(count);
   let farther = new Float64Array(count).fill(1);
   let next = new Float64Array(count);
   // Products of the others' chances, from both ends, as one of them may be 0.
   const after = new Float64Array(count + 1).fill(1);
-  for (const step of steps) {
+  const steps = stepsOf(rivals, unit);
+  for (let s = 0; s < steps.length; s++) {
+    const step = steps[s] as number;
+    let last = false;
     for (let i = count - 1; i >= 0; i--) {
-      next[i] = chanceFarther(rivals[i] as Contender, step, unit);
-      after[i] = (after[i + 1] as number) * ((farther[i] as number) + (next[i] as number)) * 0.5;
+      const is = chanceFarther(spread, i, step);
+      next[i] = is;
+      last ||= is === 0;
+      after[i] = (after[i + 1] as number) * ((farther[i] as number) + is) * 0.5;
     }
     let before = 1;
     for (let i = 0; i < count; i++) {
-      const [was, is] = [farther[i] as number, next[i] as number];
+      const was = farther[i] as number;
+      const is = next[i] as number;
       chances[i] = (chances[i] as number) + (was - is) * before * (after[i + 1] as number);
       before *= (was + is) * 0.5;
     }
+    // Beyond one that is here at the latest, nobody can be nearest.
+    if (last) break;
     [farther, next] = [next, farther];
   }
   return chances;
 }
 
+/** Each model's distances: the least and the greatest, by quality 1 and 0, and between them a normal. */
+interface Spread {
+  readonly least: Float64Array;
+  readonly greatest: Float64Array;
+  readonly mean: Float64Array;
+  readonly perSd: Float64Array;
+}
+
+function spreadsOf(rivals: readonly Contender[], unit: number): Spread {
+  const mean = Float64Array.from(rivals, (rival) => distanceAt(rival, 0, unit));
+  return {
+    least: Float64Array.from(rivals, ({ base, sd }, i) => (sd > 0 ? base - unit : (mean[i] as number))),
+    greatest: Float64Array.from(rivals, ({ base, sd }, i) => (sd > 0 ? base : (mean[i] as number))),
+    mean: Float64Array.from(rivals, (rival) => rival.base - unit * rival.mean),
+    perSd: Float64Array.from(rivals, ({ sd }) => 1 / (unit * sd)),
+  };
+}
+
+/** That its distance is more than so much. */
+function chanceFarther({ least, greatest, mean, perSd }: Spread, i: number, distance: number): number {
+  if (distance < (least[i] as number)) return 1;
+  if (distance >= (greatest[i] as number)) return 0;
+  return normalBelow(((mean[i] as number) - distance) * (perSd[i] as number));
+}
+
 /** Distances between which no model's chance changes much, ascending. */
 function stepsOf(rivals: readonly Contender[], unit: number): Float64Array {
-  const steps = new Float64Array(rivals.length * (POINTS.length + 4));
+  const points = rivals.length <= 3 ? FINE : rivals.length <= 10 ? MIDDLE : COARSE;
+  const steps = new Float64Array(rivals.length * (points.length + 4));
   let n = 0;
+  const addEnd = (end: number) => {
+    steps[n++] = end - HAIR;
+    steps[n++] = end;
+  };
   for (const rival of rivals) {
-    if (rival.sd > 0) for (const z of POINTS) steps[n++] = distanceAt(rival, z, unit);
-    const ends = rival.sd > 0 ? [rival.base - unit, rival.base] : [distanceAt(rival, 0, unit)];
-    for (const end of ends) {
-      steps[n++] = end - HAIR;
-      steps[n++] = end;
+    const { base, mean, sd } = rival;
+    if (sd > 0) for (const z of points) steps[n++] = distanceAt(rival, z, unit);
+    if (sd === 0) addEnd(distanceAt(rival, 0, unit));
+    else {
+      if (mean + REACH * sd > 1) addEnd(base - unit);
+      addEnd(mean - REACH * sd < 0 ? base : distanceAt(rival, -REACH, unit));
     }
   }
   return steps.subarray(0, n).sort();
@@ -94,21 +135,4 @@ function stepsOf(rivals: readonly Contender[], unit: number): Float64Array {
 
 function distanceAt({ base, mean, sd }: Contender, z: number, unit: number): number {
   return base - unit * Math.min(1, Math.max(0, mean + z * sd));
-}
-
-/** That the distance is more than so much. */
-function chanceFarther(one: Contender, distance: number, unit: number): number {
-  const { base, mean, sd } = one;
-  if (distance < base - unit) return 1;
-  if (distance >= base) return 0;
-  if (sd > 0) return normalBelow(((base - distance) / unit - mean) / sd);
-  return distanceAt(one, 0, unit) > distance ? 1 : 0;
-}
-
-/** The standard normal's distribution function, to 1e-7: Abramowitz and Stegun, 26.2.17. */
-export function normalBelow(z: number): number {
-  const t = 1 / (1 + 0.2316419 * Math.abs(z));
-  const poly = t * (0.31938153 + t * (-0.356563782 + t * (1.781477937 + t * (-1.821255978 + t * 1.330274429))));
-  const tail = 0.3989422804014327 * Math.exp(-0.5 * z * z) * poly;
-  return z > 0 ? 1 - tail : tail;
 }

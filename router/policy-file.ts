@@ -8,6 +8,8 @@ import { z } from 'zod';
 import { MODEL_NAME } from '../proto/contract/bounds.ts';
 import type { Violation } from '../proto/contract/faults.ts';
 import { Fault, invalid } from '../proto/contract/faults.ts';
+import type { RewardPart, RewardWeights } from './ledger/reward.ts';
+import { REWARD_WEIGHTS } from './ledger/reward.ts';
 import type { Limits, Policy, Preference } from './select/policy.ts';
 import { DEFAULT_POLICY } from './select/policy.ts';
 
@@ -16,8 +18,8 @@ export interface Policies {
   readonly default: Policy;
   /** By tenant. */
   readonly tenants: ReadonlyMap<string, Policy>;
-  /** Weights of the parts of a reward, by name, 0 to 1; those not given are the reward function's own. */
-  readonly rewards: Readonly<Record<string, number>>;
+  /** Of the figures and signals that make a reward; for all tenants, as all learn from all. */
+  readonly rewards: RewardWeights;
   policyFor(tenant: string | undefined): Policy;
 }
 
@@ -61,13 +63,17 @@ const policy = z.strictObject({
   reference: model.nullish(),
   usdPerKwh: from(0, 1000).optional(),
 });
+const rewardFields = Object.fromEntries(Object.keys(REWARD_WEIGHTS).map((part) => [part, weight])) as Record<
+  RewardPart,
+  typeof weight
+>;
 const file = z.strictObject({
   default: policy.nullish(),
   tenants: z
     .record(name, policy.nullable())
     .refine((tenants) => Object.keys(tenants).length <= MAX_TENANTS, `must be at most ${MAX_TENANTS.toLocaleString('en')}`)
     .nullish(),
-  rewards: z.record(z.string().regex(/^[a-z][A-Za-z]{0,63}$/, 'must be names in camelCase'), from(0, 1)).nullish(),
+  rewards: z.strictObject(rewardFields).nullish(),
 });
 
 type PolicyFields = z.infer<typeof policy>;
@@ -98,7 +104,7 @@ export function parsePolicies(text: string): Policies {
     .filter(([, { preference }]) => Object.values(preference).every((value) => value === 0))
     .map(([field]) => ({ field: `${field}.preference`, description: 'must have at least one weight over 0, received only 0' }));
   if (weightless.length > 0) throw invalid(weightless);
-  return policiesOf(everybody, new Map(own), rewards ?? {});
+  return policiesOf(everybody, new Map(own), { ...REWARD_WEIGHTS, ...given(rewards ?? {}) });
 }
 
 function policiesOf(
@@ -111,7 +117,7 @@ function policiesOf(
 }
 
 /** What holds without a file. */
-export const DEFAULT_POLICIES: Policies = policiesOf(DEFAULT_POLICY, new Map(), {});
+export const DEFAULT_POLICIES: Policies = policiesOf(DEFAULT_POLICY, new Map(), REWARD_WEIGHTS);
 
 /** Weights and limits are inherited one by one, lists as a whole. */
 function merged(base: Policy, fields: PolicyFields, fallbackName: string): Policy {
@@ -148,16 +154,10 @@ function violationsOf(issue: Issue, content: unknown): Violation[] {
   if (code === 'unrecognized_keys') {
     return keys.map((key) => ({ field: fieldName([...path, key]), description: 'is not a setting; remove it from the file' }));
   }
-  const what = message.startsWith('must')
-    ? message
-    : code === 'invalid_key'
-      ? keyBound(path)
-      : 'must hold settings as name: value';
+  const named =
+    code === 'invalid_key' ? 'must be named by 1 to 128 printable ASCII characters' : 'must hold settings as name: value';
+  const what = message.startsWith('must') ? message : named;
   return [{ field: fieldName(path), description: `${what}, received ${shown(valueAt(content, path))}` }];
-}
-
-function keyBound([section]: readonly PropertyKey[]): string {
-  return section === 'rewards' ? 'must be named in camelCase' : 'must be named by 1 to 128 printable ASCII characters';
 }
 
 function fieldName(path: readonly PropertyKey[]): string {

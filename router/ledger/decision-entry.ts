@@ -17,7 +17,12 @@ const DIGITS = 7;
 const share = z.number().min(0).max(1);
 const amount = z.number().min(0);
 const count = z.int().min(0);
-const reward = { reward: share, rewardWeight: share };
+const reward = {
+  reward: share,
+  rewardWeight: share,
+  /** What it was made of: figures as given, signals as what they leave; `unremarked` for silence. */
+  rewardParts: z.record(z.string(), share),
+};
 
 const candidate = z.object({
   node: z.string(),
@@ -36,9 +41,10 @@ const outcome = z.object({
   finish: z.enum(['stop', 'stop_string', 'length', 'failed', 'cancelled']),
   /** Why it failed, as in docs/errors.md. */
   fault: z.string().optional(),
-  /** Both absent where nothing tells how good the answer was. */
-  reward: share.optional(),
-  rewardWeight: share.optional(),
+  /** Absent where nothing tells how good the answer was. */
+  reward: reward.reward.optional(),
+  rewardWeight: reward.rewardWeight.optional(),
+  rewardParts: reward.rewardParts.optional(),
   costUsd: amount,
   referenceUsd: amount,
   /** From the request's arrival to its end, and to its first token. */

@@ -7,27 +7,17 @@
  */
 import { Fault } from '../../proto/contract/faults.ts';
 import type { Arm, Context } from '../select/belief.ts';
-import type { LogEntry, LoggedOutcome } from './decision-entry.ts';
+import type { FeedbackEntry, LogEntry, LoggedOutcome } from './decision-entry.ts';
 import { LOG_VERSION } from './decision-entry.ts';
 import type { LoggedChoice } from './logged-choice.ts';
+import type { Outcome as Known, Reward, RewardWeights } from './reward.ts';
+import { rewardOf } from './reward.ts';
 import type { ModelShares } from './shares.ts';
 
 const DAY_MS = 86_400_000;
 
-export interface Reward {
-  /** 0 to 1. */
-  readonly reward: number;
-  /** 0 to 1: how much it tells. */
-  readonly weight: number;
-}
-
-/** What ratings say, each 0 to 1. */
-export interface Ratings {
-  readonly rating?: number | undefined;
-  readonly groundedness?: number | undefined;
-  readonly recall?: number | undefined;
-  readonly readability?: number | undefined;
-}
+/** What readers say, each 0 to 1. */
+export type Ratings = Pick<Known, 'rating' | 'groundedness' | 'recall' | 'readability'>;
 
 /** Who learns; a lesson is what it wants back to revise it. See select/bandit/. */
 export interface Learner<Lesson> {
@@ -36,10 +26,9 @@ export interface Learner<Lesson> {
   served(arm: Arm, context: Context, now: number): void;
 }
 
-export interface OutcomesParts<Evidence, Lesson> {
+export interface OutcomesParts<Lesson> {
   readonly learner: Learner<Lesson>;
-  /** `evidence` is undefined while the answer has not ended. */
-  readonly rewardOf: (evidence: Evidence | undefined, ratings: Ratings, retried: boolean) => Reward | undefined;
+  readonly weights: RewardWeights;
   readonly shares: ModelShares;
   /** Takes the lines of the decision log; never throws. */
   readonly log: (entry: LogEntry) => void;
@@ -57,36 +46,40 @@ export interface Served {
   readonly context: Context;
   /** What was expected of the arm before any reward, 0 to 1. */
   readonly prior: number;
+  /** What was believed of the answer, 0 to 1, and when it was to be whole, as estimated. */
+  readonly expected: number;
+  readonly promisedMs: number;
   /** Keyed hash of tenant and messages; equal for the same prompt. */
   readonly promptHash: number;
   /** Undefined where the caller named the model: nothing was chosen, and nothing is logged or counted as a choice. */
   readonly choice: LoggedChoice | undefined;
 }
 
-export type Outcome = Omit<LoggedOutcome, 'reward' | 'rewardWeight'>;
+export type Outcome = Omit<LoggedOutcome, 'reward' | 'rewardWeight' | 'rewardParts'>;
 
-interface Memory<Evidence, Lesson> {
-  /** Its choice is let go once it is logged. */
+/** What the answer itself shows. */
+export type Signs = Pick<Known, 'schemaValid' | 'refused'>;
+
+interface Memory<Lesson> {
   readonly served: Omit<Served, 'choice'>;
+  /** Let go once it is logged. */
   choice: LoggedChoice | undefined;
   readonly at: number;
   readonly chosen: boolean;
   finish: Outcome['finish'] | undefined;
-  evidence: Evidence | undefined;
-  ratings: Ratings;
-  retried: boolean;
+  known: Known;
   reward: Reward | undefined;
   lesson: Lesson | undefined;
 }
 
-export class Outcomes<Evidence, Lesson> {
-  readonly #parts: Required<OutcomesParts<Evidence, Lesson>>;
+export class Outcomes<Lesson> {
+  readonly #parts: Required<OutcomesParts<Lesson>>;
   /** Oldest first. */
-  readonly #requests = new Map<string, Memory<Evidence, Lesson>>();
+  readonly #requests = new Map<string, Memory<Lesson>>();
   /** By hash of the prompt: its last request. Oldest first. */
   readonly #prompts = new Map<number, { readonly request: string; readonly at: number }>();
 
-  constructor(parts: OutcomesParts<Evidence, Lesson>) {
+  constructor(parts: OutcomesParts<Lesson>) {
     this.#parts = { maxRequests: 100_000, keepMs: DAY_MS, retryMs: 600_000, ...parts };
   }
 
@@ -107,29 +100,27 @@ export class Outcomes<Evidence, Lesson> {
       at: now,
       chosen: choice !== undefined,
       finish: undefined,
-      evidence: undefined,
-      ratings: {},
-      retried: false,
+      known: { expected: served.expected, promisedMs: served.promisedMs },
       reward: undefined,
       lesson: undefined,
     });
     this.#forget(now);
   }
 
-  /** @param evidence for the reward function; one request ends once */
-  ended(request: string, outcome: Outcome, evidence: Evidence): void {
+  /** One request ends once. */
+  ended(request: string, outcome: Outcome, signs: Signs = {}): void {
     const memory = this.#requests.get(request);
     if (!memory || memory.finish !== undefined) return;
     const { shares, log } = this.#parts;
-    memory.finish = outcome.finish;
-    memory.evidence = evidence;
-    this.#credit(memory);
     const { arm, tenant } = memory.served;
+    memory.finish = outcome.finish;
+    memory.known = { ...memory.known, ...signs, ...shownBy(outcome) };
+    this.#credit(memory);
     if (memory.chosen && isComplete(outcome.finish)) shares.finished(arm, outcome, outcome.costUsd, outcome.referenceUsd);
     if (memory.choice) {
-      const credited = memory.reward ? { reward: memory.reward.reward, rewardWeight: memory.reward.weight } : {};
       const at = new Date(memory.at).toISOString();
       const who = { request, ...(tenant === undefined ? {} : { tenant }) };
+      const credited = memory.reward ? loggedReward(memory.reward) : {};
       log({ v: LOG_VERSION, type: 'decision', at, ...who, ...memory.choice, outcome: { ...outcome, ...credited } });
     }
     memory.choice = undefined;
@@ -144,7 +135,7 @@ export class Outcomes<Evidence, Lesson> {
     this.#forget(now);
     const memory = this.#requests.get(request);
     if (!memory) throw new Fault('REQUEST_UNKNOWN', 'this router does not remember the request; it may be too long ago');
-    memory.ratings = { ...memory.ratings, ...given(ratings) };
+    memory.known = { ...memory.known, ...given(ratings) };
     this.#parts.shares.rated();
     this.#credit(memory);
     this.#logFeedback(memory, 'rating', now);
@@ -157,18 +148,18 @@ export class Outcomes<Evidence, Lesson> {
     this.#prompts.set(promptHash, { request, at: now });
     const memory = last && now - last.at < this.#parts.retryMs ? this.#requests.get(last.request) : undefined;
     // Who got no whole answer asks again for that reason.
-    if (!memory || memory.retried || !isComplete(memory.finish)) return;
-    memory.retried = true;
+    if (!memory || memory.known.retried || !isComplete(memory.finish)) return;
+    memory.known = { ...memory.known, retried: true };
     this.#credit(memory);
     this.#logFeedback(memory, 'retry', now);
   }
 
   /** Makes all that is known of an answer into its reward, in place of the one it had. */
-  #credit(memory: Memory<Evidence, Lesson>): void {
-    const { learner, rewardOf, shares } = this.#parts;
-    const { served, evidence, ratings, retried, lesson, reward: before, at } = memory;
-    const credited = rewardOf(evidence, ratings, retried);
-    if (!credited || credited.weight <= 0) return;
+  #credit(memory: Memory<Lesson>): void {
+    const { learner, weights, shares } = this.#parts;
+    const { served, known, lesson, reward: before, at } = memory;
+    const credited = rewardOf(known, weights);
+    if (!credited) return;
     const { reward, weight } = credited;
     memory.reward = credited;
     memory.lesson =
@@ -179,7 +170,7 @@ export class Outcomes<Evidence, Lesson> {
   }
 
   /** Before the end the decision's own line will tell. */
-  #logFeedback({ served, chosen, finish, reward }: Memory<Evidence, Lesson>, cause: 'rating' | 'retry', now: number): void {
+  #logFeedback({ served, chosen, finish, reward }: Memory<Lesson>, cause: FeedbackEntry['cause'], now: number): void {
     if (!chosen || finish === undefined || !reward) return;
     const { request, tenant, arm } = served;
     this.#parts.log({
@@ -190,8 +181,7 @@ export class Outcomes<Evidence, Lesson> {
       ...(tenant === undefined ? {} : { tenant }),
       model: arm.model,
       cause,
-      reward: reward.reward,
-      rewardWeight: reward.weight,
+      ...loggedReward(reward),
     });
   }
 
@@ -206,6 +196,17 @@ export class Outcomes<Evidence, Lesson> {
       this.#prompts.delete(hash);
     }
   }
+}
+
+/** A node that was lost and a caller who left say nothing of the answer; an engine that failed on it does. */
+function shownBy({ finish, fault, latencyMs }: Outcome): Pick<Known, 'finish' | 'latencyMs'> {
+  if (finish === 'cancelled') return {};
+  if (finish === 'failed') return fault === 'ENGINE_FAILED' || fault === 'ENGINE_CRASHED' ? { finish } : {};
+  return { finish: finish === 'length' ? 'length' : 'stop', latencyMs };
+}
+
+function loggedReward({ reward, weight, parts }: Reward) {
+  return { reward, rewardWeight: weight, rewardParts: parts as Record<string, number> };
 }
 
 function isComplete(finish: Outcome['finish'] | undefined): boolean {

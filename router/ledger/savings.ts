@@ -1,17 +1,18 @@
 /** What an answer cost, and what it would have cost from the model that it is compared with. Pure. */
 import type { ServedModel, Usage } from '../../proto/gen/infermesh/v1/types.ts';
-import { expectedCost } from '../select/objectives.ts';
+import { costOf } from '../select/objectives.ts';
 import type { Policy } from '../select/policy.ts';
 
 type Tokens = Pick<Usage, 'inputTokens' | 'outputTokens'>;
 type Terms = Pick<Policy, 'reference' | 'usdPerKwh'>;
 
 /**
- * In US dollars: tokens x price, else power x time.
- * @param engineMs how long the engine worked on it
+ * In US dollars: tokens x price, else power x time. The time is what the tokens take at the model's measured rates, not
+ * what it took by the clock: requests that share an engine would each be billed for all of it.
  */
-export function costOf(model: ServedModel, { inputTokens, outputTokens }: Tokens, engineMs: number, usdPerKwh: number): number {
-  return expectedCost(model, { promptTokens: inputTokens, expectedOutputTokens: outputTokens }, engineMs, usdPerKwh);
+export function billOf(model: ServedModel, usage: Tokens, usdPerKwh: number): number {
+  const { inputTokens: promptTokens, outputTokens: expectedOutputTokens } = usage;
+  return costOf(model, { promptTokens, expectedOutputTokens }, engineMsOf(model, usage), usdPerKwh);
 }
 
 /**
@@ -28,7 +29,7 @@ export function referenceCost(
 ): number {
   const model = able.find(({ name }) => name === reference) ?? strongest([chosen, ...able]);
   if (model.name === chosen.name) return costUsd;
-  return costOf(model, usage, engineMsOf(model, usage), usdPerKwh);
+  return billOf(model, usage, usdPerKwh);
 }
 
 /** By tier, then price of the answer, then size; names decide between equals. */

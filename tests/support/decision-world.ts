@@ -79,7 +79,7 @@ export function play({ seed, decisions, policy = DEFAULT_POLICY, tenant, unsure 
     const model = entry.candidates[entry.chosen]?.model ?? '';
     if (random() >= rated || reward === undefined) return [entry];
     return [
-      { ...entry, outcome: { ...outcome, reward: 0.5, rewardWeight: 0.2 } },
+      { ...entry, outcome: { ...outcome, reward: 0.5, rewardWeight: 0.1, rewardParts: { unremarked: 1 } } },
       {
         v: 1,
         type: 'feedback',
@@ -88,8 +88,7 @@ export function play({ seed, decisions, policy = DEFAULT_POLICY, tenant, unsure 
         ...(tenant === undefined ? {} : { tenant }),
         model,
         cause: 'rating',
-        reward,
-        rewardWeight: 1,
+        ...ratedBy(reward),
       },
     ];
   }).flat();
@@ -153,8 +152,7 @@ function decided({ random, policy, tenant, unsure, budget, at, request }: Moment
     propensities: Object.fromEntries(choice.propensities),
     outcome: {
       finish: 'stop',
-      reward: Number(random() < (truth[model] ?? 0)),
-      rewardWeight: 1,
+      ...ratedBy(Number(random() < (truth[model] ?? 0))),
       costUsd: costUsd * 1.2 * scatter,
       referenceUsd: 9 * costUsd,
       latencyMs: latencyMs * 1.1 * scatter,
@@ -164,6 +162,10 @@ function decided({ random, policy, tenant, unsure, budget, at, request }: Moment
       outputTokens: tokens,
     },
   };
+}
+
+function ratedBy(rating: number) {
+  return { reward: rating, rewardWeight: 0.8, rewardParts: { rating } };
 }
 
 function kindAt(u: number): Kind {

@@ -36,6 +36,7 @@ export function decisionEntry(more: Partial<DecisionEntry> = {}): DecisionEntry 
       finish: 'stop',
       reward: 0.7,
       rewardWeight: 0.3,
+      rewardParts: { latency: 0.9 },
       costUsd: 0.0001,
       referenceUsd: 0.001,
       latencyMs: 850,
@@ -50,7 +51,18 @@ export function decisionEntry(more: Partial<DecisionEntry> = {}): DecisionEntry 
 
 export function feedbackEntry(more: Partial<FeedbackEntry> = {}): FeedbackEntry {
   const at = '2026-11-21T11:00:00.000Z';
-  return { v: 1, type: 'feedback', at, request: 'r1', model: 'small', cause: 'rating', reward: 0.9, rewardWeight: 1, ...more };
+  return {
+    v: 1,
+    type: 'feedback',
+    at,
+    request: 'r1',
+    model: 'small',
+    cause: 'rating',
+    reward: 0.9,
+    rewardWeight: 1,
+    rewardParts: { rating: 1 },
+    ...more,
+  };
 }
 
 /** Numbers that a line keeps as they are. */
@@ -60,6 +72,7 @@ const amount = exactly(1000);
 const name = fc.string({ minLength: 1, maxLength: 20 });
 const at = fc.date({ min: new Date(0), max: new Date('2100-01-01'), noInvalidDate: true }).map((date) => date.toISOString());
 const count = fc.nat(1_000_000);
+const parts = fc.dictionary(fc.constantFrom('rating', 'retry', 'unremarked'), share);
 
 const candidates = fc.array(
   fc.record(
@@ -85,6 +98,7 @@ const outcome = fc.record(
     fault: name,
     reward: share,
     rewardWeight: share,
+    rewardParts: parts,
     costUsd: amount,
     referenceUsd: amount,
     latencyMs: amount,
@@ -135,6 +149,7 @@ const feedbacks: fc.Arbitrary<LogEntry> = fc.record({
   cause: fc.constantFrom('rating', 'retry'),
   reward: share,
   rewardWeight: share,
+  rewardParts: parts,
 });
 
 export const anyEntry = fc.oneof(decisions, feedbacks);

@@ -1,10 +1,11 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
 import { Fault } from '../../../proto/contract/faults.ts';
+import { REWARD_WEIGHTS } from '../../../router/ledger/reward.ts';
 import { DEFAULT_POLICIES, parsePolicies, readPolicies } from '../../../router/policy-file.ts';
 import { DEFAULT_POLICY } from '../../../router/select/policy.ts';
 
@@ -56,7 +57,7 @@ describe('a policy file', () => {
     });
     expect(policyFor(undefined)).toBe(policy);
     expect(policyFor('a stranger')).toBe(policy);
-    expect(rewards).toEqual({ rating: 1, latency: 0.25 });
+    expect(rewards).toEqual({ ...REWARD_WEIGHTS, rating: 1, latency: 0.25 });
   });
 
   it('lets a tenant inherit weights and limits one by one, lift a limit, and be named after itself', () => {
@@ -105,7 +106,7 @@ extra: 1
     ['default: { preference: { cost: 0, quality: 0, latency: 0, diversity: 0 } }', /default\.preference must have at least one/],
     ['tenants: { a: { preference: { cost: 0, quality: 0, latency: 0, diversity: 0 } } }', /tenants\.a\.preference must have at/],
     ['tenants: { "with space": {} }', /tenants\.with space must be named by 1 to 128 printable/],
-    ['rewards: { Not-Camel: 1 }', /rewards\.Not-Camel must be named in camelCase/],
+    ['rewards: { applause: 1 }', /rewards\.applause is not a setting; remove it/],
     ['default: { exploration: .nan }', /default\.exploration must be a number from 0 to 1/],
   ])('refuses %j', (text, message) => {
     expect(problemsOf(text).join()).toMatch(message);
@@ -114,6 +115,14 @@ extra: 1
   it('refuses what is no YAML, or names a tenant twice', () => {
     expect(() => parsePolicies('a: [')).toThrow(/not YAML/);
     expect(() => parsePolicies('tenants: { a: {}, a: {} }')).toThrow(/not YAML: .*unique/);
+  });
+
+  it('is as the documentation shows it', () => {
+    const page = readFileSync(new URL('../../../docs/choosing.md', import.meta.url), 'utf8');
+    const [example] = [...page.matchAll(/```yaml\n([\s\S]*?)```/g)].map(([, text = '']) => text);
+    const { tenants, policyFor } = parsePolicies(example ?? '');
+    expect(tenants.size).toBeGreaterThan(0);
+    expect(policyFor(undefined).preference).toEqual(DEFAULT_POLICY.preference);
   });
 
   it('is read from its path; a path without a file is named with the cause', () => {

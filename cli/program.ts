@@ -23,6 +23,7 @@ export const COMMANDS: Readonly<Record<string, Entry>> = {
   stats: { summary: 'show which models answer what, and what it saves', load: () => import('./commands/stats.ts') },
   feedback: { summary: 'rate an answer, so that the mesh chooses better', load: () => import('./commands/feedback.ts') },
   replay: { summary: 'tell from a decision log what another policy would have cost', load: () => import('./commands/replay.ts') },
+  classify: { summary: 'tell how hard prompts are, and who may answer them', load: () => import('./commands/classify.ts') },
   models: { summary: 'list, fetch, check and remove models', load: () => import('./commands/models.ts') },
   router: { summary: 'run a router', load: () => import('./commands/router.ts') },
   node: { summary: 'run a node and join it to a router', load: () => import('./commands/node.ts') },

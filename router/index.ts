@@ -10,6 +10,10 @@ import { requestSpans } from '../telemetry/spans.ts';
 import { Router } from './router.ts';
 import type { RouterSettings } from './settings.ts';
 
+export { openClassifier } from './classifier.ts';
+export { type Classification, TIERS } from './classify/classification.ts';
+export { learnModels, type ScoredPrompt, type WarmModels } from './classify/warm.ts';
+export { learnRank, type ModelPair } from './classify/warm-rank.ts';
 export { readEntries, Skipped } from './ledger/log-reader.ts';
 export { Replay, type ReplayReport } from './ledger/replay.ts';
 export { type Policies, readPolicies } from './policy-file.ts';

@@ -35,6 +35,8 @@ export interface WarmModels {
   quality(classification: Classification): (number | undefined)[];
   /** By model, in US dollars; undefined for one without costs. */
   costUsd(classification: Classification, promptChars: number): (number | undefined)[];
+  /** Per scored prompt and model, the quality expected by the fit without that prompt. */
+  readonly leftOut: readonly (readonly (number | undefined)[])[];
 }
 
 /** Factors, and how far they reach at most: a prompt unlike any other must not be told by extrapolation. */
@@ -58,7 +60,18 @@ export function learnModels(names: readonly string[], prompts: readonly ScoredPr
       return qualities;
     },
     costUsd: costs.costUsd,
+    leftOut: leftOutOf(names, prompts, groups),
   };
+}
+
+function leftOutOf(
+  names: readonly string[],
+  prompts: readonly ScoredPrompt[],
+  groups: readonly Group[],
+): (number | undefined)[][] {
+  const qualities = new Map(prompts.map((prompt) => [prompt, names.map((): number | undefined => undefined)]));
+  for (const group of groups) group.leftOut(qualities);
+  return [...qualities.values()];
 }
 
 interface Scored {
@@ -85,7 +98,7 @@ interface Member {
 }
 
 class Group {
-  readonly #members: readonly Member[];
+  readonly #prompts: readonly ScoredPrompt[];
   readonly #classifier: Knowing;
   /** What stands for the group's average: its known models, or where there is none all that the weights know. */
   readonly #reference: readonly string[];
@@ -95,13 +108,14 @@ class Group {
   readonly #fresh: Deviations;
 
   constructor({ models, prompts }: Scored, names: readonly string[], classifier: Knowing) {
+    this.#prompts = prompts;
     this.#classifier = classifier;
     const first = (prompts[0] as ScoredPrompt).classification;
-    this.#members = models.map((model) => {
+    const all: Member[] = models.map((model) => {
       const name = names[model] as string;
       return { model, name, known: classifier.quality(first, name) !== undefined };
     });
-    const known = this.#members.filter((member) => member.known);
+    const known = all.filter((member) => member.known);
     this.#reference = known.length > 0 ? known.map(({ name }) => name) : classifier.knownModels;
     const seen = prompts.map(({ classification }) => classification);
     this.#design = designOf(seen.map((one) => featuresOf(one, this.#hardness(one))));
@@ -121,7 +135,7 @@ class Group {
     };
     this.#known = deviations(known, TRUST);
     this.#fresh = deviations(
-      this.#members.filter((member) => !member.known),
+      all.filter((member) => !member.known),
       [0],
     );
   }
@@ -136,6 +150,19 @@ class Group {
         const said = trust === 0 ? 0 : trust * this.#said(classification, member);
         into[member.model] = bounded(average + said + predicted(this.#design, fit, index, features));
       }
+    }
+  }
+
+  /** Writes what was expected of its models by fits without the prompt, for each of its prompts. */
+  leftOut(into: ReadonlyMap<ScoredPrompt, (number | undefined)[]>): void {
+    for (const [row, prompt] of this.#prompts.entries()) {
+      const { classification } = prompt;
+      const average = this.#hardness(classification) + leftOutAt(this.#average, 0, row);
+      for (const { members, fit, trust } of [this.#known, this.#fresh])
+        for (const [index, member] of members.entries())
+          (into.get(prompt) as (number | undefined)[])[member.model] = bounded(
+            average + trust * this.#said(classification, member) + leftOutAt(fit, index, row),
+          );
     }
   }
 
@@ -155,6 +182,10 @@ interface Deviations {
   readonly members: readonly Member[];
   readonly fit: Fit;
   readonly trust: number;
+}
+
+function leftOutAt(fit: Fit, target: number, row: number): number {
+  return fit.leftOut[target]?.[row] as number;
 }
 
 /** The fit whose left-out prompts are told best. */

@@ -6,13 +6,14 @@ const FEW = 100;
 const THIN = 0.05;
 const UNTRIED = 0.02;
 const REWARDED = 0.5;
+const SILENT = 0.5;
 /** Of a 95 % interval's half widths: further away is hardly chance. */
 const ODD = 2;
 
 export function warningsOf(report: Omit<ReplayReport, 'warnings'>): string[] {
   const { decisions, refused, support, figures } = report;
   const answered = decisions - refused;
-  const { effectiveDecisions: effective, untried, certain, meanWeight } = support;
+  const { effectiveDecisions: effective, untried, certain, silent, meanWeight } = support;
   const warnings: string[] = [];
   if (refused > 0) {
     warnings.push(
@@ -45,6 +46,11 @@ export function warningsOf(report: Omit<ReplayReport, 'warnings'>): string[] {
   const rewarded = figures.reward?.decisions ?? 0;
   if (answered > 0 && rewarded < REWARDED * answered) {
     warnings.push(`only ${percent(rewarded / answered)} of the decisions have a reward, and these may not be like the others`);
+  }
+  if (silent > SILENT) {
+    warnings.push(
+      `${percent(silent)} of the rewards are silence, which counts as what the router expected: ratings would tell how good the answers were`,
+    );
   }
   return warnings;
 }

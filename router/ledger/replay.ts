@@ -9,7 +9,7 @@
 import type { Policies } from '../policy-file.ts';
 import type { Comparison, Correction, Estimate, Sample } from './counterfactual.ts';
 import { compare, effectiveSize } from './counterfactual.ts';
-import type { DecisionEntry, LogEntry, LoggedCandidate } from './decision-entry.ts';
+import type { DecisionEntry, FeedbackEntry, LogEntry, LoggedCandidate } from './decision-entry.ts';
 import type { Choices } from './made-again.ts';
 import { asItWas, deviation, probabilityOf, underPolicy } from './made-again.ts';
 import { warningsOf } from './replay-warnings.ts';
@@ -49,6 +49,8 @@ export interface Support {
   readonly untried: number;
   /** Share of the decisions where the log left nothing to chance, 0 to 1. */
   readonly certain: number;
+  /** Share of the rewards that are silence, which counts as what the router expected, 0 to 1. */
+  readonly silent: number;
 }
 
 /** Shares of the decisions, 0 to 1. */
@@ -67,6 +69,8 @@ interface Row {
   readonly at: string;
   readonly chosen: LoggedCandidate;
   readonly observed: Partial<Record<Figure, number>>;
+  /** Its reward is. */
+  readonly silent: boolean;
   readonly logged: Choices;
   readonly loggedBudget: Budget;
   readonly target: Choices | undefined;
@@ -89,7 +93,7 @@ export class Replay {
   readonly #loggedBudgets = new Map<string, Budget>();
   readonly #targetBudgets = new Map<string, Budget>();
   /** By request: rewards that came later. */
-  readonly #revised = new Map<string, { readonly at: string; readonly reward: number }>();
+  readonly #revised = new Map<string, Pick<FeedbackEntry, 'at' | 'reward' | 'rewardParts'>>();
   readonly #names = new Set<string>();
 
   /** @param tenant whose decisions alone count; undefined: everybody's */
@@ -117,14 +121,14 @@ export class Replay {
     if (target) spend(targetBudget, target, true);
     this.#names.add(policy.name);
     const chosen = entry.candidates[entry.chosen] as LoggedCandidate;
-    const observed = observedIn(entry);
-    this.#rows.set(entry.request, { at: entry.at, chosen, observed, logged, loggedBudget, target, targetBudget });
+    const told = { observed: observedIn(entry), silent: isSilence(entry.outcome.rewardParts) };
+    this.#rows.set(entry.request, { at: entry.at, chosen, ...told, logged, loggedBudget, target, targetBudget });
   }
 
   /** @returns undefined without any decision */
   report(): ReplayReport | undefined {
     if (this.#rows.size === 0) return undefined;
-    const trials = [...this.#rows].flatMap(([request, row]) => trialOf(row, this.#revised.get(request)?.reward) ?? []);
+    const trials = [...this.#rows].flatMap(([request, row]) => trialOf(row, this.#revised.get(request)) ?? []);
     const figures: Partial<Record<Figure, Comparison>> = {};
     for (const figure of Object.keys(FIGURES) as Figure[]) {
       const comparison = compare(samplesOf(trials, figure), FIGURES[figure]);
@@ -168,17 +172,22 @@ function observedIn({ outcome }: DecisionEntry): Partial<Record<Figure, number>>
   };
 }
 
+function isSilence(parts: Readonly<Record<string, number>> | undefined): boolean {
+  return parts !== undefined && Object.keys(parts).every((part) => part === 'unremarked');
+}
+
 /** A decision as the estimators see it. */
 interface Trial {
   readonly weight: number;
   readonly propensity: number;
   readonly untried: number;
+  readonly silent: boolean;
   readonly observed: Partial<Record<Figure, number>>;
   readonly chosen: LoggedCandidate;
   readonly target: readonly { readonly candidate: LoggedCandidate; readonly probability: number }[];
 }
 
-function trialOf(row: Row, revisedReward: number | undefined): Trial | undefined {
+function trialOf(row: Row, revised: Pick<FeedbackEntry, 'reward' | 'rewardParts'> | undefined): Trial | undefined {
   const { chosen, logged, target, observed } = row;
   if (!target) return undefined;
   const { decisions, allowed } = row.loggedBudget;
@@ -196,7 +205,8 @@ function trialOf(row: Row, revisedReward: number | undefined): Trial | undefined
     weight: propensity > 0 ? takes(chosen.model) / propensity : 0,
     propensity,
     untried: untried.reduce((sum, { probability }) => sum + probability, 0),
-    observed: revisedReward === undefined ? observed : { ...observed, reward: revisedReward },
+    observed: revised ? { ...observed, reward: revised.reward } : observed,
+    silent: revised ? isSilence(revised.rewardParts) : row.silent,
     chosen,
     target: shares,
   };
@@ -220,12 +230,14 @@ function samplesOf(trials: readonly Trial[], figure: Figure): Sample[] {
 
 function supportOf(trials: readonly Trial[]): Support {
   const { size, meanWeight } = effectiveSize(trials.map(({ weight }) => weight));
+  const rewarded = trials.filter(({ observed }) => observed.reward !== undefined);
   const mean = (of: (trial: Trial) => number) => trials.reduce((sum, trial) => sum + of(trial), 0) / Math.max(1, trials.length);
   return {
     effectiveDecisions: size,
     meanWeight,
     untried: mean(({ untried }) => untried),
     certain: mean(({ propensity }) => Number(propensity >= CERTAIN)),
+    silent: rewarded.filter(({ silent }) => silent).length / Math.max(1, rewarded.length),
   };
 }
 

@@ -21,16 +21,16 @@ const decisions = (entries: readonly LogEntry[]) => entries.filter((entry): entr
 
 describe('a policy that never ran', () => {
   const truth = truthOf(parsePolicies(CHEAPER).default);
-  const runs = Array.from({ length: 60 }, (_, seed) => replayed(play({ seed, decisions: 400 }), CHEAPER));
+  const runs = Array.from({ length: 40 }, (_, seed) => replayed(play({ seed, decisions: 400 }), CHEAPER));
 
   it.each(figures)('gets the %s that it gets when it really chooses, within the intervals', (figure) => {
     const covered = (name: 'doublyRobust' | 'snips' | 'ips') =>
       runs.filter((run) => run.figures[figure]![name].low <= truth[figure] && truth[figure] <= run.figures[figure]![name].high)
         .length;
-    // 95 % of 60 are 57; plain and self-normalised weights are skewed, and their intervals a little too short.
-    expect(covered('doublyRobust')).toBeGreaterThanOrEqual(53);
-    expect(covered('snips')).toBeGreaterThanOrEqual(50);
-    expect(covered('ips')).toBeGreaterThanOrEqual(50);
+    // 95 % of 40 are 38; plain and self-normalised weights are skewed, and their intervals a little too short.
+    expect(covered('doublyRobust')).toBeGreaterThanOrEqual(35);
+    expect(covered('snips')).toBeGreaterThanOrEqual(32);
+    expect(covered('ips')).toBeGreaterThanOrEqual(32);
   });
 
   it.each(figures)('is told the %s most closely by doubly robust, and far from what was logged', (figure) => {
@@ -177,6 +177,19 @@ describe('a log that cannot answer', () => {
     });
     expect(warnings(silent, SAME)).toMatch(/only 25 % of the decisions have a reward/);
     expect(replayed(silent, SAME).figures.reward!.decisions).toBe(100);
+  });
+});
+
+describe('rewards that are silence', () => {
+  it('are told, unless a rating came later', () => {
+    const entries = Array.from({ length: 10 }, (_, i) => {
+      const outcome = { ...decisionEntry().outcome, rewardParts: { unremarked: 1 } };
+      return decisionEntry({ request: `r${i}`, outcome });
+    });
+    expect(replayed(entries, SAME).warnings.join()).toMatch(/100 % of the rewards are silence/);
+    const rated = entries.slice(0, 6).map(({ request }) => feedbackEntry({ request }));
+    expect(replayed([...entries, ...rated], SAME).support.silent).toBeCloseTo(0.4);
+    expect(replayed([...entries, ...rated], SAME).warnings.join()).not.toMatch(/silence/);
   });
 });
 

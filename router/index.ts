@@ -7,7 +7,13 @@ import { createLog, logFleet, logRequests } from '../telemetry/log.ts';
 import { watchAll } from '../telemetry/observers.ts';
 import { startTelemetry } from '../telemetry/sdk.ts';
 import { requestSpans } from '../telemetry/spans.ts';
+import { openClassifier } from './classifier.ts';
+import { systemClock } from './clock.ts';
+import { LearnedFile, readLearned } from './learned-file.ts';
+import { DecisionLog } from './ledger/decision-log.ts';
+import { DEFAULT_POLICIES, readPolicies } from './policy-file.ts';
 import { Router } from './router.ts';
+import type { Bandit } from './select/bandit/bandit.ts';
 import type { RouterSettings } from './settings.ts';
 
 export { openClassifier } from './classifier.ts';
@@ -32,6 +38,9 @@ export async function startRouter(
   settings: RouterSettings,
   { log = createLog({ name: 'router', level: settings.logLevel }) }: { log?: Log } = {},
 ): Promise<RunningRouter> {
+  const bandit = readLearned(settings.learned);
+  const policies = settings.policy === undefined ? DEFAULT_POLICIES : readPolicies(settings.policy);
+  const decisions = openDecisionLog(settings, log);
   const router = new Router({
     settings,
     token: readOrCreateToken(settings.tokenFile),
@@ -39,11 +48,18 @@ export async function startRouter(
     observer: watchAll(requestSpans(), logRequests(log)),
     tellFleet: logFleet(log),
     onDefect: (method, { cause }) => log.error({ event: 'defect', method, ...traceOf(cause) }, 'a handler failed'),
+    classifier: openClassifier(),
+    policies,
+    bandit,
+    logDecision: (entry) => decisions?.append(entry),
   });
+  const learned = keepLearned(settings, bandit, log);
   const warn = (message: string) => log.warn({ event: 'telemetry' }, message);
   const telemetry = await startTelemetry({ serviceName: 'infermesh-router', serviceInstanceId: router.id, warn });
   const close = async () => {
     await router.close();
+    learned?.close();
+    await decisions?.close();
     await telemetry.shutdown();
   };
   const port = await router.listen().catch(async (error: unknown) => {
@@ -54,6 +70,17 @@ export async function startRouter(
   if (isExposed(settings.tokenFile))
     log.warn({ event: 'token_exposed' }, 'others on this machine can read the join token: chmod 600');
   return { id: router.id, address, close };
+}
+
+function openDecisionLog({ decisionLog: folder }: RouterSettings, log: Log): DecisionLog | undefined {
+  if (folder === undefined) return undefined;
+  const warn = (code: string) => log.warn({ event: 'decision_log', code }, 'lines of the decision log are lost');
+  return new DecisionLog({ folder, clock: systemClock, wallClock: () => systemClock.wall(), warn });
+}
+
+function keepLearned({ learned: path }: RouterSettings, bandit: Bandit, log: Log): LearnedFile | undefined {
+  if (path === undefined) return undefined;
+  return new LearnedFile(path, bandit, systemClock, (message) => log.warn({ event: 'learned' }, message));
 }
 
 /** Where it happened, without the error's message, which may quote what a user sent. */

@@ -1,5 +1,5 @@
 /** A router, assembled: services over a journey over a fleet. */
-import { randomUUID } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import type { Fault } from '../proto/contract/faults.ts';
 import { AdminServiceService } from '../proto/gen/infermesh/v1/admin.ts';
 import { InferenceServiceService } from '../proto/gen/infermesh/v1/inference.ts';
@@ -8,11 +8,18 @@ import { readPem } from '../proto/transport/pem.ts';
 import { GrpcServer } from '../proto/transport/server.ts';
 import type { FleetEvent, RequestObserver, Tell } from '../telemetry/events.ts';
 import { WaitingRoom } from './admit/waiting-room.ts';
+import type { Classifier } from './classify/classification.ts';
 import type { Clock } from './clock.ts';
 import { systemClock } from './clock.ts';
 import { Fleet } from './fleet/fleet.ts';
+import { Sessions } from './fleet/sessions.ts';
 import type { Admitted } from './journey.ts';
 import { Journey } from './journey.ts';
+import type { LogEntry } from './ledger/decision-entry.ts';
+import { Ledger } from './ledger/ledger.ts';
+import { rewardWeights } from './ledger/reward.ts';
+import type { Policies } from './policy-file.ts';
+import type { Bandit } from './select/bandit/bandit.ts';
 import { adminHandlers } from './services/admin.ts';
 import { inferenceHandlers } from './services/inference.ts';
 import { linkHandlers } from './services/link.ts';
@@ -26,6 +33,12 @@ export interface RouterParts {
   readonly observer: RequestObserver;
   readonly tellFleet: Tell<FleetEvent>;
   readonly onDefect: (method: string, fault: Fault) => void;
+  readonly classifier: Classifier;
+  readonly policies: Policies;
+  /** What was learnt before, and goes on being learnt. */
+  readonly bandit: Bandit;
+  /** Takes the lines of the decision log; never throws. */
+  readonly logDecision: (entry: LogEntry) => void;
   readonly clock?: Clock;
   readonly random?: () => number;
 }
@@ -45,6 +58,10 @@ export class Router {
     observer,
     tellFleet,
     onDefect,
+    classifier,
+    policies,
+    bandit,
+    logDecision,
     clock = systemClock,
     random = Math.random,
   }: RouterParts) {
@@ -53,13 +70,19 @@ export class Router {
     const fleet = this.#fleet;
     const tally = this.#tally;
     const room = new WaitingRoom<Admitted>(clock, random);
-    this.#journey = new Journey({ fleet, room, observer, clock, tally });
+    const rewards = rewardWeights(policies.rewards);
+    const ledger = new Ledger({ clock, classifier, bandit, rewards, key: randomBytes(32), log: logDecision });
+    const sessions = new Sessions(clock);
+    this.#journey = new Journey({ fleet, sessions, room, ledger, observer, clock, random, classifier, policies, tally });
     const { tlsCert, tlsKey, listen, writer } = settings;
     const tls =
       tlsCert && tlsKey ? { tls: { cert: readPem(tlsCert, '--tls-cert'), key: readPem(tlsKey, '--tls-key', 'key') } } : {};
     this.#server = new GrpcServer({ address: listen, writer, onDefect, ...tls });
     this.#server.addService(InferenceServiceService, inferenceHandlers(this.#journey));
-    this.#server.addService(AdminServiceService, adminHandlers({ fleet, room, tally, clock, routerId: this.id, version }));
+    this.#server.addService(
+      AdminServiceService,
+      adminHandlers({ fleet, room, tally, ledger, clock, routerId: this.id, version }),
+    );
     this.#server.addService(
       LinkServiceService,
       linkHandlers({ fleet, clock, token, routerId: this.id, tell: tellFleet, onDefect }),

@@ -67,11 +67,11 @@ export function decide(candidates: readonly Candidate[], ask: Ask, knowledge: Kn
   const looks = lookAtAll(candidates, ask);
   for (const look of looks) if (!look.exclusion) judgeOne(look, ask, knowledge);
   if (ask.target.type === 'auto') keepSuited(looks, ask);
-  const open: Look[] = [];
-  for (const look of looks) {
-    look.exclusion ??= ruledOut(PLACES, look, ask);
-    if (couldServe(look)) look.index = open.push(look) - 1;
-  }
+  for (const look of looks) look.exclusion ??= ruledOut(PLACES, look, ask);
+  const open = withoutNeedlessWaits(looks.filter(couldServe));
+  open.forEach((look, index) => {
+    look.index = index;
+  });
   return decisionOf(looks, open, chooseAmong(open, ask), ask);
 }
 
@@ -145,6 +145,22 @@ function keepSuited(looks: readonly Look[], ask: Ask): void {
     exclusion === undefined || PASSING.has(exclusion.filter) || (exclusion.filter === 'state' && candidate.returning);
   if (!looks.some((look) => counts(look) && suited(look))) return;
   for (const look of looks) if (!look.exclusion && !suited(look)) look.exclusion = new RuledOut(suitabilityRule, look, ask);
+}
+
+/** A wait for a node is worth it, with a free one of its model at hand, if the answer is there in half the time. */
+const WORTH_WAITING = 0.5;
+
+/** How busy a node will be is guesswork beside a slot that is free now. Between models the objectives tell. */
+function withoutNeedlessWaits(open: readonly Look[]): readonly Look[] {
+  const soonest = new Map<string, number>();
+  for (const { candidate, exclusion, estimate } of open) {
+    if (exclusion) continue;
+    const { name } = candidate.model;
+    soonest.set(name, Math.min(soonest.get(name) ?? Number.POSITIVE_INFINITY, estimate.totalMs));
+  }
+  const isNeedless = ({ candidate, exclusion, estimate }: Look) =>
+    exclusion !== undefined && estimate.totalMs > WORTH_WAITING * (soonest.get(candidate.model.name) ?? Number.POSITIVE_INFINITY);
+  return open.some(isNeedless) ? open.filter((look) => !isNeedless(look)) : open;
 }
 
 function chooseAmong(open: readonly Look[], ask: Ask): Choice {

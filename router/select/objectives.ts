@@ -31,7 +31,7 @@ export function judge({ node, model }: Candidate, expected: Estimate, view: Mode
     node,
     model: model.name,
     quality: view.quality,
-    costUsd: expectedCost(model, ask, expected.engineMs, ask.policy.usdPerKwh),
+    costUsd: costOf(model, ask, onGrid(expected.engineMs), ask.policy.usdPerKwh),
     latencyMs: onGrid(expected.totalMs),
     diversity: view.diversity,
   };
@@ -39,10 +39,10 @@ export function judge({ node, model }: Candidate, expected: Estimate, view: Mode
 
 /**
  * Of the whole answer, in US dollars: tokens x price, those in the KV cache at the price of the others; without a price
- * the energy of the time the engine works on it, alone or in turns with others, on the same grid as latency. A model
- * with neither price nor watts costs nothing.
+ * the energy of the time the engine works on it, alone or in turns with others. A model with neither price nor watts
+ * costs nothing.
  */
-export function expectedCost(
+export function costOf(
   { price, watts }: ServedModel,
   { promptTokens, expectedOutputTokens }: Extent,
   engineMs: number,
@@ -51,5 +51,5 @@ export function expectedCost(
   if (price && (price.inputUsdPerMillion > 0 || price.outputUsdPerMillion > 0)) {
     return (promptTokens * price.inputUsdPerMillion + expectedOutputTokens * price.outputUsdPerMillion) / 1e6;
   }
-  return (watts / WATTS_PER_KILOWATT) * (onGrid(engineMs) / MS_PER_HOUR) * usdPerKwh;
+  return (watts / WATTS_PER_KILOWATT) * (engineMs / MS_PER_HOUR) * usdPerKwh;
 }

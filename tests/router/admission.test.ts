@@ -76,7 +76,7 @@ describe('a request that comes while others wait', () => {
   it('stands in line, up to four for each slot', async () => {
     for (let n = 0; n < 3; n++) void admit();
     expect(await reasonOf(admit())).toBe('QUEUE_FULL');
-    expect(waiting).toBe(5);
+    expect(waiting).toBe(4);
   });
 
   it('overtakes nobody, also when a slot has come up', async () => {

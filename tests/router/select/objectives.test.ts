@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { Price, Tier } from '../../../proto/gen/infermesh/v1/types.ts';
 import type { Task } from '../../../router/classify/classification.ts';
 import { estimate, onGrid } from '../../../router/select/estimate.ts';
-import { expectedCost, judge, viewOf } from '../../../router/select/objectives.ts';
+import { costOf, judge, viewOf } from '../../../router/select/objectives.ts';
 import { priorQuality } from '../../../router/select/prior.ts';
 import { suitability } from '../../../router/select/suitability.ts';
 import { ask, beliefs, candidate, classification, knowledge, unknowing } from './builders.ts';
@@ -14,14 +14,14 @@ describe('the cost of an answer', () => {
 
   it('is tokens by price', () => {
     const model = modelOf({ price, watts: 500 });
-    expect(expectedCost(model, { promptTokens: 1000, expectedOutputTokens: 300 }, 1e6, 0.3)).toBeCloseTo((2000 + 3000) / 1e6, 12);
+    expect(costOf(model, { promptTokens: 1000, expectedOutputTokens: 300 }, 1e6, 0.3)).toBeCloseTo((2000 + 3000) / 1e6, 12);
   });
 
   it('is power by the time of the engine where there is no price', () => {
     const free = modelOf({ watts: 100, price: Price.fromPartial({}) });
     // 100 W for 8,192 ms at $0.30 a kWh.
-    expect(expectedCost(free, ask(), 8192, 0.3)).toBeCloseTo((0.1 * 8.192 * 0.3) / 3600, 12);
-    expect(expectedCost(modelOf({}), ask(), 8192, 0.3)).toBe(0);
+    expect(costOf(free, ask(), 8192, 0.3)).toBeCloseTo((0.1 * 8.192 * 0.3) / 3600, 12);
+    expect(costOf(modelOf({}), ask(), 8192, 0.3)).toBe(0);
   });
 
   it('is no more because others run beside it, and less with a cached prefix', () => {

@@ -1,0 +1,198 @@
+/**
+ * What the router knows from its past: what each model's answers were worth, what was spent on trying, who got what and
+ * what it cost. A request has an entry here from its choice to its end, and may be rated for a day after.
+ */
+import { createHmac } from 'node:crypto';
+import type { Fault } from '../../proto/contract/faults.ts';
+import type { Finish } from '../../proto/gen/infermesh/v1/link.ts';
+import type { ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
+import { FinishReason } from '../../proto/gen/infermesh/v1/types.ts';
+import type { Kept } from '../attempt/kept.ts';
+import type { Classifier } from '../classify/classification.ts';
+import type { Clock } from '../clock.ts';
+import type { Identified } from '../request.ts';
+import type { Bandit } from '../select/bandit/bandit.ts';
+import type { Lesson } from '../select/bandit/memory.ts';
+import type { Ask, Considered, Decision, Knowledge } from '../select/candidate.ts';
+import type { Policy } from '../select/policy.ts';
+import { priorQuality } from '../select/prior.ts';
+import type { LogEntry } from './decision-entry.ts';
+import { ExplorationBudget } from './exploration.ts';
+import { choiceOf } from './logged-choice.ts';
+import type { Outcome as Ending, Ratings, Signs } from './outcomes.ts';
+import { Outcomes } from './outcomes.ts';
+import { looksLikeRefusal } from './refusal-wording.ts';
+import type { RewardWeights } from './reward.ts';
+import { billOf, referenceCost } from './savings.ts';
+import type { ShareFigures } from './shares.ts';
+import { ModelShares } from './shares.ts';
+
+export interface LedgerParts {
+  readonly clock: Clock;
+  readonly classifier: Classifier;
+  readonly bandit: Bandit;
+  readonly rewards: RewardWeights;
+  /** Of prompts, so that their hashes tell nothing; any length. */
+  readonly key: Buffer;
+  /** Takes the lines of the decision log; never throws. */
+  readonly log: (entry: LogEntry) => void;
+}
+
+/** A choice, and what it was made of. */
+export interface Opened {
+  readonly decision: Decision;
+  readonly chosen: Considered;
+  readonly ask: Ask;
+}
+
+export interface Answered {
+  readonly finish: Finish;
+  /** From the request's arrival. */
+  readonly latencyMs: number;
+  readonly firstTokenMs: number;
+  readonly kept: Kept;
+}
+
+export interface Bill {
+  /** In US dollars. */
+  readonly usd: number;
+  /** What the reference model would have cost. */
+  readonly referenceUsd: number;
+}
+
+export class Ledger {
+  readonly #parts: LedgerParts;
+  readonly #budget = new ExplorationBudget();
+  readonly #shares = new ModelShares();
+  readonly #outcomes: Outcomes<Lesson>;
+
+  constructor(parts: LedgerParts) {
+    this.#parts = parts;
+    this.#outcomes = new Outcomes({
+      learner: parts.bandit,
+      weights: parts.rewards,
+      shares: this.#shares,
+      log: parts.log,
+    });
+  }
+
+  knowledge(): Knowledge {
+    const { bandit: beliefs, classifier, clock } = this.#parts;
+    return { beliefs, classifier, now: clock.wall() };
+  }
+
+  /** Whether the tenant's next choice may differ from what is believed best. */
+  mayExplore(tenant: string | undefined, { exploration }: Policy): boolean {
+    return this.#budget.may(tenant, exploration);
+  }
+
+  /** The request got its slot. */
+  open(request: Identified, opened: Opened): Entry {
+    return new Entry(request, opened, this.#parts, this.#outcomes, this.#budget);
+  }
+
+  /** @returns the reward the answer is credited with, 0 to 1 @throws Fault REQUEST_UNKNOWN */
+  feedback(requestId: string, ratings: Ratings): number {
+    return this.#outcomes.feedback(requestId, ratings, this.#parts.clock.wall());
+  }
+
+  figures(): ShareFigures {
+    return this.#shares.figures();
+  }
+}
+
+/** One request, from its choice to its end. */
+export class Entry {
+  readonly #request: Identified;
+  readonly #opened: Opened;
+  readonly #clock: Clock;
+  readonly #outcomes: Outcomes<Lesson>;
+
+  constructor(
+    request: Identified,
+    opened: Opened,
+    { clock, classifier, key }: LedgerParts,
+    outcomes: Outcomes<Lesson>,
+    budget: ExplorationBudget,
+  ) {
+    this.#request = request;
+    this.#opened = opened;
+    this.#clock = clock;
+    this.#outcomes = outcomes;
+    const { decision, chosen, ask } = opened;
+    const { id, tenant, chat } = request;
+    const { model } = chosen.candidate;
+    const { domain, complexity, task } = ask.classification;
+    const isChoice = ask.target.type !== 'model';
+    if (isChoice) budget.spent(tenant, ask.policy.exploration, decision.explored);
+    const asked = { ownPreference: chat.preference !== undefined, withoutExploration: chat.withoutExploration };
+    const served = {
+      request: id,
+      tenant,
+      arm: { model: model.name, tier: model.tier },
+      context: { domain, complexity, task },
+      prior: priorQuality(model, ask.classification, classifier),
+      expected: chosen.judged?.quality.mean ?? 0,
+      promisedMs: chosen.estimate.totalMs,
+      promptHash: promptHash(request, key),
+      choice: isChoice ? choiceOf(decision, ask, chosen, asked) : undefined,
+    };
+    outcomes.served(served, clock.wall());
+  }
+
+  /** @returns what the answer cost */
+  finished({ finish, latencyMs, firstTokenMs, kept }: Answered): Bill {
+    const { ask, chosen } = this.#opened;
+    const { model } = chosen.candidate;
+    const usage = finish.usage ?? { inputTokens: 0, cachedInputTokens: 0, outputTokens: 0 };
+    const usd = billOf(model, usage, ask.policy.usdPerKwh);
+    const referenceUsd = referenceCost(model, usd, usage, this.#able(), ask.policy);
+    const text = kept.text();
+    this.#end(
+      { finish: FINISHES[finish.reason] ?? 'stop', costUsd: usd, referenceUsd, latencyMs, firstTokenMs, ...usage },
+      { refused: looksLikeRefusal(text), schemaValid: ask.structured && kept.isWhole ? isJson(text) : undefined },
+    );
+    return { usd, referenceUsd };
+  }
+
+  /** @param tokens of the answer that the client got */
+  failed({ reason }: Fault, tokens: number): void {
+    const latencyMs = this.#clock.now() - this.#request.arrivedAt;
+    const spent = { costUsd: 0, referenceUsd: 0, inputTokens: 0, cachedInputTokens: 0, outputTokens: tokens };
+    const cancelled = reason === 'CANCELLED';
+    this.#end({ finish: cancelled ? 'cancelled' : 'failed', ...(cancelled ? {} : { fault: reason }), latencyMs, ...spent }, {});
+  }
+
+  #end(ending: Ending, signs: Signs): void {
+    this.#outcomes.ended(this.#request.id, ending, signs);
+  }
+
+  /** Models that could have answered, now or after a wait. */
+  #able(): ServedModel[] {
+    return this.#opened.decision.considered.filter(({ standing }) => standing).map(({ candidate }) => candidate.model);
+  }
+}
+
+const FINISHES: Readonly<Record<number, Ending['finish']>> = {
+  [FinishReason.FINISH_REASON_STOP]: 'stop',
+  [FinishReason.FINISH_REASON_STOP_STRING]: 'stop_string',
+  [FinishReason.FINISH_REASON_LENGTH]: 'length',
+};
+
+/**
+ * Equal for the same prompt in one session; a collision costs one wrong signal. Without a session it is equal for
+ * nothing: that many callers ask the same does not tell that its answer was bad.
+ */
+function promptHash({ id, session = id, prefixes }: Identified, key: Buffer): number {
+  const hash = createHmac('sha256', key).update(`${session} ${prefixes.at(-1)?.hash ?? 0}`);
+  return hash.digest().readUIntBE(0, 6);
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+}

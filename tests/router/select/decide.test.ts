@@ -19,6 +19,21 @@ const limits = (some: Limits) => policy({ limits: some });
 const task = (name: 'story' | 'chat' | 'question') => ({ classification: classification({ task: name }) });
 const pay = { price: Price.fromPartial({ outputUsdPerMillion: 1000 }) };
 
+describe('a wait for a busy node, with a free one of its model at hand,', () => {
+  const busy = (decodeTokensPerSecond: number) =>
+    candidate('busy', { decodeTokensPerSecond, prefillTokensPerSecond: 1e6 }, { freeSlots: 0, running: 1, expectedTokens: 1 });
+
+  it('is worth it where the answer is there in half the time', () => {
+    const decision = decided([candidate('free', { decodeTokensPerSecond: 50 }), busy(1000)], ask());
+    expect(decision.chosen).toBeUndefined();
+    expect(decision.awaited?.candidate.node).toBe('busy');
+  });
+
+  it('is not where it is only a little sooner', () => {
+    expect(chosen([candidate('free', { decodeTokensPerSecond: 50 }), busy(100)], ask())).toBe('free');
+  });
+});
+
 describe('a choice among nodes with one model', () => {
   it('goes to the one that is done first', () => {
     expect(chosen([candidate('slow', { decodeTokensPerSecond: 10 }), candidate('fast')], ask())).toBe('fast');

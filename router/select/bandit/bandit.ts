@@ -10,14 +10,14 @@
  * State is sums (cell.ts), so what several routers learnt is merged by adding, in any order.
  */
 import type { Arm, Belief, Beliefs, Context } from '../belief.ts';
-import type { Cell } from './cell.ts';
-import { complexityPlace, contextPlace, domainPlace, taskPlace } from './coordinates.ts';
+import { axesOf, contextPlace } from './coordinates.ts';
 import type { Lesson } from './memory.ts';
 import { Memory } from './memory.ts';
 import { Posterior } from './posterior.ts';
 import { Shares } from './shares.ts';
 import type { Snapshot } from './snapshot.ts';
 import { readSnapshot, writeSnapshot } from './snapshot.ts';
+import { NOISE, spreadsOf } from './spreads.ts';
 import { TimeFrame } from './time-frame.ts';
 
 const HOUR_MS = 3_600_000;
@@ -44,12 +44,7 @@ export const DEFAULT_BANDIT: BanditOptions = {
 };
 
 /** How the prior's variance is spread over the levels; the sum is 1. */
-const SPREAD = { tier: 0.3, arm: 0.35, axis: 0.2, context: 0.15 };
-/** Of a single reward, before any has come: that of a coin which mostly falls on one side. */
-const NOISE = 0.15;
-/** So many rewards that guess counts for. */
-const NOISE_COUNT = 10;
-const LEAST_NOISE = 0.01;
+const SPREAD = { tier: 0.35, arm: 0.55, axis: 0.07, context: 0.03 };
 const LEAST_SD = 0.005;
 /** A mean this near to 0 or 1 is as near as it gets. */
 const EDGE = 0.001;
@@ -141,29 +136,25 @@ export class Bandit implements Beliefs {
       general.variance += (1 - SPREAD.tier) * variance;
       return general;
     }
-    const noise = noiseOf(known.total, worth);
-    const leaf = known.contexts.get(contextPlace(context));
+    known.spreads ??= spreadsOf(known, { axis: SPREAD.axis * variance, context: SPREAD.context * variance });
+    const { noise, axis: axisSpread, context: contextSpread } = known.spreads;
+    const place = contextPlace(context);
+    const leaf = known.contexts.get(place);
     const parents = new Posterior();
     let precision = 0;
-    for (const place of [domainPlace(context), complexityPlace(context), taskPlace(context)]) {
-      const cell = known.axes[place];
+    for (const axis of axesOf(place)) {
+      const cell = known.axes[axis];
       const parent = new Posterior().copy(general);
       parent.narrow(known.total, cell, SPREAD.arm * variance, noise, worth).follow(known.total, noise, worth);
-      parent.narrow(cell, leaf, SPREAD.axis * variance, noise, worth).follow(cell, noise, worth);
+      parent.narrow(cell, leaf, axisSpread, noise, worth).follow(cell, noise, worth);
       parents.mean += parent.mean / parent.variance;
       precision += 1 / parent.variance;
     }
     // The three share most of their rewards: together they are as sure as one of them, not three times as sure.
     parents.mean /= precision;
     parents.variance = 3 / precision;
-    return parents.narrow(leaf, undefined, SPREAD.context * variance, noise, worth).follow(leaf, noise, worth);
+    return parents.narrow(leaf, undefined, contextSpread, noise, worth).follow(leaf, noise, worth);
   }
-}
-
-/** Variance of a single reward around its expectation, as the arm's own rewards have it. */
-function noiseOf({ count, sum, squares }: Cell, worth: number): number {
-  const within = count > 0 ? Math.max(0, squares - (sum * sum) / count) : 0;
-  return Math.max(LEAST_NOISE, (NOISE_COUNT * NOISE + within * worth) / (NOISE_COUNT + count * worth));
 }
 
 function check(name: string, value: number, least: number, most: number): void {

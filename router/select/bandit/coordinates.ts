@@ -10,10 +10,6 @@ const TASK = places(TASKS);
 /** The values of one dimension stand side by side: domains, then complexities, then tasks. */
 export const AXES = DOMAINS.length + COMPLEXITIES.length + TASKS.length;
 
-export const domainPlace = ({ domain }: Context): number => DOMAIN.get(domain) as number;
-export const complexityPlace = ({ complexity }: Context): number => DOMAINS.length + (COMPLEXITY.get(complexity) as number);
-export const taskPlace = ({ task }: Context): number => DOMAINS.length + COMPLEXITIES.length + (TASK.get(task) as number);
-
 /** One number for the whole context. */
 export function contextPlace({ domain, complexity, task }: Context): number {
   return (
@@ -33,3 +29,12 @@ export const AXIS_NAMES: readonly string[] = [
 export const CONTEXT_NAMES: readonly string[] = DOMAINS.flatMap((domain) =>
   COMPLEXITIES.flatMap((complexity) => TASKS.map((task) => `${domain}/${complexity}/${task}`)),
 );
+
+/** By place of a context: those of its domain, complexity and task. */
+const AXES_OF: readonly (readonly number[])[] = DOMAINS.flatMap((_domain, d) =>
+  COMPLEXITIES.flatMap((_complexity, c) =>
+    TASKS.map((_task, t) => [d, DOMAINS.length + c, DOMAINS.length + COMPLEXITIES.length + t]),
+  ),
+);
+
+export const axesOf = (place: number): readonly number[] => AXES_OF[place] as readonly number[];

@@ -5,7 +5,8 @@
  */
 import type { Arm, Context } from '../belief.ts';
 import { Cell } from './cell.ts';
-import { AXES, complexityPlace, contextPlace, domainPlace, taskPlace } from './coordinates.ts';
+import { AXES, axesOf, contextPlace } from './coordinates.ts';
+import type { Spreads } from './spreads.ts';
 import type { TimeFrame } from './time-frame.ts';
 
 export interface ArmMemory {
@@ -15,6 +16,8 @@ export interface ArmMemory {
   /** By the places of coordinates.ts. */
   readonly axes: (Cell | undefined)[];
   readonly contexts: Map<number, Cell>;
+  /** Of these rewards; undefined: to be found again. */
+  spreads: Spreads | undefined;
 }
 
 /** One reward as it was learnt, so that it can be taken back exactly; only for the memory that gave it. */
@@ -59,13 +62,12 @@ export class Memory {
     const known = this.armOf(arm.model, arm.tier);
     const residual = reward - prior;
     const faded = weight * this.frame.weightAt(at);
-    const cells = [
-      known.total,
-      this.axisOf(known, domainPlace(context)),
-      this.axisOf(known, complexityPlace(context)),
-      this.axisOf(known, taskPlace(context)),
-      this.contextOf(known, contextPlace(context)),
-    ].map((cell) => [cell, cell.learn(residual, weight, faded)] as const);
+    const place = contextPlace(context);
+    const axes = axesOf(place).map((axis) => this.axisOf(known, axis));
+    const cells = [known.total, ...axes, this.contextOf(known, place)].map(
+      (cell) => [cell, cell.learn(residual, weight, faded)] as const,
+    );
+    known.spreads = undefined;
     this.#tiers = undefined;
     this.#trim();
     return { arm: known, context, prior, residual, weight, at, cells };
@@ -74,6 +76,7 @@ export class Memory {
   unlearn({ arm, residual, weight, at, cells }: Lesson): void {
     const faded = weight * this.frame.weightAt(at);
     for (const [cell, mark] of cells) cell.unlearn(residual, faded, mark);
+    arm.spreads = undefined;
     if (this.arms.get(arm.model) !== arm) {
       const lesson = Cell.of([faded, faded * residual, faded * residual * residual, 0, 0]);
       this.folded.get(arm.tier)?.add(lesson, -1);
@@ -89,6 +92,7 @@ export class Memory {
       const ours = this.armOf(theirs.model, theirs.tier);
       // Where two disagree on a tier, the answer must not depend on who is asked first.
       ours.tier = Math.max(ours.tier, theirs.tier);
+      ours.spreads = undefined;
       ours.total.add(theirs.total, scale);
       for (const [place, cell] of theirs.axes.entries()) if (cell) this.axisOf(ours, place).add(cell, scale);
       for (const [place, cell] of theirs.contexts) this.contextOf(ours, place).add(cell, scale);
@@ -106,7 +110,14 @@ export class Memory {
   armOf(model: string, tier: number): ArmMemory {
     let arm = this.arms.get(model);
     if (!arm) {
-      arm = { model, tier, total: new Cell(), axes: new Array<Cell | undefined>(AXES).fill(undefined), contexts: new Map() };
+      arm = {
+        model,
+        tier,
+        total: new Cell(),
+        axes: new Array<Cell | undefined>(AXES).fill(undefined),
+        contexts: new Map(),
+        spreads: undefined,
+      };
       this.arms.set(model, arm);
     }
     return arm;
@@ -144,6 +155,7 @@ export class Memory {
     const factor = this.frame.moveToReference(reference);
     if (factor === 1) return;
     for (const cell of this.#cells()) cell.scale(factor);
+    for (const arm of this.arms.values()) arm.spreads = undefined;
     this.#tiers = undefined;
   }
 

@@ -17,7 +17,12 @@ export function asUsage<T>(read: () => T): T {
   try {
     return read();
   } catch (thrown) {
-    if (thrown instanceof Fault && thrown.reason === 'INVALID_REQUEST') throw new UsageError(thrown.message, thrown.violations);
-    throw thrown;
+    throw usageOf(thrown);
   }
+}
+
+/** What to throw in place of it. */
+export function usageOf(thrown: unknown): unknown {
+  const wrongCall = thrown instanceof Fault && thrown.reason === 'INVALID_REQUEST';
+  return wrongCall ? new UsageError(thrown.message, thrown.violations) : thrown;
 }

@@ -5,7 +5,7 @@ import type { Context } from '../action.ts';
 import { action } from '../action.ts';
 import { harmless, style } from '../output/terminal.ts';
 import { shownReport } from '../replay/shown.ts';
-import { asUsage, UsageError } from '../usage.ts';
+import { asUsage, UsageError, usageOf } from '../usage.ts';
 
 const EXAMPLES = `
 Examples:
@@ -31,9 +31,13 @@ async function replay({ command, args, terminal, interrupts }: Context): Promise
     tenant,
   );
   const skipped = new Skipped();
-  for await (const entry of readEntries(args, skipped)) {
-    interrupts.signal.throwIfAborted();
-    replay.add(entry);
+  try {
+    for await (const entry of readEntries(args, skipped)) {
+      interrupts.signal.throwIfAborted();
+      replay.add(entry);
+    }
+  } catch (thrown) {
+    throw usageOf(thrown);
   }
   const report = replay.report();
   if (!report) throw new UsageError(`there is no decision${tenant === undefined ? '' : ` of ${tenant}`} in the log`);

@@ -122,7 +122,7 @@ function decided({ random, policy, tenant, unsure, budget, at, request }: Moment
   const candidates = NODES.map((served) =>
     candidateOf(served, truth, { promptTokens, answerTokens, busy: 1 + 2 * random() }, unsure),
   )
-    .filter(({ model }) => !policy.deny.includes(model))
+    .filter(({ model }) => !policy.deny.includes(model) && (policy.models.length === 0 || policy.models.includes(model)))
     .filter(({ zone = '' }) => policy.zones.length === 0 || policy.zones.includes(zone));
   const mayExplore = budget.may(tenant, policy.exploration);
   const { preference, switchMargin } = policy;

@@ -15,6 +15,7 @@ import { refuseWith } from './engine/refuse.ts';
 import type { FrameWriter } from './frame.ts';
 import type { Usage, UsageSampler } from './hardware.ts';
 import type { Frame } from './link-stream.ts';
+import { CachedPrefixes } from './prefixes.ts';
 import { RouterLink } from './router-link.ts';
 import type { NodeSettings } from './settings.ts';
 
@@ -44,6 +45,9 @@ export class Agent {
   readonly #links: RouterLink[];
   readonly #hello: Hello;
   readonly #reports: NodeJS.Timeout;
+  readonly #prefixes: CachedPrefixes;
+  /** Which version of the prefixes a router was told last. */
+  readonly #told = new Map<RouterLink, number>();
   #soon: NodeJS.Timeout | undefined;
   /** What the routers are told of; undefined when the engine has given up. */
   #model: ServedModel | undefined;
@@ -54,6 +58,7 @@ export class Agent {
     this.#model = parts.expected;
     const { id, settings, version, hardware, engine } = parts;
     const labels = Object.fromEntries(settings.labels.map((label) => label.split(/=(.*)/s, 2) as [string, string]));
+    this.#prefixes = new CachedPrefixes(settings.slots);
     this.#hello = { nodeId: id, epoch: Date.now(), version, zone: settings.zone, labels, hardware };
     this.#links = settings.join.map((router) => this.#dial(router));
     engine.onState((state) => this.#engineChanged(state));
@@ -70,6 +75,8 @@ export class Agent {
       introduction: () => this.#introduction(),
       onConnected: (routerId) => {
         tell({ type: 'router_connected', router, routerId });
+        // A router that is new, or new to this node, knows nothing of its cache.
+        this.#told.delete(link);
         // What changed between the introduction and the welcome.
         link.send(this.#inventory());
         link.send({ $case: 'report', value: this.#reportFor(link, this.#parts.usage.sample()) });
@@ -99,7 +106,9 @@ export class Agent {
       onOver();
       this.#reportSoon();
     };
-    const generate = refusal ? refusing(refusal) : engine.generate.bind(engine);
+    const generate: Engine['generate'] = refusal
+      ? refusing(refusal)
+      : (job, sink) => engine.generate(job, this.#prefixes.watching(job, sink));
     return new Assignment({ work, generate, frames, watch, onOver: over });
   }
 
@@ -117,6 +126,7 @@ export class Agent {
       tell({ type: 'engine_ready', model, slots, prefillTokensPerSecond, decodeTokensPerSecond });
       this.#announce(state.model);
     } else if (state.type === 'crashed') {
+      this.#prefixes.clear();
       tell({ type: 'engine_crashed', model, message: state.message, restartInMs: state.restartInMs });
     } else if (state.type === 'disposed') {
       this.#announce(undefined);
@@ -147,7 +157,21 @@ export class Agent {
 
   #reportFor(link: RouterLink, usage: Usage): Report {
     const loads = this.#model ? [this.#loadFor(link, this.#model)] : [];
-    return { ...usage, state: this.#state(), loads, engineCrashes: this.#parts.engine.crashes, cachedPrefixes: [] };
+    return {
+      ...usage,
+      state: this.#state(),
+      loads,
+      engineCrashes: this.#parts.engine.crashes,
+      cachedPrefixes: this.#newsFor(link),
+    };
+  }
+
+  /** What the KV cache holds, where the router has not been told so yet. */
+  #newsFor(link: RouterLink): Report['cachedPrefixes'] {
+    const { version, hashes } = this.#prefixes;
+    if (!this.#model || (this.#told.get(link) ?? 0) === version) return [];
+    this.#told.set(link, version);
+    return [{ model: this.#model.name, hashes: [...hashes] }];
   }
 
   #loadFor(link: RouterLink, model: ServedModel): ModelLoad {

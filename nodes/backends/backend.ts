@@ -61,8 +61,11 @@ export type Outcome =
 
 /** Takes what a job gives. Called in order: prefilling once, deltas, end exactly once and last. */
 export interface Sink {
-  /** The job left the engine's queue and its prompt is being read: busy, not stuck. */
-  prefilling(): void;
+  /**
+   * The job left the engine's queue and its prompt is being read: busy, not stuck.
+   * @param slot from 0; until its next job the slot's KV cache holds what this one reads and answers
+   */
+  prefilling(slot: number): void;
   /** Whole code points of one or more tokens. `seq` is the position of the first; pieces follow each other without a gap. */
   delta(seq: number, tokens: number, text: string): void;
   /** The engine has stopped working on the job and its slot is free. `tokens` is the total given, delivered or held back. */

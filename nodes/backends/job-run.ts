@@ -90,9 +90,9 @@ export class JobRun implements Run {
   }
 
   /** The job got its slot. */
-  begin(): void {
+  begin(slot: number): void {
     this.#startedAt = this.#clock();
-    this.#sink.prefilling();
+    this.#sink.prefilling(slot);
   }
 
   /** Counts a token that the engine gave. */

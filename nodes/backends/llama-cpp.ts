@@ -68,6 +68,7 @@ interface Work {
 export class LlamaCppBackend implements Backend {
   #loaded: Loaded | undefined;
   #queue: SlotQueue<LlamaContextSequence, Work> | undefined;
+  #sequences: readonly LlamaContextSequence[] = [];
   readonly #grammars = new Map<string, LlamaGrammar>();
   readonly #answers = new Set<Promise<void>>();
   #queuedPromptTokens = 0;
@@ -80,6 +81,7 @@ export class LlamaCppBackend implements Backend {
     const sequences = Array.from({ length: options.slots }, () => loaded.context.getSequence());
     const rates = await measure(loaded, sequences[0]!);
     this.#loaded = loaded;
+    this.#sequences = sequences;
     this.#queue = new SlotQueue(sequences, mostInCommon, (sequence, work) => this.#start(loaded, sequence, work));
     progress(1);
     return {
@@ -174,7 +176,7 @@ export class LlamaCppBackend implements Backend {
 
   #start(loaded: Loaded, sequence: LlamaContextSequence, work: Work): void {
     this.#queuedPromptTokens -= work.prompt.tokens.length;
-    work.run.begin();
+    work.run.begin(this.#sequences.indexOf(sequence));
     const answer = this.#answer(loaded, sequence, work)
       .catch((error: unknown) => failure('ENGINE_FAILED', `the engine broke the request (${nameOf(error)})`))
       .then((outcome) => {

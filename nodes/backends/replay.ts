@@ -10,7 +10,9 @@ import type { Message, ServedModel } from '../../proto/gen/infermesh/v1/types.ts
 import { FinishReason } from '../../proto/gen/infermesh/v1/types.ts';
 import type { Backend, Job, Load, LoadOptions, ModelSpec, Outcome, Run, Sink } from './backend.ts';
 import { failure, finish, JobRun } from './job-run.ts';
+import { countTokens, MOST_ANSWER_UNITS, ReplayCache } from './replay-cache.ts';
 import { SlotQueue } from './slot-queue.ts';
+import type { Piece } from './text-assembler.ts';
 import { StopFilter } from './text-assembler.ts';
 
 export interface ReplayOptions {
@@ -67,11 +69,6 @@ export function replayText(messages: readonly Message[], tokens: number): string
   return Array.from({ length: tokens }, (_, n) => replayToken(seed, n)).join('');
 }
 
-/** The tokenizer of replay: four characters are a token. */
-function countTokens(messages: readonly Message[]): number {
-  return messages.reduce((sum, message) => sum + Math.ceil(message.text.length / 4), 0);
-}
-
 /** How often the requests' clocks are looked at; a token comes at most this late. */
 const TICK_MS = 5;
 /** Tokens a request without a rate gives in one turn of the event loop. */
@@ -83,6 +80,10 @@ class Answer {
   readonly seed: number;
   readonly filter: StopFilter;
   readonly inputTokens: number;
+  slot = 0;
+  cachedTokens = 0;
+  /** Given so far, for the slot's cache. */
+  text = '';
   /** When the rate began to count, and the tokens given before that. */
   since = 0;
   base = 0;
@@ -98,12 +99,18 @@ class Answer {
     this.filter = new StopFilter(job.stop);
     this.inputTokens = countTokens(job.messages);
   }
+
+  deliver(piece: Piece): void {
+    if (this.text.length < MOST_ANSWER_UNITS) this.text += piece.text;
+    this.run.deliver(piece);
+  }
 }
 
 export class ReplayBackend implements Backend {
   #options = DEFAULTS;
   #contextLength = 0;
   #queue: SlotQueue<number, Answer> | undefined;
+  readonly #cache = new ReplayCache();
   #disposed = false;
   #queuedPromptTokens = 0;
   /** One for all requests; present while one of them can give tokens. */
@@ -113,8 +120,8 @@ export class ReplayBackend implements Backend {
     return Promise.resolve().then(() => {
       this.#options = parseReplayPath(model.path);
       this.#contextLength = model.contextLength;
-      const first = (free: ReadonlySet<number>) => free.values().next().value!;
-      this.#queue = new SlotQueue(Array.from({ length: slots }).keys(), first, (_, answer) => this.#begin(answer));
+      const pick = (free: ReadonlySet<number>, { job, inputTokens }: Answer) => this.#cache.pick(free, job.messages, inputTokens);
+      this.#queue = new SlotQueue(Array.from({ length: slots }).keys(), pick, (slot, answer) => this.#begin(slot, answer));
       progress(1);
       return served(model, slots, watts, this.#options);
     });
@@ -163,10 +170,12 @@ export class ReplayBackend implements Backend {
     return failure('CONTEXT_TOO_LONG', `the prompt has ${inputTokens} tokens and the model takes ${room} at most`);
   }
 
-  #begin(answer: Answer): void {
+  #begin(slot: number, answer: Answer): void {
     this.#queuedPromptTokens -= answer.inputTokens;
     answer.since = performance.now();
-    answer.run.begin();
+    answer.slot = slot;
+    answer.cachedTokens = this.#cache.read(slot, answer.job.messages, answer.inputTokens);
+    answer.run.begin(slot);
     this.#schedule();
   }
 
@@ -216,19 +225,21 @@ export class ReplayBackend implements Backend {
       const text = replayToken(seed, run.tokens);
       run.token();
       const piece = filter.push(text, 1);
-      if (piece) run.deliver(piece);
+      if (piece) answer.deliver(piece);
       if (filter.matched !== undefined) return this.#finish(answer, FinishReason.FINISH_REASON_STOP_STRING);
       if (run.paused || run.aborted) break;
     }
     if (run.tokens < most || run.aborted) return;
     const rest = filter.flush();
-    if (rest) run.deliver(rest);
+    if (rest) answer.deliver(rest);
     const ended = length <= Math.min(job.maxTokens, room);
     this.#finish(answer, ended ? FinishReason.FINISH_REASON_STOP : FinishReason.FINISH_REASON_LENGTH);
   }
 
   #finish(answer: Answer, reason: FinishReason): void {
-    const usage = { inputTokens: answer.inputTokens, outputTokens: answer.run.tokens, cachedInputTokens: 0 };
+    const { inputTokens, cachedTokens: cachedInputTokens, run, slot, text } = answer;
+    const usage = { inputTokens, outputTokens: run.tokens, cachedInputTokens };
+    this.#cache.answered(slot, text);
     this.#end(answer, finish(reason, usage));
   }
 

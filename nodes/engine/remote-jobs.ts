@@ -63,7 +63,7 @@ export class RemoteJobs {
       case 'prefilling':
         job.running = true;
         this.#running++;
-        job.sink.prefilling();
+        job.sink.prefilling(event.slot);
         break;
       case 'delta':
         job.tokens = event.seq + event.tokens;

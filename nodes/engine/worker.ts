@@ -63,7 +63,7 @@ function report(fraction: number): void {
 
 function generate({ id, job }: GenerateRequest): void {
   const sink: Sink = {
-    prefilling: () => post({ type: 'prefilling', id }),
+    prefilling: (slot) => post({ type: 'prefilling', id, slot }),
     delta: (seq, tokens, text) => post({ type: 'delta', id, seq, tokens, text }),
     end: (outcome, tokens, timings) => {
       runs.delete(id);

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Job, Load, Run, Sink } from '../../nodes/backends/backend.ts';
 import type { ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
 import { FinishReason, Role } from '../../proto/gen/infermesh/v1/types.ts';
+import type { End } from './jobs.ts';
 import { jobOf, Recorder } from './jobs.ts';
 
 /** A loaded backend, or an engine that is ready. */
@@ -23,6 +24,11 @@ export interface Contract {
   readonly noJsonSchema?: string;
   /** Why a seed changes nothing; absent where it does. */
   readonly ignoresSeed?: string;
+}
+
+function usageOf({ outcome }: End) {
+  if (outcome.type !== 'finish') throw new Error(outcome.message);
+  return outcome.usage;
 }
 
 export function backendContract(name: string, contract: Contract): void {
@@ -69,6 +75,23 @@ export function backendContract(name: string, contract: Contract): void {
       expect(sink.tokens).toBe(30);
       expect(sink.deltas.length).toBeGreaterThan(10);
       expect(Object.values(timings).every((ms) => Number.isFinite(ms) && ms >= 0)).toBe(true);
+    });
+
+    test('tells which slot each job got, none twice at a time', async () => {
+      const jobs = Array.from({ length: SLOTS }, (_, i) => start(jobOf(`Count to ${i}`, { maxTokens: 200 })));
+      await Promise.all(jobs.map(({ sink }) => sink.began));
+      expect(jobs.map(({ sink }) => sink.slot).sort()).toEqual(Array.from({ length: SLOTS }, (_, slot) => slot));
+      for (const { run } of jobs) run.cancel();
+      await Promise.all(jobs.map(({ sink }) => sink.ended));
+    });
+
+    test('reads a conversation that goes on only where it is new', async () => {
+      const question = { role: Role.ROLE_USER, text: 'Tell me a long and winding story about a small dragon.' };
+      const first = await complete(jobOf('', { messages: [question], maxTokens: 20 }));
+      const messages = [question, { role: Role.ROLE_ASSISTANT, text: first.text }, { role: Role.ROLE_USER, text: 'And then?' }];
+      const second = await complete(jobOf('', { messages, maxTokens: 2 }));
+      // Its own answer an engine may have to read again, where the template or the tokenizer renders it otherwise.
+      expect(usageOf(second).cachedInputTokens).toBeGreaterThanOrEqual(usageOf(first).inputTokens - 2);
     });
 
     test('gives one token when one is asked for', async () => {

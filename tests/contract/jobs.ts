@@ -42,6 +42,8 @@ export class Recorder implements Sink {
   readonly #prefilling = Promise.withResolvers<void>();
   readonly #waiters: { tokens: number; resolve: () => void }[] = [];
   ends = 0;
+  /** The one that the job got. */
+  slot: number | undefined;
   prefills = 0;
   outOfOrder = 0;
 
@@ -68,7 +70,8 @@ export class Recorder implements Sink {
     return new Promise((resolve) => this.#waiters.push({ tokens, resolve }));
   }
 
-  prefilling(): void {
+  prefilling(slot = 0): void {
+    this.slot = slot;
     if (this.deltas.length > 0 || this.ends > 0) this.outOfOrder++;
     this.prefills++;
     this.#prefilling.resolve();

@@ -2,7 +2,9 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Agent } from '../../nodes/agent.ts';
 import { expectedModel } from '../../nodes/expected-model.ts';
 import { nodeSettings } from '../../nodes/settings.ts';
-import { Hardware, NodeState } from '../../proto/gen/infermesh/v1/types.ts';
+import { prefixesOf } from '../../proto/contract/prefix.ts';
+import type { Report } from '../../proto/gen/infermesh/v1/link.ts';
+import { Hardware, NodeState, Role } from '../../proto/gen/infermesh/v1/types.ts';
 import { loadOptions } from '../contract/jobs.ts';
 import type { NodeStream } from './fake-router.ts';
 import { FakeRouter } from './fake-router.ts';
@@ -66,7 +68,7 @@ it('tells the other routers at once that work took a slot, and that it is free a
   await other.next('report', ({ loads }) => loads[0]?.freeSlots === 3);
   expect(performance.now() - startedAt).toBeLessThan(500);
   const [job] = engine.jobs;
-  job?.sink.prefilling();
+  job?.sink.prefilling(0);
   job?.sink.end(CANCELLED, 0, NO_TIMINGS);
   await other.next('report', ({ loads }) => loads[0]?.freeSlots === 4);
   expect(performance.now() - startedAt).toBeLessThan(900);
@@ -104,5 +106,29 @@ describe('what a node announces', () => {
     await stream.next('inventory', ({ models }) => models.length === 1);
     engine.become({ type: 'disposed' });
     expect(await stream.next('inventory')).toEqual({ models: [] });
+  });
+});
+
+describe('what its KV cache holds', () => {
+  const messages = [{ role: Role.ROLE_USER, text: 'hello' }];
+  const held = (text: string) => prefixesOf([...messages, { role: Role.ROLE_ASSISTANT, text }]).map(({ hash }) => hash);
+
+  it('is told to every router once, whoever sent the work, and again when it changes', async () => {
+    engine.become({ type: 'ready', model: MODEL });
+    const [one, other] = streams as [NodeStream, NodeStream];
+    one.work({ model: MODEL.name, messages });
+    await one.next('report', ({ loads }) => loads[0]?.running === 1);
+    const [job] = engine.jobs;
+    job?.sink.prefilling(0);
+    job?.sink.delta(0, 1, 'hi');
+    job?.sink.end({ type: 'finish', reason: 1, usage: { inputTokens: 1, outputTokens: 1, cachedInputTokens: 0 } }, 1, NO_TIMINGS);
+    const full = ({ cachedPrefixes: [cached] }: Report) => cached?.model === MODEL.name && cached.hashes.length === 2;
+    for (const stream of [one, other]) {
+      expect((await stream.next('report', full)).cachedPrefixes[0]?.hashes).toEqual(held('hi'));
+      expect((await stream.next('report')).cachedPrefixes).toEqual([]);
+    }
+    engine.become({ type: 'crashed', message: 'gone', restartInMs: 1 });
+    const empty = ({ cachedPrefixes: [cached] }: Report) => cached?.hashes.length === 0;
+    await one.next('report', empty);
   });
 });

@@ -32,7 +32,7 @@ function begin() {
   const watch = { tell: (event: WorkEvent) => told.push(event) };
   const assignment = new Assignment({ work, generate: engine.generate, frames, watch, onOver });
   const { sink, asked } = engine.jobs[0]!;
-  sink.prefilling();
+  sink.prefilling(0);
   const flushed = () => {
     frames.flush();
     return sent;

@@ -45,6 +45,8 @@ const PURE = [
   'proto/transport/{framing,deadline}.ts',
   'router/{classify,select}/**/*.ts',
   'router/fleet/{claims,lease}.ts',
+  'router/ledger/{counterfactual,decision-entry,exploration,logged-choice,made-again,outcomes}.ts',
+  'router/ledger/{refusal-wording,replay,replay-warnings,reward,savings,shares}.ts',
   'nodes/backends/text-assembler.ts',
 ];
 const IMPURE =

@@ -9,7 +9,7 @@ import { COMPLEXITIES, DOMAINS, TASKS } from '../classify/classification.ts';
 
 /** Of the lines. A reader refuses others. */
 export const LOG_VERSION = 1;
-/** Candidates that a line holds at most; the front comes first. */
+/** Candidates that a line holds at most. */
 export const MAX_LOGGED_CANDIDATES = 64;
 /** Significant digits of a line's numbers: finer than anything that is estimated. */
 const DIGITS = 7;

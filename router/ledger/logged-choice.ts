@@ -1,4 +1,7 @@
-/** A decision as the log keeps it: what was in the choice, the front first, and what decided. Pure. */
+/**
+ * A decision as the log keeps it: what was in the choice and what decided. Pure. The candidate by which each model
+ * competes comes first, then the rest of the front, so that a line too short for all can still be made again.
+ */
 import type { Ask, Considered, Decision } from '../select/candidate.ts';
 import type { DecisionEntry, LoggedCandidate } from './decision-entry.ts';
 import { boundedCandidates } from './decision-entry.ts';
@@ -19,7 +22,7 @@ export function choiceOf(
   chosen: Considered,
   asked: Asked,
 ): LoggedChoice | undefined {
-  const inChoice = decision.considered.filter(({ judged, standing }) => judged && standing).toSorted(byStanding);
+  const inChoice = inOrder(decision.considered.filter(({ judged, standing }) => judged && standing));
   const place = inChoice.indexOf(chosen);
   if (place < 0) return undefined;
   const bounded = boundedCandidates(inChoice, place);
@@ -40,10 +43,16 @@ export function choiceOf(
   };
 }
 
-function byStanding(a: Considered, b: Considered): number {
-  const [one, other] = [a.standing, b.standing];
-  if (!one || !other) return 0;
-  return Number(other.onFront) - Number(one.onFront) || one.distance - other.distance;
+function inOrder(inChoice: readonly Considered[]): readonly Considered[] {
+  const byDistance = inChoice.toSorted((a, b) => (a.standing?.distance ?? 0) - (b.standing?.distance ?? 0));
+  const models = new Set<string>();
+  const ranked = byDistance.map((one) => {
+    const { name } = one.candidate.model;
+    const rank = models.has(name) ? (one.standing?.onFront ? 1 : 2) : 0;
+    models.add(name);
+    return { one, rank };
+  });
+  return ranked.toSorted((a, b) => a.rank - b.rank).map(({ one }) => one);
 }
 
 function candidateOf({ candidate, estimate, judged }: Considered): LoggedCandidate {

@@ -1,4 +1,5 @@
 /** A logged decision made again, as it was or under another policy. Pure. */
+import type { Choice } from '../select/pick.ts';
 import { choose } from '../select/pick.ts';
 import type { Policy, Preference } from '../select/policy.ts';
 import type { DecisionEntry, LoggedCandidate } from './decision-entry.ts';
@@ -20,7 +21,7 @@ export function asItWas(entry: DecisionEntry): Choices {
   const { candidates, preference, switchMargin, withoutExploration } = entry;
   const chosen = candidates[entry.chosen] as LoggedCandidate;
   const terms: Terms = { preference, switchMargin, stayWith: entry.stayWith };
-  const best = entry.explored ? bestOf(candidates, terms) : chosen.model;
+  const best = entry.explored ? modelAt(candidates, withoutDraw(candidates, terms).index) : chosen.model;
   const drawn = entry.mayExplore ? new Map(Object.entries(entry.propensities)) : drawnFrom(candidates, terms, best);
   return { best, drawn, candidates: new Map([[chosen.model, chosen]]), neverExplores: withoutExploration };
 }
@@ -31,10 +32,11 @@ export function underPolicy(entry: DecisionEntry, policy: Policy): Choices | und
   if (permitted.length === 0) return undefined;
   const preference = entry.ownPreference ? entry.preference : policy.preference;
   const terms: Terms = { preference, switchMargin: policy.switchMargin, stayWith: entry.stayWith };
-  const best = bestOf(permitted, terms);
+  const believed = withoutDraw(permitted, terms);
+  const best = modelAt(permitted, believed.index);
   const neverExplores = entry.withoutExploration || policy.exploration === 0;
   const drawn = neverExplores ? new Map([[best, 1]]) : drawnFrom(permitted, terms, best);
-  return { best, drawn, candidates: nearestByModel(permitted, terms), neverExplores };
+  return { best, drawn, candidates: nearestByModel(permitted, believed.distances), neverExplores };
 }
 
 /** How likely it is to be deviated from the best model when it may explore. */
@@ -57,8 +59,11 @@ interface Terms {
 /** Probabilities come without a draw, so that any seed will do. */
 const SEED = 0;
 
-function bestOf(candidates: readonly LoggedCandidate[], terms: Terms): string {
-  const { index } = choose(candidates, { ...terms, explore: false, seed: SEED });
+function withoutDraw(candidates: readonly LoggedCandidate[], terms: Terms): Choice {
+  return choose(candidates, { ...terms, explore: false, seed: SEED });
+}
+
+function modelAt(candidates: readonly LoggedCandidate[], index: number): string {
   return (candidates[index] as LoggedCandidate).model;
 }
 
@@ -68,8 +73,10 @@ function drawnFrom(candidates: readonly LoggedCandidate[], terms: Terms, best: s
 }
 
 /** Of each model the candidate nearest to the ideal, which is the one it competes by. */
-function nearestByModel(candidates: readonly LoggedCandidate[], terms: Terms): ReadonlyMap<string, LoggedCandidate> {
-  const { distances } = choose(candidates, { ...terms, explore: false, seed: SEED });
+function nearestByModel(
+  candidates: readonly LoggedCandidate[],
+  distances: Choice['distances'],
+): ReadonlyMap<string, LoggedCandidate> {
   const nearest = new Map<string, number>();
   candidates.forEach(({ model }, i) => {
     const other = nearest.get(model);

@@ -1,5 +1,5 @@
 /** A router, assembled: services over a journey over a fleet. */
-import { randomBytes, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import type { Fault } from '../proto/contract/faults.ts';
 import { AdminServiceService } from '../proto/gen/infermesh/v1/admin.ts';
 import { InferenceServiceService } from '../proto/gen/infermesh/v1/inference.ts';
@@ -71,7 +71,7 @@ export class Router {
     const tally = this.#tally;
     const room = new WaitingRoom<Admitted>(clock, random);
     const rewards = rewardWeights(policies.rewards);
-    const ledger = new Ledger({ clock, classifier, bandit, rewards, key: randomBytes(32), log: logDecision });
+    const ledger = new Ledger({ clock, classifier, bandit, rewards, key: randomUUID(), log: logDecision });
     const sessions = new Sessions(clock);
     this.#journey = new Journey({ fleet, sessions, room, ledger, observer, clock, random, classifier, policies, tally });
     const { tlsCert, tlsKey, listen, writer } = settings;

@@ -46,7 +46,7 @@ export const REASONS = {
   UNSUPPORTED: {
     code: 9,
     retryable: false,
-    meaning: 'No node that serves the model can do what was asked, such as structured output.',
+    meaning: 'No node that serves the model can do what was asked: structured output, its limits, zones or policy.',
   },
   QUEUE_FULL: {
     code: 8,

@@ -2,7 +2,7 @@
  * What the router knows from its past: what each model's answers were worth, what was spent on trying, who got what and
  * what it cost. A request has an entry here from its choice to its end, and may be rated for a day after.
  */
-import { createHmac } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { Fault } from '../../proto/contract/faults.ts';
 import type { Finish } from '../../proto/gen/infermesh/v1/link.ts';
 import type { ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
@@ -32,8 +32,8 @@ export interface LedgerParts {
   readonly classifier: Classifier;
   readonly bandit: Bandit;
   readonly rewards: RewardWeights;
-  /** Of prompts, so that their hashes tell nothing; any length. */
-  readonly key: Buffer;
+  /** Of the hashes of prompts, so that they tell nobody anything. */
+  readonly key: string;
   /** Takes the lines of the decision log; never throws. */
   readonly log: (entry: LogEntry) => void;
 }
@@ -180,12 +180,12 @@ const FINISHES: Readonly<Record<number, Ending['finish']>> = {
 };
 
 /**
- * Equal for the same prompt in one session; a collision costs one wrong signal. Without a session it is equal for
- * nothing: that many callers ask the same does not tell that its answer was bad.
+ * Equal for the same prompt in one session; a collision costs one wrong signal. Without a session there is none: that
+ * many callers ask the same does not tell that its answer was bad.
  */
-function promptHash({ id, session = id, prefixes }: Identified, key: Buffer): number {
-  const hash = createHmac('sha256', key).update(`${session} ${prefixes.at(-1)?.hash ?? 0}`);
-  return hash.digest().readUIntBE(0, 6);
+function promptHash({ session, prefixes }: Identified, key: string): number | undefined {
+  if (session === undefined) return undefined;
+  return Number.parseInt(hash('sha256', `${key} ${session} ${prefixes.at(-1)?.hash ?? 0}`, 'hex').slice(0, 13), 16);
 }
 
 function isJson(text: string): boolean {

@@ -49,8 +49,8 @@ export interface Served {
   /** What was believed of the answer, 0 to 1, and when it was to be whole, as estimated. */
   readonly expected: number;
   readonly promisedMs: number;
-  /** Keyed hash of tenant and messages; equal for the same prompt. */
-  readonly promptHash: number;
+  /** Keyed hash, equal where the same prompt from the same hands is a retry; undefined where that can't be told. */
+  readonly promptHash: number | undefined;
   /** Undefined where the caller named the model: nothing was chosen, and nothing is logged or counted as a choice. */
   readonly choice: LoggedChoice | undefined;
 }
@@ -143,6 +143,7 @@ export class Outcomes<Lesson> {
   }
 
   #noticeRetry({ promptHash, request }: Omit<Served, 'choice'>, now: number): void {
+    if (promptHash === undefined) return;
     const last = this.#prompts.get(promptHash);
     this.#prompts.delete(promptHash);
     this.#prompts.set(promptHash, { request, at: now });

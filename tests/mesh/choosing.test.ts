@@ -67,7 +67,7 @@ describe('a caller', () => {
 
   it('can name the zones that may answer', async () => {
     expect(await modelFor(mesh.client, { preference: { cost: 1 }, zones: ['there'] })).toBe('large');
-    await expect(mesh.client.ask({ messages: EASY, zones: ['nowhere'] })).rejects.toMatchObject({ reason: 'NO_NODE' });
+    await expect(mesh.client.ask({ messages: EASY, zones: ['nowhere'] })).rejects.toMatchObject({ reason: 'UNSUPPORTED' });
   });
 
   it('is told with the first event what was expected and why', async () => {

@@ -226,6 +226,38 @@ describe('a claim', () => {
   });
 });
 
+describe("what nodes' KV caches hold", () => {
+  const prefixes = [{ hash: 7, bytes: 400 }];
+  const cached = () => fleet.locality.lookup(prefixes)('n', 'm');
+  const holding = (model: string) => Report.fromPartial({ ...SERVING, cachedPrefixes: [{ model, hashes: [7] }] });
+
+  it('is what they report, until they report otherwise', () => {
+    const link = serving();
+    fleet.report(link, holding('m'));
+    fleet.report(link, SERVING);
+    expect(cached()).toBe(100);
+    fleet.report(link, Report.fromPartial({ ...SERVING, cachedPrefixes: [{ model: 'm', hashes: [] }] }));
+    expect(cached()).toBe(0);
+  });
+
+  it('is gone with the model, the node and the process', () => {
+    const link = serving();
+    fleet.report(link, holding('m'));
+    fleet.inventory(link, []);
+    fleet.inventory(link, [model]);
+    expect(cached()).toBe(0);
+    fleet.report(link, holding('m'));
+    serving('n', 2);
+    expect(cached()).toBe(0);
+    expect(fleet.locality.size).toBe(0);
+  });
+
+  it('is not taken for models that they do not serve', () => {
+    fleet.report(serving(), holding('ghost'));
+    expect(fleet.locality.size).toBe(0);
+  });
+});
+
 describe('a router that ends', () => {
   it('sends every node away as retryable, and leaves no timer', () => {
     serving('a');

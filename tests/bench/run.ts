@@ -6,6 +6,8 @@ const BENCHES: Readonly<Record<string, () => Promise<(args: readonly string[]) =
   relay: async () => (await import('./relay.ts')).relay,
   first: async () => (await import('./first.ts')).first,
   routing: async () => (await import('./routing.ts')).routing,
+  decide: async () => (await import('./decide.ts')).decide,
+  bandit: async () => (await import('./bandit.ts')).bandit,
 };
 
 const [name = '', ...rest] = process.argv.slice(2);

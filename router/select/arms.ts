@@ -1,95 +1,98 @@
 /**
- * Judged candidates as columns of numbers, grouped by model. Pure.
+ * Judged candidates grouped by model, and the points among them that can be on a front. Pure.
  *
  * The candidates of a model differ only in cost and latency, so within a model the front is one of two objectives; and
- * a point that another of its own model dominates cannot be on the front of all, nor beside it be needed to keep
- * somebody off. So the front of all is found among the models' own points, exactly.
+ * a point that another of its own model dominates cannot be on the front of all, nor be needed to keep somebody off. So
+ * the front of all is found among the models' own points, exactly, and those are few.
  */
 import type { Judged } from './choice.ts';
 import { nonDominated } from './pareto.ts';
 
-/** All losses: less is better. */
-export interface Columns {
-  /** Less the expected quality. */
-  readonly quality: Float64Array;
-  readonly sd: Float64Array;
-  readonly cost: Float64Array;
-  readonly latency: Float64Array;
-  /** Less the diversity. */
-  readonly diversity: Float64Array;
-}
-
 /** One model, in so far as its candidates share what is believed of it. */
 export interface Group {
   readonly model: string;
-  readonly members: readonly number[];
-  /** The non-dominated of them, one for all that are equal, by falling latency. */
-  readonly points: readonly number[];
+  readonly quality: Judged['quality'];
+  readonly diversity: number;
+  /** Places in what is judged. */
+  readonly members: number[];
 }
 
-export function columnsOf(judged: readonly Judged[]): Columns {
-  const n = judged.length;
-  const [quality, sd, cost] = [new Float64Array(n), new Float64Array(n), new Float64Array(n)];
-  const [latency, diversity] = [new Float64Array(n), new Float64Array(n)];
-  for (let i = 0; i < n; i++) {
-    const one = judged[i] as Judged;
-    quality[i] = -one.quality.mean;
-    sd[i] = one.quality.sd;
-    cost[i] = one.costUsd;
-    latency[i] = one.latencyMs;
-    diversity[i] = -one.diversity;
-  }
-  return { quality, sd, cost, latency, diversity };
-}
-
-export function groupsOf(judged: readonly Judged[], columns: Columns): readonly Group[] {
-  const byModel = new Map<string, number[]>();
+export function groupsOf(judged: readonly Judged[]): readonly Group[] {
+  const byModel = new Map<string, Group>();
   for (let i = 0; i < judged.length; i++) {
-    const { model } = judged[i] as Judged;
-    const members = byModel.get(model);
-    if (members === undefined) byModel.set(model, [i]);
-    else if (alike(columns, members[0] as number, i)) members.push(i);
-    else addApart(byModel, judged[i] as Judged, i);
+    const one = judged[i] as Judged;
+    const group = byModel.get(one.model);
+    if (group === undefined) byModel.set(one.model, groupFor(one, i));
+    else if (isLike(group, one)) group.members.push(i);
+    else addApart(byModel, one, i);
   }
-  return [...byModel.values()].map((members) => ({
-    model: (judged[members[0] as number] as Judged).model,
-    members,
-    points: pointsOf(columns, members),
-  }));
+  return [...byModel.values()];
 }
 
-function alike({ quality, sd, diversity }: Columns, a: number, b: number): boolean {
-  return quality[a] === quality[b] && sd[a] === sd[b] && diversity[a] === diversity[b];
+function groupFor({ model, quality, diversity }: Judged, index: number): Group {
+  return { model, quality, diversity, members: [index] };
+}
+
+function isLike(group: Group, { quality, diversity }: Judged): boolean {
+  const same = group.quality === quality || (group.quality.mean === quality.mean && group.quality.sd === quality.sd);
+  return same && group.diversity === diversity;
 }
 
 /** Nodes that call different things by one name. */
-function addApart(byModel: Map<string, number[]>, { model, quality: { mean, sd }, diversity }: Judged, index: number): void {
-  const key = `${model} ${mean} ${sd} ${diversity}`;
-  const members = byModel.get(key);
-  if (members) members.push(index);
-  else byModel.set(key, [index]);
+function addApart(byModel: Map<string, Group>, one: Judged, index: number): void {
+  const key = `${one.model} ${one.quality.mean} ${one.quality.sd} ${one.diversity}`;
+  const group = byModel.get(key);
+  if (group) group.members.push(index);
+  else byModel.set(key, groupFor(one, index));
 }
 
-function pointsOf({ cost, latency }: Columns, members: readonly number[]): readonly number[] {
-  const ideal = idealOf(cost, latency, members);
-  if (ideal !== undefined) return [ideal];
-  const front = nonDominated([cost, latency], members);
-  return front.filter(
-    (point, i) => !front.slice(0, i).some((other) => cost[other] === cost[point] && latency[other] === latency[point]),
-  );
+/** A candidate that none of its model dominates; one for all of its model that are equal. */
+export interface Point {
+  /** Place in what is judged. */
+  readonly index: number;
+  readonly group: Group;
+  readonly judged: Judged;
 }
 
-/** Mostly the fastest is also the cheapest, and nothing need be sorted. */
-function idealOf(cost: Float64Array, latency: Float64Array, members: readonly number[]): number | undefined {
-  let leastCost = Number.POSITIVE_INFINITY;
-  let leastLatency = Number.POSITIVE_INFINITY;
-  let ideal: number | undefined;
-  for (const i of members) {
-    const [c, l] = [cost[i] as number, latency[i] as number];
-    if (c <= leastCost && l <= leastLatency && (c < leastCost || l < leastLatency)) ideal = i;
-    else if (c < leastCost || l < leastLatency) ideal = undefined;
-    leastCost = Math.min(leastCost, c);
-    leastLatency = Math.min(leastLatency, l);
+export function pointsOf(judged: readonly Judged[], groups: readonly Group[]): readonly Point[] {
+  const points: Point[] = [];
+  for (const group of groups) {
+    for (const index of frontOf(judged, group.members)) points.push({ index, group, judged: judged[index] as Judged });
   }
-  return ideal;
+  return points;
+}
+
+/** Few enough to hold each candidate against; with more of them sorting is sooner done. */
+const FEW = 16;
+
+function frontOf(judged: readonly Judged[], members: readonly number[]): readonly number[] {
+  let front: number[] = [];
+  for (const i of members) {
+    const one = judged[i] as Judged;
+    let covered = false;
+    let covers = false;
+    for (const f of front) {
+      const other = judged[f] as Judged;
+      covered ||= isNoWorse(other, one);
+      covers ||= isNoWorse(one, other);
+    }
+    if (covered) continue;
+    if (covers) front = front.filter((f) => !isNoWorse(one, judged[f] as Judged));
+    front.push(i);
+    if (front.length > FEW) return sortedFrontOf(judged, members);
+  }
+  return front;
+}
+
+function isNoWorse(a: Judged, b: Judged): boolean {
+  return a.costUsd <= b.costUsd && a.latencyMs <= b.latencyMs;
+}
+
+function sortedFrontOf(judged: readonly Judged[], members: readonly number[]): readonly number[] {
+  const costs = members.map((i) => (judged[i] as Judged).costUsd);
+  const latencies = members.map((i) => (judged[i] as Judged).latencyMs);
+  const front = nonDominated([costs, latencies], [...members.keys()]);
+  // On a front of two objectives, who costs the same takes as long.
+  const one = new Map(front.toReversed().map((m) => [costs[m], members[m] as number]));
+  return [...one.values()];
 }

@@ -24,6 +24,8 @@ interface Kind {
   /** Outstanding on all the nodes that may serve it. */
   tokens: number;
   nodes: number;
+  /** When one that is free would be done; infinite while none is. */
+  soonestMs: number;
   view: ModelView | undefined;
 }
 
@@ -68,10 +70,7 @@ export function decide(candidates: readonly Candidate[], ask: Ask, knowledge: Kn
   for (const look of looks) if (!look.exclusion) judgeOne(look, ask, knowledge);
   if (ask.target.type === 'auto') keepSuited(looks, ask);
   for (const look of looks) look.exclusion ??= ruledOut(PLACES, look, ask);
-  const open = withoutNeedlessWaits(looks.filter(couldServe));
-  open.forEach((look, index) => {
-    look.index = index;
-  });
+  const open = worthChoosing(looks);
   return decisionOf(looks, open, chooseAmong(open, ask), ask);
 }
 
@@ -103,7 +102,7 @@ function kindOf(model: Candidate['model'], kinds: Map<string, Kind>): Kind {
   const known = kinds.get(model.name);
   if (known && isLike(known.model, model)) return known;
   const key = known ? `${model.name} ${model.tier} ${model.tasks}` : model.name;
-  const kind = (known && kinds.get(key)) ?? { model, tokens: 0, nodes: 0, view: undefined };
+  const kind = (known && kinds.get(key)) ?? { model, tokens: 0, nodes: 0, soonestMs: Number.POSITIVE_INFINITY, view: undefined };
   kinds.set(key, kind);
   return kind;
 }
@@ -150,17 +149,21 @@ function keepSuited(looks: readonly Look[], ask: Ask): void {
 /** A wait for a node is worth it, with a free one of its model at hand, if the answer is there in half the time. */
 const WORTH_WAITING = 0.5;
 
-/** How busy a node will be is guesswork beside a slot that is free now. Between models the objectives tell. */
-function withoutNeedlessWaits(open: readonly Look[]): readonly Look[] {
-  const soonest = new Map<string, number>();
-  for (const { candidate, exclusion, estimate } of open) {
-    if (exclusion) continue;
-    const { name } = candidate.model;
-    soonest.set(name, Math.min(soonest.get(name) ?? Number.POSITIVE_INFINITY, estimate.totalMs));
+/**
+ * Those that could serve, at once or after a wait that is worth it. How busy a node will be is guesswork beside a slot
+ * that is free now; between models the objectives tell.
+ */
+function worthChoosing(looks: readonly Look[]): readonly Look[] {
+  for (const { exclusion, estimate, kind } of looks) {
+    if (!exclusion && kind) kind.soonestMs = Math.min(kind.soonestMs, estimate.totalMs);
   }
-  const isNeedless = ({ candidate, exclusion, estimate }: Look) =>
-    exclusion !== undefined && estimate.totalMs > WORTH_WAITING * (soonest.get(candidate.model.name) ?? Number.POSITIVE_INFINITY);
-  return open.some(isNeedless) ? open.filter((look) => !isNeedless(look)) : open;
+  const open: Look[] = [];
+  for (const look of looks) {
+    if (!couldServe(look)) continue;
+    const needless = look.exclusion && look.estimate.totalMs > WORTH_WAITING * (look.kind as Kind).soonestMs;
+    if (!needless) look.index = open.push(look) - 1;
+  }
+  return open;
 }
 
 function chooseAmong(open: readonly Look[], ask: Ask): Choice {

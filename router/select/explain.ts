@@ -110,33 +110,45 @@ function candidateMessage(one: Considered, chosen: boolean, crowdingDistance: nu
 type Decided = Extract<RequestEvent, { type: 'decided' }>;
 
 /** @param chosen what the request goes to @returns an event whose exclusions are put into words when they are read */
-export function decidedEvent(decision: Decision, { candidate, estimate, judged, standing }: Considered): Decided {
-  const { considered, policy, preference, explored, reason } = decision;
-  return {
-    type: 'decided',
-    node: candidate.node,
-    model: candidate.model.name,
-    reason,
-    considered: considered.length,
-    get excluded() {
-      return considered.flatMap(({ candidate: { node, model }, exclusion }) =>
-        exclusion ? [{ node, model: model.name, reason: exclusion.reason }] : [],
-      );
-    },
-    expectedWaitMs: estimate.waitMs,
-    expectedFirstTokenMs: estimate.firstTokenMs,
-    policy,
-    preference,
-    propensity: standing?.propensity ?? 0,
-    explored,
-    ...(judged && {
-      objectives: {
-        quality: judged.quality.mean,
-        qualitySd: judged.quality.sd,
-        costUsd: judged.costUsd,
-        latencyMs: judged.latencyMs,
-        diversity: judged.diversity,
-      },
-    }),
-  };
+export function decidedEvent(decision: Decision, chosen: Considered): Decided {
+  return new DecidedEvent(decision, chosen);
+}
+
+/** A class for its getter: that of an object literal costs a hidden class each time, which outlives young collections. */
+class DecidedEvent {
+  readonly type = 'decided';
+  readonly node: string;
+  readonly model: string;
+  readonly reason: string;
+  readonly considered: number;
+  readonly expectedWaitMs: number;
+  readonly expectedFirstTokenMs: number;
+  readonly policy: string;
+  readonly preference: Decision['preference'];
+  readonly propensity: number;
+  readonly explored: boolean;
+  readonly objectives?: Decided['objectives'];
+  readonly #all: readonly Considered[];
+
+  constructor(decision: Decision, { candidate, estimate, judged, standing }: Considered) {
+    this.node = candidate.node;
+    this.model = candidate.model.name;
+    this.reason = decision.reason;
+    this.considered = decision.considered.length;
+    this.expectedWaitMs = estimate.waitMs;
+    this.expectedFirstTokenMs = estimate.firstTokenMs;
+    this.policy = decision.policy;
+    this.preference = decision.preference;
+    this.propensity = standing?.propensity ?? 0;
+    this.explored = decision.explored;
+    const objectives = objectivesMessage(judged);
+    if (objectives) this.objectives = objectives;
+    this.#all = decision.considered;
+  }
+
+  get excluded(): Decided['excluded'] {
+    return this.#all.flatMap(({ candidate: { node, model }, exclusion }) =>
+      exclusion ? [{ node, model: model.name, reason: exclusion.reason }] : [],
+    );
+  }
 }

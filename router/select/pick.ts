@@ -18,14 +18,17 @@
  * Where chance may explore, quality is drawn from what is believed of each model (Thompson sampling), which moves
  * nothing else. The draw belongs to the seed and the model's name.
  */
-import type { Columns, Group } from './arms.ts';
-import { columnsOf, groupsOf } from './arms.ts';
+import type { Group, Point } from './arms.ts';
+import { groupsOf, pointsOf } from './arms.ts';
 import type { Judged } from './choice.ts';
+import { Choice, isEqual } from './made-choice.ts';
 import { lexicographic, nonDominated } from './pareto.ts';
 import type { Preference } from './policy.ts';
 import { normalised } from './policy.ts';
 import { propensities } from './propensity.ts';
 import { gaussian, seeded, seedFor } from './random.ts';
+
+export type { Choice };
 
 export interface Choosing {
   readonly preference: Preference;
@@ -40,192 +43,124 @@ export interface Choosing {
   readonly amongEquals?: (equals: readonly number[]) => number;
 }
 
-export interface Choice {
-  /** Of the chosen one; -1 of none. */
-  readonly index: number;
-  /** Its model would not have been chosen by what is believed without a draw. */
-  readonly explored: boolean;
-  /** By model: the probability with which it is chosen, before the draw. Models that never are may be missing. */
-  readonly propensities: ReadonlyMap<string, number>;
-  /** The points of the front, with the quality drawn; one of those that are equal. */
-  readonly front: readonly number[];
-  /** To the ideal point, and what a conversation's move costs; found when it is first read. */
-  readonly distances: Float64Array;
-  /** Quality, as drawn or expected; found when it is first read. */
-  readonly drawn: Float64Array;
-  /** Whether it is one of the front's points, or equal to one. */
-  readonly onFront: (index: number) => boolean;
-}
-
 /** A loss of quality that counts as much as the whole range of another objective. */
 const QUALITY_UNIT = 0.3;
 /** A ratio of latencies that does, if the front spans no larger one. */
 const LATENCY_UNIT = Math.log(10);
 
 export function choose(judged: readonly Judged[], choosing: Choosing): Choice {
-  const columns = columnsOf(judged);
-  const groups = groupsOf(judged, columns);
+  const groups = groupsOf(judged);
+  const points = pointsOf(judged, groups);
   const weights = normalised(choosing.preference);
-  const points = groups.flatMap((group) => group.points);
-  const restAt = restOf(judged, columns, points, weights, choosing);
-  const rest = new Float64Array(judged.length);
-  for (const point of points) rest[point] = restAt(point);
   const unit = weights.quality / QUALITY_UNIT;
-  const best = nearest(judged, points, rest, unit, columns, columns.quality);
   const draws = choosing.explore && unit > 0 && groups.length > 1;
-  const drawn = draws ? drawnQuality(groups, columns, choosing.seed) : columns.quality;
-  const found = draws ? nearest(judged, points, rest, unit, columns, drawn) : best;
-  const front = nonDominated([drawn, columns.cost, columns.latency, columns.diversity], points);
-  const model = judged[found]?.model;
-  const figures = new Figures(drawn, unit, restAt);
-  return {
-    index: found < 0 ? -1 : amongEquals(judged, groups, columns, found, choosing),
-    explored: model !== judged[best]?.model,
-    propensities: draws ? chances(judged, groups, columns, rest, unit, model as string) : certain(model),
-    front,
-    onFront: (index) => front.some((point) => isEqual(judged, columns, point, index)),
-    get distances() {
-      return figures.distances;
-    },
-    get drawn() {
-      return figures.drawn;
-    },
+  const expected = tableOf(points, ({ group }) => group.quality.mean);
+  const drawnOf = draws ? drawnQuality(groups, choosing.seed) : (group: Group) => group.quality.mean;
+  const drawn = draws ? tableOf(points, ({ group }) => drawnOf(group)) : expected;
+  const restOf = scaled(expected, weights, stayed(judged, choosing));
+  const rest = points.map((point) => restOf(point.judged));
+  const best = nearest(points, rest, unit, expected);
+  const found = draws ? nearest(points, rest, unit, drawn) : best;
+  const front = frontOf(points, drawn);
+  const point = points[found];
+  const made = {
+    index: point ? amongEquals(judged, point, choosing) : -1,
+    explored: point?.judged.model !== points[best]?.judged.model,
+    propensities: draws ? chances(points, rest, unit, (point as Point).judged.model) : certain(point),
+    front: front.map(({ index }) => index),
   };
+  return new Choice(made, { judged, groups, drawnOf, restOf, unit });
 }
 
-/** What only explanations need of every candidate. */
-class Figures {
-  readonly #quality: Float64Array;
-  readonly #unit: number;
-  readonly #restAt: (index: number) => number;
-  #distances: Float64Array | undefined;
-  #drawn: Float64Array | undefined;
+/** The points by objective, as losses. */
+type Table = readonly [
+  quality: readonly number[],
+  cost: readonly number[],
+  latency: readonly number[],
+  diversity: readonly number[],
+];
 
-  /** @param quality as losses */
-  constructor(quality: Float64Array, unit: number, restAt: (index: number) => number) {
-    this.#quality = quality;
-    this.#unit = unit;
-    this.#restAt = restAt;
-  }
+function tableOf(points: readonly Point[], qualityOf: (point: Point) => number): Table {
+  return [
+    points.map((point) => -qualityOf(point)),
+    points.map(({ judged }) => judged.costUsd),
+    points.map(({ judged }) => judged.latencyMs),
+    points.map(({ judged }) => -judged.diversity),
+  ];
+}
 
-  get distances(): Float64Array {
-    this.#distances ??= this.#found();
-    return this.#distances;
-  }
+function frontOf(points: readonly Point[], table: Table): readonly Point[] {
+  return nonDominated(table, [...points.keys()]).map((place) => points[place] as Point);
+}
 
-  get drawn(): Float64Array {
-    this.#drawn ??= this.#quality.map((loss) => 0 - loss);
-    return this.#drawn;
-  }
-
-  #found(): Float64Array {
-    const ideal = this.#quality.reduce((least, loss) => Math.min(least, loss), 0);
-    return this.#quality.map((loss, index) => this.#restAt(index) + this.#unit * (loss - ideal));
-  }
+/** The model that it costs something to leave. */
+function stayed(judged: readonly Judged[], { stayWith, switchMargin = 0 }: Choosing) {
+  const stays = switchMargin > 0 && stayWith !== undefined && judged.some(({ model }) => model === stayWith);
+  return { model: stays ? stayWith : undefined, switchMargin };
 }
 
 /** The weighted losses of everything but quality, of one candidate. */
-function restOf(
-  judged: readonly Judged[],
-  { quality, cost, latency, diversity }: Columns,
-  points: readonly number[],
+function scaled(
+  table: Table,
   weights: Preference,
-  { stayWith, switchMargin = 0 }: Choosing,
-): (index: number) => number {
-  const front = nonDominated([quality, cost, latency, diversity], points);
-  const [cheapest, dearest] = rangeOf(cost, front);
-  const [fastest, slowest] = rangeOf(latency, front);
-  const [newest] = rangeOf(diversity, front);
+  { model, switchMargin }: ReturnType<typeof stayed>,
+): (judged: Judged) => number {
+  const front = nonDominated(table, [...table[0].keys()]);
+  const [cheapest, dearest] = rangeOf(table[1], front);
+  const [fastest, slowest] = rangeOf(table[2], front);
+  const [newest] = rangeOf(table[3], front);
   const perUsd = dearest > 0 ? weights.cost / dearest : 0;
   const soon = Math.max(fastest, 1);
   const perLog = weights.latency / Math.max(LATENCY_UNIT, Math.log(Math.max(slowest, 1) / soon));
-  const stays = stayWith !== undefined && judged.some(({ model }) => model === stayWith);
-  return (i) =>
-    perUsd * ((cost[i] as number) - cheapest) +
-    perLog * Math.log(Math.max(latency[i] as number, 1) / soon) +
-    weights.diversity * ((diversity[i] as number) - newest) +
-    (stays && (judged[i] as Judged).model !== stayWith ? switchMargin : 0);
+  return (judged) =>
+    perUsd * (judged.costUsd - cheapest) +
+    perLog * Math.log(Math.max(judged.latencyMs, 1) / soon) +
+    weights.diversity * (-judged.diversity - newest) +
+    (model !== undefined && judged.model !== model ? switchMargin : 0);
 }
 
-function rangeOf(column: Float64Array, points: readonly number[]): readonly [least: number, most: number] {
+function rangeOf(column: readonly number[], places: readonly number[]): readonly [least: number, most: number] {
   let least = Number.POSITIVE_INFINITY;
   let most = Number.NEGATIVE_INFINITY;
-  for (const point of points) {
-    least = Math.min(least, column[point] as number);
-    most = Math.max(most, column[point] as number);
+  for (const place of places) {
+    least = Math.min(least, column[place] as number);
+    most = Math.max(most, column[place] as number);
   }
   return [least, most];
 }
 
-/** @param quality as losses @returns -1 when there are no points */
-function nearest(
-  judged: readonly Judged[],
-  points: readonly number[],
-  rest: Float64Array,
-  unit: number,
-  { cost, latency, diversity }: Columns,
-  quality: Float64Array,
-): number {
-  const order = [quality, cost, latency, diversity];
+/** @returns a place among the points; -1 when there are none */
+function nearest(points: readonly Point[], rest: readonly number[], unit: number, table: Table): number {
+  const [quality] = table;
   let first = -1;
   let least = Number.POSITIVE_INFINITY;
-  for (const point of points) {
-    const distance = (rest[point] as number) + unit * (quality[point] as number);
-    const before =
-      first < 0 ||
-      distance < least ||
-      (distance === least && (lexicographic(order, point, first) || byName(judged, point, first)) < 0);
-    if (!before) continue;
-    first = point;
+  for (let place = 0; place < points.length; place++) {
+    const distance = (rest[place] as number) + unit * (quality[place] as number);
+    if (first >= 0 && distance > least) continue;
+    if (first >= 0 && distance === least && comesAfter(points, table, place, first)) continue;
+    first = place;
     least = distance;
   }
   return first;
 }
 
-function byName(judged: readonly Judged[], a: number, b: number): number {
-  const [one, other] = [judged[a] as Judged, judged[b] as Judged];
-  if (one.model !== other.model) return one.model < other.model ? -1 : 1;
-  return one.node < other.node ? -1 : 1;
+function comesAfter(points: readonly Point[], table: Table, a: number, b: number): boolean {
+  return (lexicographic(table, a, b) || byName((points[a] as Point).judged, (points[b] as Point).judged)) > 0;
 }
 
-/** As losses; one draw for each model. */
-function drawnQuality(groups: readonly Group[], { quality, sd }: Columns, seed: number): Float64Array {
-  const drawn = new Float64Array(quality.length);
-  for (const { model, members } of groups) {
-    const z = gaussian(seeded(seedFor(seed, model)));
-    for (const i of members) drawn[i] = -Math.min(1, Math.max(0, z * (sd[i] as number) - (quality[i] as number)));
+function byName(a: Judged, b: Judged): number {
+  if (a.model !== b.model) return a.model < b.model ? -1 : 1;
+  return a.node < b.node ? -1 : 1;
+}
+
+/** One draw for each model, whatever it is grouped in. */
+function drawnQuality(groups: readonly Group[], seed: number): (group: Group) => number {
+  const drawn = new Map<Group, number>();
+  for (const group of groups) {
+    const { mean, sd } = group.quality;
+    drawn.set(group, Math.min(1, Math.max(0, mean + sd * gaussian(seeded(seedFor(seed, group.model))))));
   }
-  return drawn;
-}
-
-/**
- * Of a model's candidates the same one is nearest whatever is drawn, so models compete by that one. A hair's breadth
- * sets apart those that are as near as each other, in the order in which such a tie is decided.
- */
-function chances(
-  judged: readonly Judged[],
-  groups: readonly Group[],
-  columns: Columns,
-  rest: Float64Array,
-  unit: number,
-  drawnModel: string,
-): ReadonlyMap<string, number> {
-  const { quality, sd, cost, latency, diversity } = columns;
-  const order = [rest, cost, latency, diversity];
-  const before = (a: number, b: number) => lexicographic(order, a, b) || byName(judged, a, b);
-  const bests = groups.map(({ points }) => points.reduce((a, b) => (before(b, a) < 0 ? b : a))).sort(before);
-  const contenders = bests.map((best, rank) => ({
-    base: (rest[best] as number) + rank * TIE,
-    mean: -(quality[best] as number),
-    sd: sd[best] as number,
-  }));
-  const result = new Map<string, number>();
-  propensities(contenders, unit).forEach((chance, i) => {
-    const { model } = judged[bests[i] as number] as Judged;
-    if (chance > 0) result.set(model, chance + (result.get(model) ?? 0));
-  });
-  if (!result.has(drawnModel)) result.set(drawnModel, LEAST_CHANCE);
-  return result;
+  return (group) => drawn.get(group) as number;
 }
 
 /** What has been drawn was possible, if hardly. */
@@ -233,27 +168,46 @@ const LEAST_CHANCE = 1e-9;
 /** More than the finest step of the integration, and far less than any distance that matters. */
 const TIE = 4e-9;
 
-function certain(model: string | undefined): ReadonlyMap<string, number> {
-  return new Map(model === undefined ? [] : [[model, 1]]);
+/**
+ * Of a model's candidates the same one is nearest whatever is drawn, so models compete by that one. A hair's breadth
+ * sets apart those that are as near as each other, in the order in which such a tie is decided.
+ */
+function chances(
+  points: readonly Point[],
+  rest: readonly number[],
+  unit: number,
+  drawnModel: string,
+): ReadonlyMap<string, number> {
+  const [, cost, latency, diversity] = tableOf(points, () => 0);
+  const order = [rest, cost, latency, diversity];
+  const before = (a: number, b: number) =>
+    lexicographic(order, a, b) || byName((points[a] as Point).judged, (points[b] as Point).judged);
+  const bests = new Map<Group, number>();
+  points.forEach(({ group }, place) => {
+    const other = bests.get(group);
+    if (other === undefined || before(place, other) < 0) bests.set(group, place);
+  });
+  const ranked = [...bests.values()].sort(before);
+  const contenders = ranked.map((place, rank) => ({
+    base: (rest[place] as number) + rank * TIE,
+    ...(points[place] as Point).group.quality,
+  }));
+  const result = new Map<string, number>();
+  propensities(contenders, unit).forEach((chance, i) => {
+    const { model } = (points[ranked[i] as number] as Point).judged;
+    if (chance > 0) result.set(model, chance + (result.get(model) ?? 0));
+  });
+  if (!result.has(drawnModel)) result.set(drawnModel, LEAST_CHANCE);
+  return result;
 }
 
-function amongEquals(
-  judged: readonly Judged[],
-  groups: readonly Group[],
-  columns: Columns,
-  point: number,
-  choosing: Choosing,
-): number {
-  const group = groups.find(({ points }) => points.includes(point)) as Group;
-  const equals = group.members.filter((index) => isEqual(judged, columns, point, index));
-  if (equals.length === 1) return point;
-  equals.sort((a, b) => byName(judged, a, b));
+function certain(point: Point | undefined): ReadonlyMap<string, number> {
+  return new Map(point ? [[point.judged.model, 1]] : []);
+}
+
+function amongEquals(judged: readonly Judged[], { index, group, judged: first }: Point, choosing: Choosing): number {
+  const equals = group.members.filter((member) => isEqual(first, judged[member] as Judged));
+  if (equals.length === 1) return index;
+  equals.sort((a, b) => byName(judged[a] as Judged, judged[b] as Judged));
   return choosing.amongEquals?.(equals) ?? (equals[0] as number);
-}
-
-function isEqual(judged: readonly Judged[], columns: Columns, a: number, b: number): boolean {
-  const { quality, cost, latency, diversity } = columns;
-  return (
-    (judged[a] as Judged).model === (judged[b] as Judged).model && lexicographic([quality, cost, latency, diversity], a, b) === 0
-  );
 }

@@ -55,20 +55,18 @@ function withoutHopeless(contenders: readonly Contender[], unit: number): number
   return open;
 }
 
-function integrate(rivals: readonly Contender[], unit: number): Float64Array {
+function integrate(rivals: readonly Contender[], unit: number): number[] {
   const count = rivals.length;
-  const spread = spreadsOf(rivals, unit);
-  const chances = new Float64Array(count);
-  let farther = new Float64Array(count).fill(1);
-  let next = new Float64Array(count);
+  const spreads = rivals.map((rival) => spreadOf(rival, unit));
+  const chances = new Array<number>(count).fill(0);
+  let farther = new Array<number>(count).fill(1);
+  let next = new Array<number>(count).fill(1);
   // Products of the others' chances, from both ends, as one of them may be 0.
-  const after = new Float64Array(count + 1).fill(1);
-  const steps = stepsOf(rivals, unit);
-  for (let s = 0; s < steps.length; s++) {
-    const step = steps[s] as number;
+  const after = new Array<number>(count + 1).fill(1);
+  for (const step of stepsOf(rivals, unit)) {
     let last = false;
     for (let i = count - 1; i >= 0; i--) {
-      const is = chanceFarther(spread, i, step);
+      const is = chanceFarther(spreads[i] as Spread, step);
       next[i] = is;
       last ||= is === 0;
       after[i] = (after[i + 1] as number) * ((farther[i] as number) + is) * 0.5;
@@ -87,29 +85,30 @@ function integrate(rivals: readonly Contender[], unit: number): Float64Array {
   return chances;
 }
 
-/** Each model's distances: the least and the greatest, by quality 1 and 0, and between them a normal. */
+/** A model's distances: the least and the greatest, by quality 1 and 0, and between them a normal. */
 interface Spread {
-  readonly least: Float64Array;
-  readonly greatest: Float64Array;
-  readonly mean: Float64Array;
-  readonly perSd: Float64Array;
+  readonly least: number;
+  readonly greatest: number;
+  readonly mean: number;
+  readonly perSd: number;
 }
 
-function spreadsOf(rivals: readonly Contender[], unit: number): Spread {
-  const mean = Float64Array.from(rivals, (rival) => distanceAt(rival, 0, unit));
+function spreadOf(rival: Contender, unit: number): Spread {
+  const { base, mean, sd } = rival;
+  const certain = distanceAt(rival, 0, unit);
   return {
-    least: Float64Array.from(rivals, ({ base, sd }, i) => (sd > 0 ? base - unit : (mean[i] as number))),
-    greatest: Float64Array.from(rivals, ({ base, sd }, i) => (sd > 0 ? base : (mean[i] as number))),
-    mean: Float64Array.from(rivals, (rival) => rival.base - unit * rival.mean),
-    perSd: Float64Array.from(rivals, ({ sd }) => 1 / (unit * sd)),
+    least: sd > 0 ? base - unit : certain,
+    greatest: sd > 0 ? base : certain,
+    mean: base - unit * mean,
+    perSd: 1 / (unit * sd),
   };
 }
 
 /** That its distance is more than so much. */
-function chanceFarther({ least, greatest, mean, perSd }: Spread, i: number, distance: number): number {
-  if (distance < (least[i] as number)) return 1;
-  if (distance >= (greatest[i] as number)) return 0;
-  return normalBelow(((mean[i] as number) - distance) * (perSd[i] as number));
+function chanceFarther({ least, greatest, mean, perSd }: Spread, distance: number): number {
+  if (distance < least) return 1;
+  if (distance >= greatest) return 0;
+  return normalBelow((mean - distance) * perSd);
 }
 
 /** Distances between which no model's chance changes much, ascending. */

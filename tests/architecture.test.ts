@@ -46,7 +46,7 @@ const PURE = [
   'router/{classify,select}/**/*.ts',
   'router/fleet/{claims,lease}.ts',
   'router/ledger/{counterfactual,decision-entry,exploration,logged-choice,made-again,outcomes}.ts',
-  'router/ledger/{refusal-wording,replay,replay-warnings,reward,savings,shares}.ts',
+  'router/ledger/{refusal-wording,replay,replay-warnings,reward,savings,shares,trials}.ts',
   'nodes/backends/text-assembler.ts',
 ];
 const IMPURE =

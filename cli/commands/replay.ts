@@ -28,7 +28,7 @@ async function replay({ command, args, terminal, interrupts }: Context): Promise
   const { policy, tenant } = command.opts<{ policy: string; tenant?: string }>();
   const replay = new Replay(
     asUsage(() => readPolicies(policy)),
-    tenant,
+    { tenant },
   );
   const skipped = new Skipped();
   try {

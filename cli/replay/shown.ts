@@ -29,9 +29,9 @@ const KINDS: readonly Kind[] = [
 ];
 
 export function shownReport(report: ReplayReport): string {
-  const { decisions, from, to, policies, warnings } = report;
+  const { decisions, oneIn, from, to, policies, warnings } = report;
   const names = policies.map(harmless).join(', ');
-  const head = `${decisions.toLocaleString('en')} decisions, ${minute(from)} to ${minute(to)} UTC, under the ${policies.length === 1 ? 'policy' : 'policies'} ${style('bold', names)}`;
+  const head = `${decisions.toLocaleString('en')} decisions${oneIn > 1 ? `, one in ${oneIn}` : ''}, ${minute(from)} to ${minute(to)} UTC, under the ${policies.length === 1 ? 'policy' : 'policies'} ${style('bold', names)}`;
   const estimates = KINDS.flatMap((kind) => {
     const comparison = report.figures[kind.figure];
     return comparison ? [{ kind, comparison }] : [];

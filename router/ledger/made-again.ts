@@ -1,29 +1,31 @@
 /** A logged decision made again, as it was or under another policy. Pure. */
-import type { Choice } from '../select/pick.ts';
 import { choose } from '../select/pick.ts';
 import type { Policy, Preference } from '../select/policy.ts';
 import type { DecisionEntry, LoggedCandidate } from './decision-entry.ts';
 
-/** What a policy does with one decision. */
-export interface Choices {
+/** How likely a policy is to take which model in one decision. */
+export interface Chances {
   /** Model that it takes when it may not explore. */
   readonly best: string;
   /** By model: how likely it is to be drawn when it may. */
   readonly drawn: ReadonlyMap<string, number>;
-  /** By model: the candidate it would take. */
-  readonly candidates: ReadonlyMap<string, LoggedCandidate>;
   /** The budget for exploration does not matter: the request, or the policy, rules it out. */
   readonly neverExplores: boolean;
 }
 
+export interface Choices extends Chances {
+  /** By model: the candidate it would take. */
+  readonly candidates: ReadonlyMap<string, LoggedCandidate>;
+}
+
 /** As the log has it; where it was not allowed to explore, what it would have drawn otherwise is found again. */
-export function asItWas(entry: DecisionEntry): Choices {
+export function asItWas(entry: DecisionEntry): Chances {
   const { candidates, preference, switchMargin, withoutExploration } = entry;
   const chosen = candidates[entry.chosen] as LoggedCandidate;
   const terms: Terms = { preference, switchMargin, stayWith: entry.stayWith };
   const best = entry.explored ? modelAt(candidates, withoutDraw(candidates, terms).index) : chosen.model;
   const drawn = entry.mayExplore ? new Map(Object.entries(entry.propensities)) : drawnFrom(candidates, terms, best);
-  return { best, drawn, candidates: new Map([[chosen.model, chosen]]), neverExplores: withoutExploration };
+  return { best, drawn, neverExplores: withoutExploration };
 }
 
 /** @returns undefined when the policy permits none of the candidates */
@@ -40,12 +42,12 @@ export function underPolicy(entry: DecisionEntry, policy: Policy): Choices | und
 }
 
 /** How likely it is to be deviated from the best model when it may explore. */
-export function deviation({ best, drawn }: Choices): number {
+export function deviation({ best, drawn }: Chances): number {
   return 1 - (drawn.get(best) ?? 0);
 }
 
 /** @param exploring share of such decisions that may explore @returns probability of the model */
-export function probabilityOf({ best, drawn, neverExplores }: Choices, model: string, exploring: number): number {
+export function probabilityOf({ best, drawn, neverExplores }: Chances, model: string, exploring: number): number {
   const share = neverExplores ? 0 : exploring;
   return share * (drawn.get(model) ?? 0) + (1 - share) * Number(model === best);
 }
@@ -59,7 +61,7 @@ interface Terms {
 /** Probabilities come without a draw, so that any seed will do. */
 const SEED = 0;
 
-function withoutDraw(candidates: readonly LoggedCandidate[], terms: Terms): Choice {
+function withoutDraw(candidates: readonly LoggedCandidate[], terms: Terms): ReturnType<typeof choose> {
   return choose(candidates, { ...terms, explore: false, seed: SEED });
 }
 
@@ -75,7 +77,7 @@ function drawnFrom(candidates: readonly LoggedCandidate[], terms: Terms, best: s
 /** Of each model the candidate nearest to the ideal, which is the one it competes by. */
 function nearestByModel(
   candidates: readonly LoggedCandidate[],
-  distances: Choice['distances'],
+  distances: ArrayLike<number>,
 ): ReadonlyMap<string, LoggedCandidate> {
   const nearest = new Map<string, number>();
   candidates.forEach(({ model }, i) => {

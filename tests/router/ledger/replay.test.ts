@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { DecisionEntry, LogEntry, LoggedCandidate } from '../../../router/ledger/decision-entry.ts';
 import { lineOf, parseLine } from '../../../router/ledger/decision-entry.ts';
-import type { Figure, ReplayReport } from '../../../router/ledger/replay.ts';
+import type { Figure, ReplayOptions, ReplayReport } from '../../../router/ledger/replay.ts';
 import { Replay } from '../../../router/ledger/replay.ts';
 import { parsePolicies } from '../../../router/policy-file.ts';
 import { play, truthOf } from '../../support/decision-world.ts';
@@ -10,8 +10,8 @@ import { CANDIDATE, decisionEntry, feedbackEntry } from './entries.ts';
 const CHEAPER = 'default: { name: cheaper, preference: { cost: 0.6, quality: 0.3, latency: 0.1, diversity: 0 } }';
 const SAME = 'default: { name: default }';
 
-function replayed(entries: readonly LogEntry[], policy: string, tenant?: string): ReplayReport {
-  const replay = new Replay(parsePolicies(policy), tenant);
+function replayed(entries: readonly LogEntry[], policy: string, options: ReplayOptions = {}): ReplayReport {
+  const replay = new Replay(parsePolicies(policy), options);
   for (const entry of entries) replay.add(entry);
   return replay.report()!;
 }
@@ -94,7 +94,7 @@ describe('a log replayed', () => {
     const log = [...play({ seed: 5, decisions: 200, tenant: 'acme' }), ...play({ seed: 6, decisions: 200 })];
     const policies = `${CHEAPER}\ntenants: { acme: { preference: { cost: 0, quality: 1, latency: 0 } } }`;
     expect(replayed(log, policies)).toMatchObject({ decisions: 400, policies: ['acme', 'cheaper'] });
-    const one = replayed(log, policies, 'acme');
+    const one = replayed(log, policies, { tenant: 'acme' });
     expect(one).toMatchObject({ decisions: 200, policies: ['acme'] });
     expect(one.models[0]!.model).toBe('large-8b');
   });
@@ -108,6 +108,21 @@ describe('a log replayed', () => {
       .filter(({ explored }) => !explored)
       .map((entry) => ({ ...entry, withoutExploration: true, mayExplore: false }));
     expect(replayed(quiet, SAME).support).toMatchObject({ certain: 1, effectiveDecisions: quiet.length });
+  });
+
+  it('without end is sampled, with the ratings of what is taken', () => {
+    const entries = play({ seed: 14, decisions: 1000, rated: 1 });
+    const all = replayed(entries, CHEAPER);
+    const some = replayed(entries, CHEAPER, { maxDecisions: 300 });
+    expect([all.oneIn, some.oneIn]).toEqual([1, 4]);
+    expect(some.decisions).toBeGreaterThan(200);
+    expect(some.decisions).toBeLessThanOrEqual(300);
+    expect(some.support.silent).toBe(0);
+    for (const figure of figures) {
+      const { low, high } = some.figures[figure]!.doublyRobust;
+      expect(all.figures[figure]!.doublyRobust.value).toBeGreaterThan(low);
+      expect(all.figures[figure]!.doublyRobust.value).toBeLessThan(high);
+    }
   });
 
   it('has nothing to report without a decision', () => {

@@ -78,6 +78,23 @@ export function ridge(design: Design, scales: Float64Array, targets: readonly Fl
   return { weights, levels, leftOut, error: errorOf(targets, leftOut) };
 }
 
+/** Fits of one design and as many targets, averaged. @param weighed with shares that add up to 1 */
+export function mixed(weighed: readonly { readonly fit: Fit; readonly share: number }[]): Fit {
+  const [first] = weighed;
+  const blend = (pick: (fit: Fit) => Float64Array): Float64Array => {
+    const sum = new Float64Array(first ? pick(first.fit).length : 0);
+    for (const { fit, share } of weighed) for (const [at, value] of pick(fit).entries()) sum[at]! += share * value;
+    return sum;
+  };
+  const targets = [...(first?.fit.levels.keys() ?? [])];
+  return {
+    weights: targets.map((target) => blend(({ weights }) => weights[target] as Float64Array)),
+    levels: targets.map((target) => weighed.reduce((sum, { fit, share }) => sum + share * (fit.levels[target] as number), 0)),
+    leftOut: targets.map((target) => blend(({ leftOut }) => leftOut[target] as Float64Array)),
+    error: weighed.reduce((sum, { fit, share }) => sum + share * fit.error, 0),
+  };
+}
+
 /** What a fit says of a row of features that it may not have seen. */
 export function predicted(design: Design, fit: Fit, target: number, features: Float64Array): number {
   const weights = fit.weights[target] as Float64Array;

@@ -14,7 +14,7 @@ export interface WarmCosts {
 
 /** Lengths may tell all there is; factors only what is left. */
 const LENGTH_SCALE = 1;
-const FACTOR_SCALES = [0.02, 0.05, 0.1, 0.2];
+const FACTOR_SCALES = [0.02, 0.05, 0.1, 0.2, 0.4];
 /** Shares of the mean cost beyond which no prompt is believed to be. */
 const LEAST = 1 / 12;
 const MOST = 12;

@@ -5,13 +5,13 @@
  * A row's scores are taken apart: how well the models do on it on average, and how far each is from that average. The
  * first says how hard the prompt is and is noisy; the second decides between models, and the noise that they share is
  * gone from it. Each is fitted on the prompt's factors by least squares that pull every slope towards zero, for a model
- * that the weights know towards part of what they say of it. How strongly is the same for all models of a file and is
- * chosen by what prompts that were left out say.
+ * that the weights know towards part of what they say of it. How strongly is the same for all models that share
+ * prompts, and follows from how well prompts that were left out are told.
  */
 import type { Classification, Classifier } from './classification.ts';
 import { logit } from './factors.ts';
 import type { Design, Fit } from './ridge.ts';
-import { designOf, predicted, ridge } from './ridge.ts';
+import { designOf, mixed, predicted, ridge } from './ridge.ts';
 import type { WarmCosts } from './warm-cost.ts';
 import { learnCosts } from './warm-cost.ts';
 
@@ -42,11 +42,13 @@ export interface WarmModels {
 /** Factors, and how far they reach at most: a prompt unlike any other must not be told by extrapolation. */
 const FURTHEST = 3;
 
-/** How far the slopes of each part may go, tried in turn. */
-const COMMON_SCALES = [0.1, 0.3, 1];
-const FACTOR_SCALES = [0.05, 0.1, 0.2];
+/** How far the slopes of each part may go, in units of the noise. */
+const COMMON_SCALES = [0.1, 0.4];
+const FACTOR_SCALES = [0.03, 0.06, 0.12, 0.25, 1, 4];
 /** How much of what the weights say of a model is believed. */
-const TRUST = [0, 0.3, 0.6, 1];
+const TRUST = [0, 0.25, 0.5, 0.75];
+/** Squared misses below which fits are alike. */
+const NO_NOISE = 1e-9;
 
 /** @param names of the models, in the order of the scores and costs */
 export function learnModels(names: readonly string[], prompts: readonly ScoredPrompt[], classifier: Knowing): WarmModels {
@@ -121,7 +123,7 @@ class Group {
     this.#design = designOf(seen.map((one) => featuresOf(one, this.#hardness(one))));
     const averages = prompts.map(({ scores }) => meanOf(models.map((model) => scores[model] as number)));
     const missed = Float64Array.from(averages, (average, row) => average - this.#hardness(seen[row] as Classification));
-    this.#average = bestOf(this.#design, () => [missed], [0]).fit;
+    this.#average = averaged(this.#design, () => [missed], [0]).fit;
     const deviations = (members: readonly Member[], trusts: readonly number[]): Deviations => {
       const said = members.map((member) => seen.map((one) => this.#said(one, member)));
       const target = (trust: number) =>
@@ -131,7 +133,7 @@ class Group {
             ({ scores }, row) => (scores[model] as number) - (averages[row] as number) - trust * (said[index]?.[row] as number),
           ),
         );
-      return { members, ...bestOf(this.#design, target, trusts) };
+      return { members, ...averaged(this.#design, target, trusts) };
     };
     this.#known = deviations(known, TRUST);
     this.#fresh = deviations(
@@ -188,15 +190,31 @@ function leftOutAt(fit: Fit, target: number, row: number): number {
   return fit.leftOut[target]?.[row] as number;
 }
 
-/** The fit whose left-out prompts are told best. */
-function bestOf(design: Design, targetsFor: (trust: number) => Float64Array[], trusts: readonly number[]) {
+/**
+ * The fits of all scales and trusts, averaged: each counts by how likely it makes the prompts that were left out. One
+ * fit alone would be chosen by little more than chance.
+ */
+function averaged(
+  design: Design,
+  targetsFor: (trust: number) => Float64Array[],
+  trusts: readonly number[],
+): { fit: Fit; trust: number } {
   const tried = trusts.flatMap((trust) => {
     const targets = targetsFor(trust);
     return COMMON_SCALES.flatMap((common) =>
       FACTOR_SCALES.map((factors) => ({ trust, fit: ridge(design, scalesOf(design.columns, common, factors), targets) })),
     );
   });
-  return tried.reduce((best, one) => (one.fit.error < best.fit.error ? one : best));
+  const least = Math.min(...tried.map(({ fit }) => fit.error));
+  // How likely under normal noise of the best fit's size.
+  const misses = ({ error }: Fit) => design.rows * ((error + NO_NOISE) / (least + NO_NOISE) - 1);
+  const shares = tried.map(({ fit }) => Math.exp(-misses(fit) / 2));
+  const total = shares.reduce((sum, share) => sum + share, 0);
+  const weighed = tried.map((one, index) => ({ ...one, share: (shares[index] as number) / total }));
+  return {
+    fit: mixed(weighed),
+    trust: weighed.reduce((sum, { trust, share }) => sum + trust * share, 0),
+  };
 }
 
 function scalesOf(columns: number, common: number, factors: number): Float64Array {

@@ -93,7 +93,7 @@ test('scored prompts teach models that nobody knew, by name', async () => {
     })),
   );
   const { stdout, stderr } = await infermesh(['classify', '--jsonl', '--warm', warm], {
-    stdin: ['What is 500 + 3?', 'Prove that every group of order 93 is cyclic, or refute it.']
+    stdin: ['What is 500 + 3?', 'Prove that for every group of order 501 the centre is not trivial, or refute it.']
       .map((prompt, id) => `${JSON.stringify({ id, prompt })}\n`)
       .join(''),
   });
@@ -104,7 +104,7 @@ test('scored prompts teach models that nobody knew, by name', async () => {
   expect(easy?.c['acme-small']).toBeCloseTo(0.001, 4);
   expect(hard?.rank).toBeGreaterThan(easy?.rank as number);
   const shown = await infermesh(['classify', '--warm', warm, 'What is 500 + 3?']);
-  expect(shown.stdout).toMatch(/MODEL +QUALITY +USD PER 1,000\n +acme-large/);
+  expect(shown.stdout).toMatch(/MODEL +QUALITY +USD PER 1,000\n +acme-(?:large|small)/);
 });
 
 test('the models of a list are named by the line, by datasets.json, or by their place', async () => {

@@ -77,7 +77,8 @@ describe('models learnt from scored prompts', () => {
     for (const promptChars of [100, 500]) {
       const { classification } = others[0] as ScoredPrompt;
       const costs = learnt.costUsd(classification, promptChars);
-      for (const [index, usd] of costs.entries()) expect(usd).toBeCloseTo((index + 1) * 1e-6 * promptChars, 4.5);
+      for (const [index, usd] of costs.entries())
+        expect((usd as number) / ((index + 1) * 1e-6 * promptChars)).toBeCloseTo(1, 0.9);
     }
   });
 

@@ -8,11 +8,12 @@ import { calibrated } from './calibration.ts';
 import type { Classification, Classifier, Complexity, Domain, Prompt, Task, TierName } from './classification.ts';
 import { TIERS } from './classification.ts';
 import { basisOf, turnsOf } from './conversation.ts';
-import { DOMAIN_HEADS, FACTORS, rawFactors, standardise } from './factors.ts';
-import { Reader } from './features.ts';
+import { FACTORS, rawFactors, standardise } from './factors.ts';
+import { denseSize, Reader } from './features.ts';
 import { languageOf } from './language.ts';
+import { DOMAIN_HEADS } from './mixture.ts';
 import { canonical } from './models.ts';
-import { SHAPES } from './shape.ts';
+import { rankOf } from './rank.ts';
 import { taskOf, usualTokens } from './task.ts';
 import { evaluate } from './trees.ts';
 import type { ModelWeights, Weights } from './weights.ts';
@@ -38,7 +39,7 @@ export class LexicalClassifier implements Classifier {
 
   constructor(weights: Weights) {
     this.#weights = weights;
-    this.#dense = new Float32Array(SHAPES.length + weights.heads.names.length);
+    this.#dense = new Float32Array(denseSize(weights.means));
     this.#models = new Map(weights.models.map((model) => [canonical(model.name), model]));
     this.knownModels = weights.models.map(({ name }) => name);
   }
@@ -80,12 +81,12 @@ export class LexicalClassifier implements Classifier {
     const weights = this.#weights;
     const dense = this.#dense;
     this.#reader.read(text);
-    this.#reader.dense(weights.heads, dense);
+    this.#reader.dense(weights.heads, weights.means, dense);
     const small = evaluate(weights.small, dense);
     const strong = evaluate(weights.strong, dense);
-    const rank = evaluate(weights.rank, dense);
+    const rank = rankOf(weights.rank, dense, 0);
     const factors = new Float32Array(FACTORS.length);
-    rawFactors(dense, 0, weights.heads, { small, strong, rank }, factors, 0);
+    rawFactors(dense, 0, { small, strong, rank }, factors, 0);
     standardise(factors, weights);
     return {
       rank,

@@ -2,8 +2,8 @@
  * What a prompt comes down to for the quality of one model: few numbers of mean 0 and deviation 1, so that some hundred
  * scored prompts are enough to learn a new model. Pure.
  */
-import { DOMAINS } from './classification.ts';
-import type { Heads } from './heads.ts';
+import { MIXTURE_AT } from './features.ts';
+import { DOMAIN_AT, DOMAIN_HEADS } from './mixture.ts';
 import { SHAPES } from './shape.ts';
 import type { Weights } from './weights.ts';
 
@@ -22,8 +22,6 @@ const PLAIN_SHAPES = [
 
 const shapeIndex = PLAIN_SHAPES.map((name) => SHAPES.indexOf(name === 'code' ? 'share:code' : name));
 
-export const DOMAIN_HEADS = DOMAINS.filter((domain) => domain !== 'story');
-
 /** Small, strong, rank, the shapes, the domains. */
 export const FACTORS: readonly string[] = [
   'small',
@@ -39,11 +37,10 @@ export function logit(probability: number): number {
   return Math.log(inside / (1 - inside));
 }
 
-/** Before `standardise`. @param dense shape, then heads */
+/** Before `standardise`. @param dense as the trees see a text, from `from` on */
 export function rawFactors(
   dense: Float32Array,
   from: number,
-  heads: Pick<Heads, 'names'>,
   forests: { readonly small: number; readonly strong: number; readonly rank: number },
   out: Float32Array,
   to: number,
@@ -53,8 +50,8 @@ export function rawFactors(
   out[to + 2] = forests.rank;
   let at = to + 3;
   for (const index of shapeIndex) out[at++] = dense[from + index] as number;
-  const first = from + SHAPES.length + heads.names.indexOf(`domain:${DOMAIN_HEADS[0]}`);
-  for (let domain = 0; domain < DOMAIN_HEADS.length; domain++) out[at++] = 1 / (1 + Math.exp(-(dense[first + domain] as number)));
+  const first = from + MIXTURE_AT + DOMAIN_AT;
+  for (let domain = 0; domain < DOMAIN_HEADS.length; domain++) out[at++] = dense[first + domain] as number;
 }
 
 export function standardise(

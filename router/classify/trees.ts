@@ -23,7 +23,7 @@ export function evaluate(forest: Forest, values: Float32Array, offset = 0): numb
     let at = 0;
     for (let level = 0; level < depth; level++) {
       const value = values[offset + (feature[start + at] as number)] as number;
-      at = 2 * at + (value > (threshold[start + at] as number) ? 2 : 1);
+      at = 2 * at + 1 + Number(value > (threshold[start + at] as number));
     }
     sum += leaf[tree * (inner + 1) + at - inner] as number;
   }

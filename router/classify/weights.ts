@@ -8,6 +8,7 @@
 import { invalid } from '../../proto/contract/faults.ts';
 import type { Calibration } from './calibration.ts';
 import type { Heads } from './heads.ts';
+import type { SubjectMeans } from './mixture.ts';
 import type { Forest } from './trees.ts';
 
 export const WEIGHTS_VERSION = 1;
@@ -26,9 +27,10 @@ export interface ModelWeights {
 
 export interface Weights {
   readonly heads: Heads;
-  /** Gain of a strong model over a weak one. */
+  readonly means: SubjectMeans;
+  /** Gain of a strong model over a weak one, less a share of what the heads expect; see rank.ts. */
   readonly rank: Forest;
-  /** Log-odds, squeezed, that a small model and that a strong one answers rightly. */
+  /** Score of a small and of a strong model, 0 to 1. */
   readonly small: Forest;
   readonly strong: Forest;
   /** log2(1 + output tokens). */

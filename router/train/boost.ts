@@ -89,15 +89,14 @@ export function boost(
   }
   const base = mass > 0 ? total / mass : 0;
   const predicted = new Float64Array(rows).fill(base);
-  const allRows = Int32Array.from({ length: rows }, (_, row) => row);
+  const sample = new Int32Array(rows);
   const usable = Int32Array.from(edges.flatMap((list, column) => (list.length > 0 ? [column] : [])));
   const node = new Int32Array(rows);
   const residual = new Float64Array(rows);
   const histogram = new Float64Array(leaves * BINS * 2);
-  const sampled = Math.max(1, Math.floor(rows * options.rows));
   const picked = Math.max(1, Math.floor(usable.length * options.columns));
   for (let tree = 0; tree < options.trees; tree++) {
-    const sample = sampled < rows ? shuffle(allRows, random).slice(0, sampled) : allRows;
+    const size = draw(sample, options.rows, random);
     const chosen = picked < usable.length ? shuffle(usable, random).slice(0, picked) : usable;
     for (let row = 0; row < rows; row++)
       residual[row] = ((target[row] as number) - (predicted[row] as number)) * (weight[row] as number);
@@ -110,7 +109,8 @@ export function boost(
       const bestBin = new Int32Array(count);
       const gradient = new Float64Array(count);
       const hessian = new Float64Array(count);
-      for (const row of sample) {
+      for (let index = 0; index < size; index++) {
+        const row = sample[index] as number;
         const at = (node[row] as number) - first;
         gradient[at] = (gradient[at] as number) + (residual[row] as number);
         hessian[at] = (hessian[at] as number) + (weight[row] as number);
@@ -118,7 +118,8 @@ export function boost(
       for (const column of chosen) {
         const own = bins[column] as Uint8Array;
         histogram.fill(0, 0, count * BINS * 2);
-        for (const row of sample) {
+        for (let index = 0; index < size; index++) {
+          const row = sample[index] as number;
           const at = (((node[row] as number) - first) * BINS + (own[row] as number)) * 2;
           histogram[at] = (histogram[at] as number) + (residual[row] as number);
           histogram[at + 1] = (histogram[at + 1] as number) + (weight[row] as number);
@@ -161,7 +162,8 @@ export function boost(
     }
     const g = new Float64Array(leaves);
     const h = new Float64Array(leaves);
-    for (const row of sample) {
+    for (let index = 0; index < size; index++) {
+      const row = sample[index] as number;
       const at = (node[row] as number) - inner;
       g[at] = (g[at] as number) + (residual[row] as number);
       h[at] = (h[at] as number) + (weight[row] as number);
@@ -172,4 +174,11 @@ export function boost(
       predicted[row] = (predicted[row] as number) + (leaf[tree * leaves + (node[row] as number) - inner] as number);
   }
   return { depth: options.depth, trees: options.trees, feature, threshold, leaf, base };
+}
+
+/** Fills `sample` with rows in their order, each with the chance `share`, and says how many. */
+function draw(sample: Int32Array, share: number, random: () => number): number {
+  let size = 0;
+  for (let row = 0; row < sample.length; row++) if (share >= 1 || random() < share) sample[size++] = row;
+  return size;
 }

@@ -2,12 +2,11 @@
 import type { Calibration } from '../classify/calibration.ts';
 import { TIERS } from '../classify/classification.ts';
 import { FACTORS, rawFactors, standardise } from '../classify/factors.ts';
-import type { Heads } from '../classify/heads.ts';
 import { canonical } from '../classify/models.ts';
-import { SHAPES } from '../classify/shape.ts';
 import type { ModelWeights } from '../classify/weights.ts';
 import type { Dataset, Datasets, Row } from './data.ts';
 import { isotonic, linear, logistic } from './fits.ts';
+import type { Stack } from './stack.ts';
 import type { Targets } from './targets.ts';
 import { BALANCED_MODEL, FAST_MODEL } from './targets.ts';
 import type { Predictions } from './train.ts';
@@ -22,14 +21,13 @@ export interface Standardised {
   readonly factors: Float32Array;
 }
 
-export function standardised(dense: Float32Array, heads: Heads, { small, strong, rank }: Predictions): Standardised {
+export function standardised({ dense, columns }: Stack, { small, strong, rank }: Predictions): Standardised {
   const rows = rank.length;
   const size = FACTORS.length;
-  const columns = SHAPES.length + heads.names.length;
   const factors = new Float32Array(rows * size);
   for (let row = 0; row < rows; row++) {
     const forests = { small: small[row] as number, strong: strong[row] as number, rank: rank[row] as number };
-    rawFactors(dense, row * columns, heads, forests, factors, row * size);
+    rawFactors(dense, row * columns, forests, factors, row * size);
   }
   const mean = new Float32Array(size);
   const scale = new Float32Array(size);
@@ -52,7 +50,7 @@ export function standardised(dense: Float32Array, heads: Heads, { small, strong,
 
 /** Per tier the calibration of the trees' prediction; see `Weights.tiers`. */
 export function fitTiers(rows: readonly Row[], datasets: Datasets, unseen: Predictions, targets: Targets): Calibration[] {
-  const everyone = Int32Array.from(rows, (_, index) => index);
+  const everyone = Int32Array.from(rows, (_, index) => index).filter((row) => !Number.isNaN(targets.small[row] as number));
   return TIERS.map((tier) => {
     if (tier === 'quality') return fitted(everyone, unseen.small, (row) => targets.small[row] as number);
     if (tier === 'cloud') return fitted(everyone, unseen.strong, (row) => targets.strong[row] as number);

@@ -1,7 +1,5 @@
 /** What the heads and trees learn of each row. */
-import { DOMAIN_HEADS } from '../classify/factors.ts';
 import type { Dataset, Datasets, Row } from './data.ts';
-import { domainOfSubject } from './subjects.ts';
 
 /** Models of the training data that are as large as the `fast` and `balanced` tiers' are, up to 4 billion parameters. */
 export const FAST_MODEL = 'gemma-2-2b-it';
@@ -17,7 +15,7 @@ const ODD = /code|math|chatqa/i;
 export interface Targets {
   /** Score of the strong model less that of the weak one. */
   readonly gain: Float64Array;
-  /** Mean score of the small and of the strong models, 0 to 1. */
+  /** Mean score of the small and of the strong models, 0 to 1; NaN where it tells of no strength. */
   readonly small: Float64Array;
   readonly strong: Float64Array;
   /** log2(1 + tokens), mean over the models; NaN where unknown. */
@@ -27,14 +25,36 @@ export interface Targets {
 export function targetsOf(rows: readonly Row[], datasets: Datasets): Targets {
   const sets = setsOf(datasets);
   const each = (value: (row: Row) => number): Float64Array => Float64Array.from(rows, value);
+  const silent = unheard(rows, datasets, sets);
   return {
     gain: each((row) => gainOf(row, datasets[row.pool] as Dataset)),
-    small: each((row) => meanAt(row.score, sets.get(row.pool)?.small ?? [])),
-    strong: each((row) => meanAt(row.score, sets.get(row.pool)?.strong ?? [])),
+    small: each((row) => (silent.has(kindOf(row)) ? Number.NaN : meanAt(row.score, sets.get(row.pool)?.small ?? []))),
+    strong: each((row) => (silent.has(kindOf(row)) ? Number.NaN : meanAt(row.score, sets.get(row.pool)?.strong ?? []))),
     tokens: each(({ outputTokens }) =>
       outputTokens ? outputTokens.reduce((sum, tokens) => sum + Math.log2(1 + tokens), 0) / outputTokens.length : Number.NaN,
     ),
   };
+}
+
+const kindOf = ({ pool, subject }: Row): string => `${pool}/${subject}`;
+
+/** Where strong models score as little as small ones, the grading did not hear the answers: such rows tell of no strength. */
+const LEAST_STRONG = 0.25;
+const LEAST_GAIN = 0.03;
+
+function unheard(rows: readonly Row[], datasets: Datasets, sets: ReadonlyMap<string, Sets>): ReadonlySet<string> {
+  const sums = new Map<string, { rows: number; strong: number; gain: number }>();
+  for (const row of rows) {
+    const before = sums.get(kindOf(row)) ?? { rows: 0, strong: 0, gain: 0 };
+    sums.set(kindOf(row), {
+      rows: before.rows + 1,
+      strong: before.strong + meanAt(row.score, sets.get(row.pool)?.strong ?? []),
+      gain: before.gain + gainOf(row, datasets[row.pool] as Dataset),
+    });
+  }
+  return new Set(
+    [...sums].filter(([, of]) => of.strong < LEAST_STRONG * of.rows && of.gain < LEAST_GAIN * of.rows).map(([kind]) => kind),
+  );
 }
 
 export function gainOf({ score }: Row, { weak, strong }: Dataset): number {
@@ -61,34 +81,21 @@ function meanAt(values: readonly number[], indices: readonly number[]): number {
   return indices.reduce((sum, index) => sum + (values[index] as number), 0) / indices.length;
 }
 
-/** Names of the linear heads, in their order. */
-export function headNames(datasets: Datasets): string[] {
-  const pools = Object.keys(datasets).toSorted();
-  return [
-    ...DOMAIN_HEADS.map((domain) => `domain:${domain}`),
-    'small',
-    'strong',
-    'gain',
-    ...pools.flatMap((pool) => [`weak:${pool}`, `strong:${pool}`]),
-  ];
+/** Per row the class of its kind of question, and the names of the classes: data set and subject, in order. */
+export function classesOf(rows: readonly Row[]): { label: Int32Array; names: string[] } {
+  const names = [...new Set(rows.map(kindOf))].toSorted();
+  const index = new Map(names.map((name, at) => [name, at]));
+  return { label: Int32Array.from(rows, (row) => index.get(kindOf(row)) as number), names };
 }
 
-/** Rows x heads, 0 to 1; NaN where a row says nothing to a head. */
-export function headTargets(rows: readonly Row[], datasets: Datasets, targets: Targets): Float32Array {
-  const names = headNames(datasets);
-  const out = new Float32Array(rows.length * names.length).fill(Number.NaN);
-  for (const [index, row] of rows.entries()) {
-    const put = (name: string, value: number): void => {
-      out[index * names.length + names.indexOf(name)] = value;
-    };
-    const dataset = datasets[row.pool] as Dataset;
-    const domain = domainOfSubject(row.subject);
-    if (domain) for (const other of DOMAIN_HEADS) put(`domain:${other}`, other === domain ? 1 : 0);
-    put('small', targets.small[index] as number);
-    put('strong', targets.strong[index] as number);
-    put('gain', ((targets.gain[index] as number) + 1) / 2);
-    put(`weak:${row.pool}`, row.score[dataset.weak] as number);
-    put(`strong:${row.pool}`, row.score[dataset.strong] as number);
+/** Rows x (weak, strong) of each pool, 0 to 1; NaN where a row says nothing to a head. */
+export function pairTargets(rows: readonly Row[], datasets: Datasets, pools: readonly string[]): Float32Array {
+  const out = new Float32Array(rows.length * pools.length * 2).fill(Number.NaN);
+  for (const [index, { pool, score }] of rows.entries()) {
+    const { weak, strong } = datasets[pool] as Dataset;
+    const at = (index * pools.length + pools.indexOf(pool)) * 2;
+    out[at] = score[weak] as number;
+    out[at + 1] = score[strong] as number;
   }
   return out;
 }

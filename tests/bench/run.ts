@@ -8,6 +8,7 @@ const BENCHES: Readonly<Record<string, () => Promise<(args: readonly string[]) =
   routing: async () => (await import('./routing.ts')).routing,
   decide: async () => (await import('./decide.ts')).decide,
   bandit: async () => (await import('./bandit.ts')).bandit,
+  split: async () => (await import('./split.ts')).split,
 };
 
 const [name = '', ...rest] = process.argv.slice(2);

@@ -22,6 +22,7 @@ beforeAll(async () => {
       stream.fail(new Fault('SLOW_CONSUMER', 'the client did not read'));
     }),
     explain: { kind: 'unary', handle: () => Buffer.alloc(0) },
+    feedback: { kind: 'unary', handle: () => Buffer.alloc(0) },
   };
   server.addService(InferenceServiceService as unknown as ServiceDefinition, handlers);
   address = `127.0.0.1:${await server.listen()}`;

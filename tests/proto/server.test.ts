@@ -34,6 +34,7 @@ beforeAll(async () => {
   server = new GrpcServer({ address: '127.0.0.1:0', onDefect: (method, { reason }) => defects.push(`${method} ${reason}`) });
   const handlers: Record<string, Handler> = {
     explain: { kind: 'unary', handle: () => way() },
+    feedback: { kind: 'unary', handle: () => way() },
     chat: { kind: 'stream', handle: async (_bytes, stream) => stream.end({ ok: String(await way()) }) },
   };
   server.addService(InferenceServiceService as unknown as ServiceDefinition, handlers);

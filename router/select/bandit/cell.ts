@@ -71,7 +71,8 @@ export class Cell {
   }
 
   figures(): CellFigures {
-    return [this.count, this.sum, this.squares, this.recentCount, this.recentSum];
+    // Plus 0 turns -0, which JSON does not carry, into 0.
+    return [this.count + 0, this.sum + 0, this.squares + 0, this.recentCount + 0, this.recentSum + 0];
   }
 
   #settle(): void {

@@ -27,7 +27,7 @@ const POINTING = new RegExp(
     "(?:it|them|its)(?= |$|')",
     '(?:this|that|these|those)(?=$| (?:in|into|to|for|with|as|again|more|please|mean|means|work|works|better|correct|right|wrong|true|instead|one|too|now|function|code|error|text|sentence|paragraph|part|answer|result|line|file)\\b)',
     '(?:the|your) (?:first|second|third|fourth|last|other|previous|next|same|above|former|latter)(?=$| (?:one|ones|two|part|point|option|example|paragraph|sentence|step|version|answer|question|function|line|solution|test|file|item)s?\\b)',
-    'the (?:document|text|article|e-?mail|file|code|report|paper|contract|table|data|function|script|essay|story|poem|list|diff|error|output|result|answer|summary|translation|paragraph|sentence|tests?|changes?)(?! of\\b)(?! (?:between|behind|about)\\b)',
+    'the (?:document|text|article|e-?mail|file|code|report|paper|contract|table|data|function|script|essay|story|poem|list|diff|error|output|result|answer|summary|translation|paragraph|sentence|tests?|changes?)\\b(?! of\\b)(?! (?:between|behind|about)\\b)',
     "you(?:'ve| have)? (?:just )?(?:said|wrote|mentioned|gave|suggested|made)|your (?:code|answer|solution|suggestion|reply|example)|do the same",
     '(?:davon|dazu|damit|dasselbe|dieselbe[nr]?)(?=$| )|(?:es|das|dies|den text|den code)(?=$| (?:auf|in|ins|bitte|noch|nochmal|genauer|mal|fur|kurzer|anders|zusammen)\\b)|(?:den|die|das) (?:ersten?|zweiten?|dritten?|letzten?|anderen?)(?=$)',
     '(?:ca|cela|ceci|celui-ci|celle-ci)(?=$| )|la meme chose|(?:le|la|les) (?:premiere?|deuxieme|seconde?|derniere?|autres?)(?=$)|(?<=-)(?:le|la|les)(?=$| )',
@@ -39,11 +39,16 @@ const POINTING = new RegExp(
 const EMPTY_PRONOUN =
   /\b(?:is it \S+ (?:to|that|for|if)|it (?:is|was) \S+ (?:to|that)|what time is it|does it (?:rain|snow|cost to)|is it (?:going to )?rain|how long does it take|gibt es|geht es|wie spat ist es|(?:prove|show|given|assume|suppose|such) that)\b/;
 /** Object pronouns that Spanish and Italian hang on an order: traducelo, riassumilo. */
-const HANGING_PRONOUN = /^(?:ahora |adesso |ora |y |e )?[a-z]{3,12}[aeir](?:lo|la|los|las|li|le)$/;
+const HANGING_PRONOUN =
+  /^(?:ahora |adesso |ora |y |e )?[a-z]{1,12}[aeirz](?:lo|la|los|las|li|le)(?= (?:mas|menos|piu|meno|en|in|al|otra|de nuevo|por favor|per)\b|$)/;
 
+const POLITELY = /^(?:(?:please|bitte|now|just|can you|could you|can we|let's|you can) ){1,3}/;
 /** Orders to change what is there; with a number or a quotation they bring their own matter. */
 const EDITING =
-  /^(?:please |bitte )?(?:add|remove|delete|rename|undo|revert|include|exclude|drop|skip|keep|reformat|shorten|expand|elaborate|commit|push|merge|retry|rerun|clarify|fuge|entferne|losche|benenne|ajoute|supprime|enleve|renomme|anade|agrega|elimina|quita|aggiungi|togli|rimuovi|adicione|remova)\b/;
+  /^(?:add|remove|delete|rename|undo|revert|include|exclude|drop|skip|keep|reformat|refactor|simplify|shorten|expand|elaborate|commit|push|merge|retry|rerun|clarify|fuge|entferne|losche|benenne|ajoute|supprime|enleve|renomme|anade|agrega|elimina|quita|aggiungi|togli|rimuovi|adicione|remova)\b/;
+/** Said at the end of a short turn, it replaces or joins what is there: "use tabs instead". */
+const ENDS_SO =
+  /\s(?:instead|too|as well|again|anymore|more|stattdessen|auch|nochmal|plutot|aussi|tambien|otra vez|mejor|invece|anche|tambem)$/;
 const BRINGS_MATTER = /[\d"“”„«»`{}\n]|: ?\S/;
 
 /** How or in what the answer is wanted, without saying of what: "in Rust", "with examples", "as a table". */
@@ -60,7 +65,7 @@ const GOING_ON = words(`
   commit push run test fix check stop start finish explain elaborate clarify summarize summarise translate rephrase rewrite repeat
   expand shorten in to as of with by for you i is are was it that this mean sure can could would like now then also too
   bullet points list table json steps different differently better worse faster slower otherwise instead idea ideas
-  understand don't not get wait hmm huh lol correct good sources source proof
+  understand don't not get else wait hmm huh lol correct good sources source proof
   warum wieso weshalb wie weiter mehr weniger kurzer langer einfacher genauer bitte nochmal noch mal einmal erklare ein eine
   beispiel beispiele los mach ja nein und oder sicher bist du dir anders besser
   pourquoi comment encore plus moins court courte long longue simple s'il te vous plait stp continue continuez vas-y oui non
@@ -75,7 +80,7 @@ const GOING_ON = words(`
 /** Without blanks between words, by the words that point back or go on. */
 const EASTERN = /[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]/;
 const EASTERN_GOING_ON =
-  /继续|接着|再|更(?:短|长|简|详)|它|这个|那个|上面|为什么|呢[?？]?$|换成|然后|繼續|為什麼|もっと|続け|続き|それ|これ|なぜ|どうして|では|もう一度|次|短く|계속|그럼|왜|더 |다시|그것|이것|그거|이거|짧게/;
+  /继续|短一点|長一點|短一點|长一点|接着|再|更(?:短|长|简|详)|它|这个|那个|上面|为什么|呢[?？]?$|换成|然后|繼續|為什麼|もっと|続け|続き|それ|これ|なぜ|どうして|では|もう一度|次|短く|계속|그럼|왜|请用|請用|改成|改為|换|換|더 |다시|그것|이것|그거|이거|짧게/;
 const EASTERN_LONGEST = 16;
 
 /** What ends or opens a talk is about nothing before it. */
@@ -96,7 +101,10 @@ export function leans(turn: string): boolean {
 
 const WORD = /[\p{L}\p{N}'-]+/gu;
 
-const goesOn = (list: readonly string[]) => list.length <= VERY_FEW + 1 && list.every((word) => GOING_ON.has(word));
+/** "Three more" has no matter of its own; nor has "3 more". */
+const SMALL_NUMBER = /^\d{1,2}$/;
+const goesOn = (list: readonly string[]) =>
+  list.length <= VERY_FEW + 1 && list.every((word) => GOING_ON.has(word) || SMALL_NUMBER.test(word));
 
 function opensSo(said: string, count: number): boolean {
   if (BRINGS_MATTER.test(said)) return false;
@@ -112,4 +120,9 @@ function pointsBack(said: string): boolean {
   return (at >= 0 && at <= NEAR_START) || HANGING_PRONOUN.test(bare);
 }
 
-const changes = (said: string, count: number) => count <= VERY_FEW + 1 && EDITING.test(said) && !BRINGS_MATTER.test(said);
+function changes(said: string, count: number): boolean {
+  if (count > VERY_FEW + 2 || BRINGS_MATTER.test(said)) return false;
+  const order = said.replace(POLITELY, '').replace(/[\s.!?¿¡,]+$/, '');
+  const length = order.split(' ').length;
+  return (length <= VERY_FEW && EDITING.test(order)) || (!said.includes('?') && !ASKS.test(said) && ENDS_SO.test(order));
+}

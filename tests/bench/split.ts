@@ -62,7 +62,7 @@ export async function split(args: readonly string[]): Promise<Report> {
 async function asked(nodes: readonly NodeOptions[], prompts: readonly string[], maxTokens: number): Promise<GetStatsResponse> {
   await using mesh = await startMesh({ nodes });
   for (const prompt of prompts) await ask(mesh.client, prompt, maxTokens);
-  return mesh.client.stats();
+  return await mesh.client.stats();
 }
 
 async function ask(client: Mesh, prompt: string, maxTokens: number): Promise<void> {

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { Role } from '../../../proto/gen/infermesh/v1/types.ts';
 import type { Prompt } from '../../../router/classify/classification.ts';
 import { basisOf, MOST_BASIS_UNITS } from '../../../router/classify/conversation.ts';
+import { EVERYDAY } from './everyday.ts';
 
 const user = (text: string) => ({ role: Role.ROLE_USER, text });
 const assistant = (text: string) => ({ role: Role.ROLE_ASSISTANT, text });
@@ -11,6 +12,15 @@ const inConversation = (text: string): Prompt => ({ messages: [user(FIRST), assi
 
 const FOLLOW_UPS = [
   'commit it',
+  'can you add type hints?',
+  'what else?',
+  'use tabs instead',
+  'give me 3 more',
+  'could you remove the comments?',
+  'no, in Spanish',
+  'hazlo más corto',
+  '請用英文',
+  '短一点',
   'and in French?',
   'And in Rust?',
   'shorter please',
@@ -102,7 +112,7 @@ describe('a turn that leans on the conversation', () => {
     expect(basisOf(inConversation(text))).toEqual({ text: `${FIRST}\n\n${text}`, followUp: true });
   });
 
-  it.each(FRESH)('is not one that stands by itself: %s', (text) => {
+  it.each([...FRESH, ...new Set(EVERYDAY)])('is not one that stands by itself: %s', (text) => {
     expect(basisOf(inConversation(text))).toEqual({ text, followUp: false });
   });
 

@@ -86,14 +86,14 @@ export class Assignment implements Sink {
     this.#watch.tell({ type: 'prefilling' });
   }
 
-  delta(seq: number, tokens: number, text: string): void {
+  delta(seq: number, tokens: number, text: string, tokenIds?: readonly number[]): void {
     if (!this.#begun) {
       this.#begun = true;
       this.#watch.tell({ type: 'first_token' });
     }
     this.#given = seq + tokens;
     if (this.#cut) return;
-    const message = deltaMessage(seq, tokens, text);
+    const message = deltaMessage(seq, tokens, text, tokenIds);
     if (this.#credit > 0 && this.#held.length === 0) this.#send(seq, tokens, message);
     else this.#held.push({ seq, tokens, message });
     if (this.#credit <= 0 && !this.#paused) {

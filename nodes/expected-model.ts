@@ -28,6 +28,8 @@ export function expectedModel(spec: ModelSpec, { engine, slots, watts }: Known):
     sizeBytes,
     licence,
     // A request for structured output is to hear that the model is not ready, rather than that it can't.
+    resumes: true,
+    resumesStructured: false,
     structuredOutput: engine !== 'replay',
     watts: watts ?? 0,
   };

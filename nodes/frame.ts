@@ -13,8 +13,8 @@ const MAX_FRAME_BYTES = 256 * 1024;
 const DELTA_TAG = (2 << 3) | 2;
 
 /** A delta as the client's gRPC stream carries it: a ChatResponse with its length before it. */
-export function deltaMessage(seq: number, tokens: number, text: string): Buffer {
-  const delta = Delta.encode({ seq, tokens, text }).finish();
+export function deltaMessage(seq: number, tokens: number, text: string, tokenIds: readonly number[] = []): Buffer {
+  const delta = Delta.encode({ seq, tokens, text, tokenIds: tokenIds as number[] }).finish();
   const lengthBytes = varintBytes(delta.length);
   const size = 1 + lengthBytes + delta.length;
   const out = Buffer.allocUnsafe(PREFIX_BYTES + size);

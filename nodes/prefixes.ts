@@ -88,11 +88,11 @@ class WatchedSink implements Sink {
     this.#sink.prefilling(slot);
   }
 
-  delta(seq: number, tokens: number, text: string): void {
+  delta(seq: number, tokens: number, text: string, tokenIds?: readonly number[]): void {
     // The first piece shows that the whole prompt has been read.
     if (this.#answer === '' && this.#slot !== undefined) this.#cache.hold(this.#slot, this.#prompt);
     this.#answer += text;
-    this.#sink.delta(seq, tokens, text);
+    this.#sink.delta(seq, tokens, text, tokenIds);
   }
 
   end(outcome: Outcome, tokens: number, timings: Timings): void {

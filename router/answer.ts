@@ -16,6 +16,7 @@ export function startedEvent(requestId: string, { candidate }: Considered, decis
     node: candidate.node,
     model: candidate.model.name,
     traceId: watch.traceId(),
+    tokenizerDigest: candidate.model.tokenizerDigest,
     decision: decisionMessage(decision),
   };
   return event({ $case: 'started', value });

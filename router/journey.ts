@@ -180,6 +180,7 @@ export class Journey {
         jsonSchema,
         deadlineMs: Math.max(1, Math.floor(request.deadlineAt - startedAt - HOP_MARGIN_MS)),
         traceparent: watch.traceparent(),
+        canary: false,
       },
       opening: startedEvent(request.id, chosen, decision, watch),
       onFirstToken: () => {

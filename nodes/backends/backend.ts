@@ -45,6 +45,18 @@ export interface Job {
   readonly stop: readonly string[];
   /** A JSON Schema as text; empty for free text. */
   readonly jsonSchema: string;
+  /**
+   * The beginning of the answer, which another engine gave: it is read behind the rendered prompt, and the answer goes on
+   * behind it. Positions, `maxTokens` and usage count the whole answer.
+   */
+  readonly delivered?: Delivered | undefined;
+}
+
+export interface Delivered {
+  readonly tokens: number;
+  readonly text: string;
+  /** As many as `tokens`, or none where the engine did not tell them. */
+  readonly tokenIds: readonly number[];
 }
 
 /** Milliseconds by a monotonic clock. */
@@ -66,8 +78,11 @@ export interface Sink {
    * @param slot from 0; until its next job the slot's KV cache holds what this one reads and answers
    */
   prefilling(slot: number): void;
-  /** Whole code points of one or more tokens. `seq` is the position of the first; pieces follow each other without a gap. */
-  delta(seq: number, tokens: number, text: string): void;
+  /**
+   * Whole code points of one or more tokens. `seq` is the position of the first; pieces follow each other without a gap.
+   * @param tokenIds as many as `tokens`, or none where the engine does not tell them
+   */
+  delta(seq: number, tokens: number, text: string, tokenIds?: readonly number[]): void;
   /** The engine has stopped working on the job and its slot is free. `tokens` is the total given, delivered or held back. */
   end(outcome: Outcome, tokens: number, timings: Timings): void;
 }

@@ -100,6 +100,8 @@ export class LlamaCppBackend implements Backend {
       sizeBytes: spec.sizeBytes,
       licence: spec.licence,
       structuredOutput: true,
+      resumes: false,
+      resumesStructured: false,
       watts: options.watts ?? assumedWatts(loaded.threads, loaded.model.gpuLayers),
     };
   }

@@ -269,6 +269,8 @@ function served(model: ModelSpec, slots: number, watts: number | undefined, { ra
     sizeBytes: model.sizeBytes,
     licence: model.licence,
     structuredOutput: false,
+    resumes: false,
+    resumesStructured: false,
     watts: watts ?? 0,
   };
 }

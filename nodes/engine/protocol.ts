@@ -13,7 +13,14 @@ export type ToChild =
 /** About the job `id`, in the order in which the backend told it. */
 export type JobEvent =
   | { readonly type: 'prefilling'; readonly id: number; readonly slot: number }
-  | { readonly type: 'delta'; readonly id: number; readonly seq: number; readonly tokens: number; readonly text: string }
+  | {
+      readonly type: 'delta';
+      readonly id: number;
+      readonly seq: number;
+      readonly tokens: number;
+      readonly text: string;
+      readonly tokenIds?: readonly number[] | undefined;
+    }
   | { readonly type: 'end'; readonly id: number; readonly outcome: Outcome; readonly tokens: number; readonly timings: Timings };
 
 export type ToParent =

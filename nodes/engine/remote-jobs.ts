@@ -67,7 +67,7 @@ export class RemoteJobs {
         break;
       case 'delta':
         job.tokens = event.seq + event.tokens;
-        job.sink.delta(event.seq, event.tokens, event.text);
+        job.sink.delta(event.seq, event.tokens, event.text, event.tokenIds);
         break;
       case 'end':
         this.#jobs.delete(event.id);

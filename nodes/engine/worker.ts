@@ -64,7 +64,7 @@ function report(fraction: number): void {
 function generate({ id, job }: GenerateRequest): void {
   const sink: Sink = {
     prefilling: (slot) => post({ type: 'prefilling', id, slot }),
-    delta: (seq, tokens, text) => post({ type: 'delta', id, seq, tokens, text }),
+    delta: (seq, tokens, text, tokenIds) => post({ type: 'delta', id, seq, tokens, text, tokenIds }),
     end: (outcome, tokens, timings) => {
       runs.delete(id);
       post({ type: 'end', id, outcome, tokens, timings });

@@ -51,6 +51,8 @@ export interface Classification {
   readonly complexity: Complexity;
   /** Calibrated probability that a model of each tier suffices; never falls from one tier to the next. */
   readonly suffices: Readonly<Record<TierName, number>>;
+  /** Simple and not of an examination's kind: a weaker model loses less than `suffices` says. */
+  readonly everyday: boolean;
   /** How much a strong model gains over a weak one here, only to be compared: higher goes to the strong one first. */
   readonly rank: number;
   readonly domain: Domain;

@@ -8,6 +8,7 @@ import { calibrated } from './calibration.ts';
 import type { Classification, Classifier, Complexity, Domain, Prompt, Task, TierName } from './classification.ts';
 import { TIERS } from './classification.ts';
 import { basisOf, turnsOf } from './conversation.ts';
+import { isEveryday } from './everyday.ts';
 import { FACTORS, rawFactors, standardise } from './factors.ts';
 import { denseSize, Reader } from './features.ts';
 import { languageOf } from './language.ts';
@@ -48,9 +49,11 @@ export class LexicalClassifier implements Classifier {
     const { text, followUp } = basisOf(prompt);
     const task = taskOf(prompt);
     const { rank, suffices, domain, tokens, factors } = this.#evaluate(text);
+    const complexity = complexityOf(suffices);
     return {
-      complexity: complexityOf(suffices),
+      complexity,
       suffices,
+      everyday: isEveryday(text, task, complexity),
       rank,
       domain: task === 'story' ? 'story' : domain,
       task,

@@ -6,6 +6,11 @@ import { suitability } from './suitability.ts';
 
 /** A model made for one task does it about as well as a far larger one. */
 const SPECIALIST_QUALITY = 0.85;
+/**
+ * Of what a weaker model loses to the strongest in examinations, the part that it loses on everyday prompts. An
+ * assumption, since no public data rates them on many models; feedback corrects it.
+ */
+const EVERYDAY_LOSS = 0.25;
 /** What a model gives that cannot do the task. */
 const UNSUITED_QUALITY = 0.05;
 
@@ -24,6 +29,8 @@ const TIER_NAMES: Readonly<Record<number, TierName>> = {
 export function priorQuality(model: ServedModel, classification: Classification, classifier: Classifier): number {
   const suited = suitability(model.tasks, classification.task);
   if (suited === 'unsuited') return UNSUITED_QUALITY;
-  const known = classifier.quality(classification, model.name) ?? classification.suffices[TIER_NAMES[model.tier] ?? 'fast'];
+  const { suffices, everyday } = classification;
+  const measured = classifier.quality(classification, model.name) ?? suffices[TIER_NAMES[model.tier] ?? 'fast'];
+  const known = everyday ? Math.max(measured, suffices.cloud - EVERYDAY_LOSS * (suffices.cloud - measured)) : measured;
   return suited === 'specialist' ? Math.max(SPECIALIST_QUALITY, known) : known;
 }

@@ -23,7 +23,7 @@ function started() {
     link: fake.link,
     stream: stream.asStream(),
     clock,
-    work: { ...work, deadlineMs: 1000, traceparent: '' },
+    work: { ...work, deadlineMs: 1000, traceparent: '', canary: false },
     opening: OPENING,
     kept: new Kept(false),
     onFirstToken: () => told.push('first token'),

@@ -4,7 +4,7 @@ import { framed } from '../../proto/transport/framing.ts';
 import { Kept } from '../../router/attempt/kept.ts';
 
 const piece = (text: string, seq = 0) =>
-  framed(ChatResponse.encode({ event: { $case: 'delta', value: { seq, tokens: 1, text } } }).finish());
+  framed(ChatResponse.encode({ event: { $case: 'delta', value: { seq, tokens: 1, text, tokenIds: [] } } }).finish());
 
 it('gives back the beginning of an answer, and says when there was more', () => {
   const kept = new Kept(false);

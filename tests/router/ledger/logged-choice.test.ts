@@ -21,6 +21,7 @@ const KNOWLEDGE: Knowledge = {
 const CLASSIFICATION: Classification = {
   complexity: 'moderate',
   suffices: { fast: 0.5, balanced: 0.6, quality: 0.8, cloud: 0.9 },
+  everyday: false,
   rank: 0,
   domain: 'law',
   task: 'question',

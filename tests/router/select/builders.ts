@@ -27,6 +27,7 @@ export function classification(more: Partial<Classification> = {}): Classificati
   return {
     complexity: 'moderate',
     suffices: { fast: 0.5, balanced: 0.7, quality: 0.8, cloud: 0.9 },
+    everyday: false,
     rank: 0.5,
     domain: 'general',
     task: 'chat',

@@ -24,6 +24,7 @@ import {
   Complexity,
   complexityFromJSON,
   complexityToJSON,
+  Delivered,
   FinishReason,
   finishReasonFromJSON,
   finishReasonToJSON,
@@ -130,6 +131,23 @@ export interface ChatResponse {
     | undefined;
 }
 
+/** ResumeRequest names a beginning of an answer and the request that it answers. */
+export interface ResumeRequest {
+  chat?:
+    | ChatRequest
+    | undefined;
+  /** Up to 4 MiB of text. */
+  delivered?: Delivered | undefined;
+}
+
+/** ResumeResponse has on the wire the form of ChatResponse. */
+export interface ResumeResponse {
+  event?: { $case: "started"; value: Started } | { $case: "delta"; value: Delta } | {
+    $case: "finished";
+    value: Finished;
+  } | undefined;
+}
+
 /** Started tells who answers and why. */
 export interface Started {
   requestId: string;
@@ -137,7 +155,11 @@ export interface Started {
   model: string;
   /** Of the W3C trace, 32 hex digits; empty when nothing traces. */
   traceId: string;
-  decision?: Decision | undefined;
+  decision?:
+    | Decision
+    | undefined;
+  /** Of the model; only a model with the same one can go on with its tokens. */
+  tokenizerDigest: string;
 }
 
 /** Delta is a piece of the answer: whole code points, one token or several. */
@@ -147,6 +169,8 @@ export interface Delta {
   /** Tokens in this piece; the next piece has seq + tokens. */
   tokens: number;
   text: string;
+  /** Of the model's tokenizer, as many as tokens; empty where the engine does not tell them. */
+  tokenIds: number[];
 }
 
 /** Finished closes a complete answer. */
@@ -1126,8 +1150,219 @@ export const ChatResponse: MessageFns<ChatResponse> = {
   },
 };
 
+function createBaseResumeRequest(): ResumeRequest {
+  return { chat: undefined, delivered: undefined };
+}
+
+export const ResumeRequest: MessageFns<ResumeRequest> = {
+  encode(message: ResumeRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.chat !== undefined) {
+      ChatRequest.encode(message.chat, writer.uint32(10).fork()).join();
+    }
+    if (message.delivered !== undefined) {
+      Delivered.encode(message.delivered, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ResumeRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseResumeRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.chat = ChatRequest.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.delivered = Delivered.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ResumeRequest {
+    return {
+      chat: isSet(object.chat) ? ChatRequest.fromJSON(object.chat) : undefined,
+      delivered: isSet(object.delivered) ? Delivered.fromJSON(object.delivered) : undefined,
+    };
+  },
+
+  toJSON(message: ResumeRequest): unknown {
+    const obj: any = {};
+    if (message.chat !== undefined) {
+      obj.chat = ChatRequest.toJSON(message.chat);
+    }
+    if (message.delivered !== undefined) {
+      obj.delivered = Delivered.toJSON(message.delivered);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ResumeRequest>): ResumeRequest {
+    return ResumeRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ResumeRequest>): ResumeRequest {
+    const message = createBaseResumeRequest();
+    message.chat = (object.chat !== undefined && object.chat !== null)
+      ? ChatRequest.fromPartial(object.chat)
+      : undefined;
+    message.delivered = (object.delivered !== undefined && object.delivered !== null)
+      ? Delivered.fromPartial(object.delivered)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseResumeResponse(): ResumeResponse {
+  return { event: undefined };
+}
+
+export const ResumeResponse: MessageFns<ResumeResponse> = {
+  encode(message: ResumeResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.event?.$case) {
+      case "started":
+        Started.encode(message.event.value, writer.uint32(10).fork()).join();
+        break;
+      case "delta":
+        Delta.encode(message.event.value, writer.uint32(18).fork()).join();
+        break;
+      case "finished":
+        Finished.encode(message.event.value, writer.uint32(26).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ResumeResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseResumeResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.event = { $case: "started", value: Started.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.event = { $case: "delta", value: Delta.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.event = { $case: "finished", value: Finished.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ResumeResponse {
+    return {
+      event: isSet(object.started)
+        ? { $case: "started", value: Started.fromJSON(object.started) }
+        : isSet(object.delta)
+        ? { $case: "delta", value: Delta.fromJSON(object.delta) }
+        : isSet(object.finished)
+        ? { $case: "finished", value: Finished.fromJSON(object.finished) }
+        : undefined,
+    };
+  },
+
+  toJSON(message: ResumeResponse): unknown {
+    const obj: any = {};
+    if (message.event?.$case === "started") {
+      obj.started = Started.toJSON(message.event.value);
+    } else if (message.event?.$case === "delta") {
+      obj.delta = Delta.toJSON(message.event.value);
+    } else if (message.event?.$case === "finished") {
+      obj.finished = Finished.toJSON(message.event.value);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ResumeResponse>): ResumeResponse {
+    return ResumeResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ResumeResponse>): ResumeResponse {
+    const message = createBaseResumeResponse();
+    switch (object.event?.$case) {
+      case "started": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "started", value: Started.fromPartial(object.event.value) };
+        }
+        break;
+      }
+      case "delta": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "delta", value: Delta.fromPartial(object.event.value) };
+        }
+        break;
+      }
+      case "finished": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "finished", value: Finished.fromPartial(object.event.value) };
+        }
+        break;
+      }
+    }
+    return message;
+  },
+};
+
 function createBaseStarted(): Started {
-  return { requestId: "", node: "", model: "", traceId: "", decision: undefined };
+  return { requestId: "", node: "", model: "", traceId: "", decision: undefined, tokenizerDigest: "" };
 }
 
 export const Started: MessageFns<Started> = {
@@ -1146,6 +1381,9 @@ export const Started: MessageFns<Started> = {
     }
     if (message.decision !== undefined) {
       Decision.encode(message.decision, writer.uint32(42).fork()).join();
+    }
+    if (message.tokenizerDigest !== "") {
+      writer.uint32(50).string(message.tokenizerDigest);
     }
     return writer;
   },
@@ -1203,6 +1441,14 @@ export const Started: MessageFns<Started> = {
             message.decision = Decision.decode(reader, reader.uint32());
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.tokenizerDigest = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1230,6 +1476,11 @@ export const Started: MessageFns<Started> = {
         ? globalThis.String(object.trace_id)
         : "",
       decision: isSet(object.decision) ? Decision.fromJSON(object.decision) : undefined,
+      tokenizerDigest: isSet(object.tokenizerDigest)
+        ? globalThis.String(object.tokenizerDigest)
+        : isSet(object.tokenizer_digest)
+        ? globalThis.String(object.tokenizer_digest)
+        : "",
     };
   },
 
@@ -1250,6 +1501,9 @@ export const Started: MessageFns<Started> = {
     if (message.decision !== undefined) {
       obj.decision = Decision.toJSON(message.decision);
     }
+    if (message.tokenizerDigest !== "") {
+      obj.tokenizerDigest = message.tokenizerDigest;
+    }
     return obj;
   },
 
@@ -1265,12 +1519,13 @@ export const Started: MessageFns<Started> = {
     message.decision = (object.decision !== undefined && object.decision !== null)
       ? Decision.fromPartial(object.decision)
       : undefined;
+    message.tokenizerDigest = object.tokenizerDigest ?? "";
     return message;
   },
 };
 
 function createBaseDelta(): Delta {
-  return { seq: 0, tokens: 0, text: "" };
+  return { seq: 0, tokens: 0, text: "", tokenIds: [] };
 }
 
 export const Delta: MessageFns<Delta> = {
@@ -1283,6 +1538,13 @@ export const Delta: MessageFns<Delta> = {
     }
     if (message.text !== "") {
       writer.uint32(26).string(message.text);
+    }
+    if (message.tokenIds.length !== 0) {
+      writer.uint32(34).fork();
+      for (const v of message.tokenIds) {
+        writer.uint32(v);
+      }
+      writer.join();
     }
     return writer;
   },
@@ -1324,6 +1586,24 @@ export const Delta: MessageFns<Delta> = {
             message.text = reader.string();
             continue;
           }
+          case 4: {
+            if (tag === 32) {
+              message.tokenIds.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 34) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.tokenIds.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1341,6 +1621,11 @@ export const Delta: MessageFns<Delta> = {
       seq: isSet(object.seq) ? globalThis.Number(object.seq) : 0,
       tokens: isSet(object.tokens) ? globalThis.Number(object.tokens) : 0,
       text: isSet(object.text) ? globalThis.String(object.text) : "",
+      tokenIds: globalThis.Array.isArray(object?.tokenIds)
+        ? object.tokenIds.map((e: any) => globalThis.Number(e))
+        : globalThis.Array.isArray(object?.token_ids)
+        ? object.token_ids.map((e: any) => globalThis.Number(e))
+        : [],
     };
   },
 
@@ -1355,6 +1640,9 @@ export const Delta: MessageFns<Delta> = {
     if (message.text !== "") {
       obj.text = message.text;
     }
+    if (message.tokenIds?.length) {
+      obj.tokenIds = message.tokenIds.map((e) => Math.round(e));
+    }
     return obj;
   },
 
@@ -1366,6 +1654,7 @@ export const Delta: MessageFns<Delta> = {
     message.seq = object.seq ?? 0;
     message.tokens = object.tokens ?? 0;
     message.text = object.text ?? "";
+    message.tokenIds = object.tokenIds?.map((e) => e) || [];
     return message;
   },
 };
@@ -3014,6 +3303,19 @@ export const InferenceServiceService = {
     responseSerialize: (value: ChatResponse): Buffer => Buffer.from(ChatResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ChatResponse => ChatResponse.decode(value),
   },
+  /**
+   * Resume goes on with an answer whose router was lost: the same request again, with what of the answer has come. Its
+   * events are those of Chat, the first delta right behind the last that was delivered. Any router of the mesh can do it.
+   */
+  resume: {
+    path: "/infermesh.v1.InferenceService/Resume" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: ResumeRequest): Buffer => Buffer.from(ResumeRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ResumeRequest => ResumeRequest.decode(value),
+    responseSerialize: (value: ResumeResponse): Buffer => Buffer.from(ResumeResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ResumeResponse => ResumeResponse.decode(value),
+  },
   /** Explain tells what Chat would choose for the same request now, and why; it generates nothing. */
   explain: {
     path: "/infermesh.v1.InferenceService/Explain" as const,
@@ -3042,6 +3344,11 @@ export const InferenceServiceService = {
 export interface InferenceServiceServer extends UntypedServiceImplementation {
   /** Chat answers a conversation as a stream: started, then deltas, then finished. */
   chat: handleServerStreamingCall<ChatRequest, ChatResponse>;
+  /**
+   * Resume goes on with an answer whose router was lost: the same request again, with what of the answer has come. Its
+   * events are those of Chat, the first delta right behind the last that was delivered. Any router of the mesh can do it.
+   */
+  resume: handleServerStreamingCall<ResumeRequest, ResumeResponse>;
   /** Explain tells what Chat would choose for the same request now, and why; it generates nothing. */
   explain: handleUnaryCall<ExplainRequest, ExplainResponse>;
   /**
@@ -3055,6 +3362,16 @@ export interface InferenceServiceClient extends Client {
   /** Chat answers a conversation as a stream: started, then deltas, then finished. */
   chat(request: ChatRequest, options?: Partial<CallOptions>): ClientReadableStream<ChatResponse>;
   chat(request: ChatRequest, metadata?: Metadata, options?: Partial<CallOptions>): ClientReadableStream<ChatResponse>;
+  /**
+   * Resume goes on with an answer whose router was lost: the same request again, with what of the answer has come. Its
+   * events are those of Chat, the first delta right behind the last that was delivered. Any router of the mesh can do it.
+   */
+  resume(request: ResumeRequest, options?: Partial<CallOptions>): ClientReadableStream<ResumeResponse>;
+  resume(
+    request: ResumeRequest,
+    metadata?: Metadata,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<ResumeResponse>;
   /** Explain tells what Chat would choose for the same request now, and why; it generates nothing. */
   explain(
     request: ExplainRequest,

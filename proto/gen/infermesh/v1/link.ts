@@ -19,6 +19,7 @@ import {
 } from "@grpc/grpc-js";
 import {
   CachedPrefixes,
+  Delivered,
   FinishReason,
   finishReasonFromJSON,
   finishReasonToJSON,
@@ -151,10 +152,13 @@ export interface EngineTimings {
 
 /** AttachResponse is a frame from the router. */
 export interface AttachResponse {
-  frame?: { $case: "welcome"; value: Welcome } | { $case: "work"; value: Work } | { $case: "cancel"; value: Cancel } | {
-    $case: "credit";
-    value: Credit;
-  } | undefined;
+  frame?:
+    | { $case: "welcome"; value: Welcome }
+    | { $case: "work"; value: Work }
+    | { $case: "cancel"; value: Cancel }
+    | { $case: "credit"; value: Credit }
+    | { $case: "drain"; value: Drain }
+    | undefined;
 }
 
 /** Welcome accepts a node. */
@@ -180,6 +184,21 @@ export interface Work {
   deadlineMs: number;
   /** W3C trace context of the attempt's span; empty when nothing traces. */
   traceparent: string;
+  /**
+   * What of the answer came from other attempts: it is read after the rendered prompt, and the answer goes on behind it.
+   * Positions, max_tokens, usage and the tokens of ended count the whole answer.
+   */
+  delivered?:
+    | Delivered
+    | undefined;
+  /** Asked by the router itself, to see whether the engine still gives tokens. */
+  canary: boolean;
+}
+
+/** Drain asks a node to take nothing new, finish what runs and leave, as if it had been told to end. */
+export interface Drain {
+  /** How long what runs may go on; what is left then goes on elsewhere. */
+  limitMs: number;
 }
 
 /** Cancel ends an attempt; the node answers with ended once the engine has stopped. */
@@ -1562,6 +1581,9 @@ export const AttachResponse: MessageFns<AttachResponse> = {
       case "credit":
         Credit.encode(message.frame.value, writer.uint32(34).fork()).join();
         break;
+      case "drain":
+        Drain.encode(message.frame.value, writer.uint32(42).fork()).join();
+        break;
     }
     return writer;
   },
@@ -1611,6 +1633,14 @@ export const AttachResponse: MessageFns<AttachResponse> = {
             message.frame = { $case: "credit", value: Credit.decode(reader, reader.uint32()) };
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.frame = { $case: "drain", value: Drain.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1633,6 +1663,8 @@ export const AttachResponse: MessageFns<AttachResponse> = {
         ? { $case: "cancel", value: Cancel.fromJSON(object.cancel) }
         : isSet(object.credit)
         ? { $case: "credit", value: Credit.fromJSON(object.credit) }
+        : isSet(object.drain)
+        ? { $case: "drain", value: Drain.fromJSON(object.drain) }
         : undefined,
     };
   },
@@ -1647,6 +1679,8 @@ export const AttachResponse: MessageFns<AttachResponse> = {
       obj.cancel = Cancel.toJSON(message.frame.value);
     } else if (message.frame?.$case === "credit") {
       obj.credit = Credit.toJSON(message.frame.value);
+    } else if (message.frame?.$case === "drain") {
+      obj.drain = Drain.toJSON(message.frame.value);
     }
     return obj;
   },
@@ -1678,6 +1712,12 @@ export const AttachResponse: MessageFns<AttachResponse> = {
       case "credit": {
         if (object.frame?.value !== undefined && object.frame?.value !== null) {
           message.frame = { $case: "credit", value: Credit.fromPartial(object.frame.value) };
+        }
+        break;
+      }
+      case "drain": {
+        if (object.frame?.value !== undefined && object.frame?.value !== null) {
+          message.frame = { $case: "drain", value: Drain.fromPartial(object.frame.value) };
         }
         break;
       }
@@ -1792,6 +1832,8 @@ function createBaseWork(): Work {
     creditBytes: 0,
     deadlineMs: 0,
     traceparent: "",
+    delivered: undefined,
+    canary: false,
   };
 }
 
@@ -1829,6 +1871,12 @@ export const Work: MessageFns<Work> = {
     }
     if (message.traceparent !== "") {
       writer.uint32(90).string(message.traceparent);
+    }
+    if (message.delivered !== undefined) {
+      Delivered.encode(message.delivered, writer.uint32(98).fork()).join();
+    }
+    if (message.canary !== false) {
+      writer.uint32(104).bool(message.canary);
     }
     return writer;
   },
@@ -1934,6 +1982,22 @@ export const Work: MessageFns<Work> = {
             message.traceparent = reader.string();
             continue;
           }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.delivered = Delivered.decode(reader, reader.uint32());
+            continue;
+          }
+          case 13: {
+            if (tag !== 104) {
+              break;
+            }
+
+            message.canary = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1975,6 +2039,8 @@ export const Work: MessageFns<Work> = {
         ? globalThis.Number(object.deadline_ms)
         : 0,
       traceparent: isSet(object.traceparent) ? globalThis.String(object.traceparent) : "",
+      delivered: isSet(object.delivered) ? Delivered.fromJSON(object.delivered) : undefined,
+      canary: isSet(object.canary) ? globalThis.Boolean(object.canary) : false,
     };
   },
 
@@ -2013,6 +2079,12 @@ export const Work: MessageFns<Work> = {
     if (message.traceparent !== "") {
       obj.traceparent = message.traceparent;
     }
+    if (message.delivered !== undefined) {
+      obj.delivered = Delivered.toJSON(message.delivered);
+    }
+    if (message.canary !== false) {
+      obj.canary = message.canary;
+    }
     return obj;
   },
 
@@ -2034,6 +2106,83 @@ export const Work: MessageFns<Work> = {
     message.creditBytes = object.creditBytes ?? 0;
     message.deadlineMs = object.deadlineMs ?? 0;
     message.traceparent = object.traceparent ?? "";
+    message.delivered = (object.delivered !== undefined && object.delivered !== null)
+      ? Delivered.fromPartial(object.delivered)
+      : undefined;
+    message.canary = object.canary ?? false;
+    return message;
+  },
+};
+
+function createBaseDrain(): Drain {
+  return { limitMs: 0 };
+}
+
+export const Drain: MessageFns<Drain> = {
+  encode(message: Drain, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.limitMs !== 0) {
+      writer.uint32(8).uint32(message.limitMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Drain {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDrain();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.limitMs = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Drain {
+    return {
+      limitMs: isSet(object.limitMs)
+        ? globalThis.Number(object.limitMs)
+        : isSet(object.limit_ms)
+        ? globalThis.Number(object.limit_ms)
+        : 0,
+    };
+  },
+
+  toJSON(message: Drain): unknown {
+    const obj: any = {};
+    if (message.limitMs !== 0) {
+      obj.limitMs = Math.round(message.limitMs);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Drain>): Drain {
+    return Drain.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Drain>): Drain {
+    const message = createBaseDrain();
+    message.limitMs = object.limitMs ?? 0;
     return message;
   },
 };

@@ -407,6 +407,9 @@ export interface ServedModel {
    * time are what an answer costs.
    */
   watts: number;
+  /** True when the engine can go on behind the beginning of an answer, and when it can so under a JSON schema. */
+  resumes: boolean;
+  resumesStructured: boolean;
 }
 
 /** ModelLoad is what a node says of one model's load now. */
@@ -434,6 +437,18 @@ export interface CachedPrefixes {
   model: string;
   /** Of the rendered conversation up to each block's end, as docs/choosing.md describes; at most 4,096. */
   hashes: number[];
+}
+
+/** Delivered is the part of an answer that its reader has, for another node to go on behind it. */
+export interface Delivered {
+  /** Model that gave it, by the catalogue's name, and the digest of its tokenizer. */
+  model: string;
+  tokenizerDigest: string;
+  /** Of all deltas so far. */
+  tokens: number;
+  text: string;
+  /** As in the deltas; empty, or as many as tokens. */
+  tokenIds: number[];
 }
 
 function createBaseMessage(): Message {
@@ -1242,6 +1257,8 @@ function createBaseServedModel(): ServedModel {
     licence: "",
     structuredOutput: false,
     watts: 0,
+    resumes: false,
+    resumesStructured: false,
   };
 }
 
@@ -1297,6 +1314,12 @@ export const ServedModel: MessageFns<ServedModel> = {
     }
     if (message.watts !== 0) {
       writer.uint32(137).double(message.watts);
+    }
+    if (message.resumes !== false) {
+      writer.uint32(144).bool(message.resumes);
+    }
+    if (message.resumesStructured !== false) {
+      writer.uint32(152).bool(message.resumesStructured);
     }
     return writer;
   },
@@ -1450,6 +1473,22 @@ export const ServedModel: MessageFns<ServedModel> = {
             message.watts = reader.double();
             continue;
           }
+          case 18: {
+            if (tag !== 144) {
+              break;
+            }
+
+            message.resumes = reader.bool();
+            continue;
+          }
+          case 19: {
+            if (tag !== 152) {
+              break;
+            }
+
+            message.resumesStructured = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1511,6 +1550,12 @@ export const ServedModel: MessageFns<ServedModel> = {
         ? globalThis.Boolean(object.structured_output)
         : false,
       watts: isSet(object.watts) ? globalThis.Number(object.watts) : 0,
+      resumes: isSet(object.resumes) ? globalThis.Boolean(object.resumes) : false,
+      resumesStructured: isSet(object.resumesStructured)
+        ? globalThis.Boolean(object.resumesStructured)
+        : isSet(object.resumes_structured)
+        ? globalThis.Boolean(object.resumes_structured)
+        : false,
     };
   },
 
@@ -1567,6 +1612,12 @@ export const ServedModel: MessageFns<ServedModel> = {
     if (message.watts !== 0) {
       obj.watts = floatToJson(message.watts);
     }
+    if (message.resumes !== false) {
+      obj.resumes = message.resumes;
+    }
+    if (message.resumesStructured !== false) {
+      obj.resumesStructured = message.resumesStructured;
+    }
     return obj;
   },
 
@@ -1592,6 +1643,8 @@ export const ServedModel: MessageFns<ServedModel> = {
     message.licence = object.licence ?? "";
     message.structuredOutput = object.structuredOutput ?? false;
     message.watts = object.watts ?? 0;
+    message.resumes = object.resumes ?? false;
+    message.resumesStructured = object.resumesStructured ?? false;
     return message;
   },
 };
@@ -1901,6 +1954,161 @@ export const CachedPrefixes: MessageFns<CachedPrefixes> = {
     const message = createBaseCachedPrefixes();
     message.model = object.model ?? "";
     message.hashes = object.hashes?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseDelivered(): Delivered {
+  return { model: "", tokenizerDigest: "", tokens: 0, text: "", tokenIds: [] };
+}
+
+export const Delivered: MessageFns<Delivered> = {
+  encode(message: Delivered, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.model !== "") {
+      writer.uint32(10).string(message.model);
+    }
+    if (message.tokenizerDigest !== "") {
+      writer.uint32(18).string(message.tokenizerDigest);
+    }
+    if (message.tokens !== 0) {
+      writer.uint32(24).uint32(message.tokens);
+    }
+    if (message.text !== "") {
+      writer.uint32(34).string(message.text);
+    }
+    if (message.tokenIds.length !== 0) {
+      writer.uint32(42).fork();
+      for (const v of message.tokenIds) {
+        writer.uint32(v);
+      }
+      writer.join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Delivered {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDelivered();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.model = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.tokenizerDigest = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.tokens = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.text = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag === 40) {
+              message.tokenIds.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 42) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.tokenIds.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Delivered {
+    return {
+      model: isSet(object.model) ? globalThis.String(object.model) : "",
+      tokenizerDigest: isSet(object.tokenizerDigest)
+        ? globalThis.String(object.tokenizerDigest)
+        : isSet(object.tokenizer_digest)
+        ? globalThis.String(object.tokenizer_digest)
+        : "",
+      tokens: isSet(object.tokens) ? globalThis.Number(object.tokens) : 0,
+      text: isSet(object.text) ? globalThis.String(object.text) : "",
+      tokenIds: globalThis.Array.isArray(object?.tokenIds)
+        ? object.tokenIds.map((e: any) => globalThis.Number(e))
+        : globalThis.Array.isArray(object?.token_ids)
+        ? object.token_ids.map((e: any) => globalThis.Number(e))
+        : [],
+    };
+  },
+
+  toJSON(message: Delivered): unknown {
+    const obj: any = {};
+    if (message.model !== "") {
+      obj.model = message.model;
+    }
+    if (message.tokenizerDigest !== "") {
+      obj.tokenizerDigest = message.tokenizerDigest;
+    }
+    if (message.tokens !== 0) {
+      obj.tokens = Math.round(message.tokens);
+    }
+    if (message.text !== "") {
+      obj.text = message.text;
+    }
+    if (message.tokenIds?.length) {
+      obj.tokenIds = message.tokenIds.map((e) => Math.round(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Delivered>): Delivered {
+    return Delivered.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Delivered>): Delivered {
+    const message = createBaseDelivered();
+    message.model = object.model ?? "";
+    message.tokenizerDigest = object.tokenizerDigest ?? "";
+    message.tokens = object.tokens ?? 0;
+    message.text = object.text ?? "";
+    message.tokenIds = object.tokenIds?.map((e) => e) || [];
     return message;
   },
 };

@@ -1,0 +1,24 @@
+/**
+ * Whether a prompt is of the kind that examinations, which the tiers were measured by, do not ask: small talk, letters,
+ * stories, rewording, and short plain questions. Pure.
+ *
+ * What a small model loses there is less than it loses in an examination, where one wrong step makes the answer wrong.
+ */
+import type { Complexity, Task } from './classification.ts';
+
+const OPEN_TASKS: ReadonlySet<Task> = new Set([
+  'chat',
+  'story',
+  'rewriting',
+  'translation',
+  'summary',
+  'extraction',
+  'classification',
+]);
+/** In UTF-16 units. A question that sets out a case is longer. */
+const LONGEST_QUESTION = 120;
+
+export function isEveryday(text: string, task: Task, complexity: Complexity): boolean {
+  if (complexity !== 'simple') return false;
+  return OPEN_TASKS.has(task) || (task === 'question' && text.length <= LONGEST_QUESTION && !text.includes('\n'));
+}

@@ -3,7 +3,7 @@
  * edge: a request out of bounds is refused with each field, its bound and what came (never a text itself).
  */
 import { z } from 'zod';
-import type { ChatRequest, FeedbackRequest } from '../gen/infermesh/v1/inference.ts';
+import type { ChatRequest, FeedbackRequest, ResumeRequest } from '../gen/infermesh/v1/inference.ts';
 import { Role, Tier } from '../gen/infermesh/v1/types.ts';
 import type { Violation } from './faults.ts';
 import { invalid } from './faults.ts';
@@ -14,6 +14,9 @@ export const MODEL_NAME = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$/;
 /** The model name that leaves the choice to the router. */
 export const AUTO_MODEL = 'auto';
 export const DEFAULT_MAX_TOKENS = 512;
+export const MOST_TOKENS = 131_072;
+/** Of an answer that another router is to go on with. */
+export const MAX_DELIVERED_BYTES = 4 << 20;
 
 const PRINTABLE = /^[\x21-\x7e]{0,128}$/;
 const LABEL_NAME = /^[A-Za-z0-9._/-]{1,64}$/;
@@ -82,7 +85,7 @@ const chat = z.object({
     ])
     .optional(),
   sampling: sampling.optional(),
-  maxTokens: whole(1, 131_072).optional(),
+  maxTokens: whole(1, MOST_TOKENS).optional(),
   stop: z.array(bytes(1, 256)).max(16, 'must be at most 16 strings'),
   jsonSchema: bytes(0, MAX_SCHEMA_BYTES).refine(isObjectOrEmpty, 'must be a JSON object'),
   preference: z
@@ -109,6 +112,30 @@ const chat = z.object({
     .refine((labels) => Object.values(labels).every((value) => bytesOf(value) <= 256), 'must have values of up to 256 bytes'),
 });
 
+const delivered = z
+  .object({
+    model: z.string().regex(MODEL_NAME, 'must be a name of up to 128 letters, digits and ._:-'),
+    tokenizerDigest: printable,
+    tokens: whole(0, MOST_TOKENS),
+    text: bytes(0, MAX_DELIVERED_BYTES),
+    // Looked at as a whole: a schema for each of 131,072 would cost more than all the rest.
+    tokenIds: z.array(z.unknown()),
+  })
+  .refine(({ tokenIds, tokens }) => tokenIds.length === 0 || tokenIds.length === tokens, {
+    error: 'must be none, or as many as delivered.tokens',
+    path: ['tokenIds'],
+  });
+
+const resume = z
+  .object({
+    chat,
+    delivered,
+  })
+  .refine(({ chat, delivered }) => delivered.tokens <= (chat.maxTokens ?? DEFAULT_MAX_TOKENS), {
+    error: 'must be at most max_tokens',
+    path: ['delivered', 'tokens'],
+  });
+
 const feedback = z
   .object({
     requestId: z.string().regex(/^[\x21-\x7e]{1,128}$/, 'must be 1 to 128 printable ASCII characters'),
@@ -130,6 +157,14 @@ export function checkChat(request: ChatRequest): ChatRequest {
 /** @throws Fault INVALID_REQUEST with every violation */
 export function checkFeedback(request: FeedbackRequest): FeedbackRequest {
   return checked(feedback, request);
+}
+
+/** @throws Fault INVALID_REQUEST with every violation */
+export function checkResume(request: ResumeRequest): Required<ResumeRequest> {
+  const { chat, delivered } = request;
+  if (chat && delivered) return checked(resume, { chat, delivered });
+  const missing = Object.entries({ chat, delivered }).filter(([, value]) => value === undefined);
+  throw invalid(missing.map(([field]) => ({ field, description: 'must be given, received nothing' })));
 }
 
 function checked<Request extends object>(schema: z.ZodType, request: Request): Request {
@@ -157,9 +192,10 @@ interface Issue {
 }
 
 function violationOf(issue: Issue, request: object): Violation {
-  const [first] = issue.path;
   // The .proto knows no field "target", only the members of that oneof.
-  const path = first === 'target' ? [(request as ChatRequest).target?.$case ?? first] : issue.path;
+  const at = issue.path.indexOf('target');
+  const target = valueAt(request, issue.path.slice(0, at + 1)) as ChatRequest['target'];
+  const path = at === -1 ? issue.path : [...issue.path.slice(0, at), target?.$case ?? 'target'];
   return { field: fieldName(path), description: `${boundOf(issue)}, received ${received(valueAt(request, issue.path))}` };
 }
 

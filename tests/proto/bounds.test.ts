@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { checkChat, checkFeedback } from '../../proto/contract/bounds.ts';
+import { checkChat, checkFeedback, checkResume } from '../../proto/contract/bounds.ts';
 import type { Fault } from '../../proto/contract/faults.ts';
-import { ChatRequest, FeedbackRequest } from '../../proto/gen/infermesh/v1/inference.ts';
+import { ChatRequest, FeedbackRequest, ResumeRequest } from '../../proto/gen/infermesh/v1/inference.ts';
 import { Role } from '../../proto/gen/infermesh/v1/types.ts';
 
 type Partly = Parameters<typeof ChatRequest.fromPartial>[0];
@@ -135,5 +135,48 @@ describe('a rating', () => {
     [{ readability: Number.NaN }, 'readability', /^must be from 0 to 1, received NaN/],
   ])('is refused with field, bound and value: %j', (more, field, description) => {
     expect(rate(more)).toEqual([{ field, description: expect.stringMatching(description) }]);
+  });
+});
+
+describe('a beginning to go on behind', () => {
+  const whole = { model: 'canned', tokenizerDigest: 'sha256:0', tokens: 3, text: 'one two three', tokenIds: [1, 2, 3] };
+  const resuming = (delivered: Partial<typeof whole> = {}, more: Partly = {}) =>
+    ResumeRequest.fromPartial({ chat: request(more), delivered: { ...whole, ...delivered } });
+  const violations = (asked: ResumeRequest) => {
+    try {
+      checkResume(asked);
+    } catch (fault) {
+      return (fault as Fault).violations;
+    }
+    return [];
+  };
+
+  it('is taken as it is, with ids or without, also before its first token', () => {
+    for (const asked of [resuming(), resuming({ tokenIds: [] }), resuming({ tokens: 0, text: '', tokenIds: [] })]) {
+      expect(checkResume(asked)).toEqual(asked);
+    }
+  });
+
+  it.each<[string, ResumeRequest, string]>([
+    ['delivered.model', resuming({ model: '../x' }), 'must be a name of up to 128 letters, digits and ._:-, received 4 bytes'],
+    ['delivered.token_ids', resuming({ tokens: 2 }), 'must be none, or as many as delivered.tokens, received 3'],
+    ['delivered.tokens', resuming({}, { maxTokens: 2 }), 'must be at most max_tokens, received 3'],
+    [
+      'delivered.text',
+      resuming({ text: 'x'.repeat((4 << 20) + 1) }),
+      'must be of 0 to 4,194,304 bytes, received 4,194,305 bytes',
+    ],
+    ['chat.sampling.temperature', resuming({}, { sampling: { temperature: 7 } }), 'must be from 0 to 2, received 7'],
+    [
+      'chat.model',
+      resuming({}, { target: { $case: 'model', value: '/' } }),
+      'must be "auto" or a name of up to 128 letters, digits and ._:-, received 1 bytes',
+    ],
+  ])('is refused out of its bounds: %s', (field, asked, description) => {
+    expect(violations(asked)).toEqual([{ field, description }]);
+  });
+
+  it('is refused without its halves', () => {
+    expect(violations(ResumeRequest.create()).map(({ field }) => field)).toEqual(['chat', 'delivered']);
   });
 });

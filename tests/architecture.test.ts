@@ -45,6 +45,7 @@ const PURE = [
   'proto/transport/{framing,deadline}.ts',
   'router/{classify,select}/**/*.ts',
   'router/fleet/{claims,lease}.ts',
+  'router/idempotency/registry.ts',
   'router/ledger/{counterfactual,decision-entry,exploration,logged-choice,made-again,outcomes}.ts',
   'router/ledger/{refusal-wording,replay,replay-warnings,reward,savings,shares,trials}.ts',
   'nodes/backends/text-assembler.ts',

@@ -2,23 +2,25 @@
  * One request, top to bottom: identify -> classify -> admit and choose -> attempt -> settle. `chat` is the
  * documentation; the stages stand below it in that order.
  */
-import { checkFeedback } from '../proto/contract/bounds.ts';
+import { checkFeedback, checkResume } from '../proto/contract/bounds.ts';
 import { Code, Fault, toFault } from '../proto/contract/faults.ts';
-import type { ChatRequest, ExplainResponse, FeedbackRequest } from '../proto/gen/infermesh/v1/inference.ts';
-import type { Ended, Finish } from '../proto/gen/infermesh/v1/link.ts';
-import type { ServedModel } from '../proto/gen/infermesh/v1/types.ts';
-import { HOP_MARGIN_MS } from '../proto/transport/deadline.ts';
+import type { ChatRequest, ExplainResponse, FeedbackRequest, ResumeRequest } from '../proto/gen/infermesh/v1/inference.ts';
+import type { Delivered } from '../proto/gen/infermesh/v1/types.ts';
 import type { EventStream } from '../proto/transport/event-stream.ts';
 import type { CallContext } from '../proto/transport/handlers.ts';
 import type { RequestObserver, RequestWatch } from '../telemetry/events.ts';
-import type { Admitted } from './admit/admission.ts';
+import type { Admitted, Resumption, Wish } from './admit/admission.ts';
 import { Admission } from './admit/admission.ts';
 import type { WaitingRoom } from './admit/waiting-room.ts';
 import { event, startedEvent } from './answer.ts';
-import type { AttemptResult } from './attempt/attempt.ts';
-import { Attempt } from './attempt/attempt.ts';
 import { Kept } from './attempt/kept.ts';
-import { endedEvent, faultIn, finishOf } from './attempt/result.ts';
+import { Pacing } from './attempt/pacing.ts';
+import { Quarantine } from './attempt/quarantine.ts';
+import type { Answer, SeriesParts } from './attempt/series.ts';
+import { Series } from './attempt/series.ts';
+import { poison } from './attempt/survival.ts';
+import { Sweep } from './attempt/sweep.ts';
+import type { Trials } from './attempt/trials.ts';
 import { Cut } from './cut.ts';
 import type { Fleet } from './fleet/fleet.ts';
 import type { Sessions } from './fleet/sessions.ts';
@@ -30,7 +32,9 @@ import type { Tally } from './tally.ts';
 
 export type { Admitted };
 
-const METHOD = 'infermesh.v1.InferenceService/Chat';
+const SERVICE = 'infermesh.v1.InferenceService';
+/** How often the stream moved to another node, for those who read no events. */
+const MIGRATIONS_TRAILER = 'infermesh-migrations';
 
 export interface JourneyParts extends Identifier {
   readonly fleet: Fleet;
@@ -39,6 +43,7 @@ export interface JourneyParts extends Identifier {
   readonly ledger: Ledger;
   readonly observer: RequestObserver;
   readonly tally: Tally;
+  readonly trials: Trials;
 }
 
 /** What the stages of one request share. */
@@ -47,51 +52,66 @@ interface Trip {
   readonly stream: EventStream;
   readonly watch: RequestWatch;
   readonly cut: Cut;
-  /** Tokens that went towards the client. */
-  tokens: number;
   readonly kept: Kept;
+  /** What another router delivered of the answer; undefined for a whole one. */
+  readonly resumption: Resumption | undefined;
   /** The choice as the ledger keeps it, once there is one. */
   entry: Entry | undefined;
-}
-
-interface Answer {
-  readonly node: string;
-  readonly model: ServedModel;
-  readonly ended: Ended;
-  readonly finish: Finish;
-  /** Started, where no token took it along. */
-  readonly unopened: Buffer | undefined;
-  readonly waitedMs: number;
-  readonly firstTokenMs: number;
+  attempts: Series | undefined;
 }
 
 export class Journey {
   readonly #parts: JourneyParts;
   readonly #admission: Admission;
   readonly #cuts = new Set<Cut>();
+  readonly #series: SeriesParts;
+  readonly #quarantine: Quarantine;
   #draining = false;
 
   constructor(parts: JourneyParts) {
     this.#parts = parts;
+    const { clock, room } = parts;
     this.#admission = new Admission(parts);
+    this.#quarantine = new Quarantine(clock);
+    this.#series = { ...parts, sweep: new Sweep(clock), pacing: new Pacing(clock, () => room.size > 0) };
   }
 
-  async chat(chat: ChatRequest, stream: EventStream, context: CallContext): Promise<void> {
+  /** Answers a conversation from its beginning. */
+  chat(chat: ChatRequest, stream: EventStream, context: CallContext): Promise<void> {
+    return this.#answer(chat, stream, context, `${SERVICE}/Chat`);
+  }
+
+  /** Goes on with an answer that another router began. @throws Fault INVALID_REQUEST */
+  resume(request: ResumeRequest, stream: EventStream, context: CallContext): Promise<void> {
+    const { chat, delivered } = checkResume(request);
+    return this.#answer(chat, stream, context, `${SERVICE}/Resume`, delivered);
+  }
+
+  async #answer(
+    chat: ChatRequest,
+    stream: EventStream,
+    context: CallContext,
+    method: string,
+    delivered?: Delivered,
+  ): Promise<void> {
     const id = newRequestId();
     using _open = this.#parts.tally.request();
     using cut = this.#cutFor(stream);
-    const watch = this.#watch(id, context);
-    const kept = new Kept(watch.wantsContent || chat.jsonSchema !== '');
-    const trip: Trip = { chat, stream, cut, watch, kept, entry: undefined, tokens: 0 };
+    const watch = this.#watch(id, context, method);
+    const resumption = delivered && delivered.tokens > 0 ? resumptionOf(delivered, this.#parts.clock.now()) : undefined;
+    const kept = new Kept(resumption?.delivered);
+    const trip: Trip = { chat, stream, cut, watch, kept, resumption, entry: undefined, attempts: undefined };
     try {
       const request = identify(id, chat, context, this.#parts);
       if (this.#draining) throw new Fault('DRAINING', 'the router is shutting down');
+      if (this.#quarantine.has(chat)) throw poison();
       cut.at(request.deadlineAt);
       this.#classify(request, trip);
-      using admitted = await this.#admit(request, trip);
+      const admitted = await this.#admit(request, trip);
       const answer = await this.#attempt(request, admitted, trip);
       this.#settle(request, answer, trip);
     } catch (thrown) {
+      if (trip.attempts?.poisonous) this.#quarantine.add(chat);
       this.#refuse(toFault(thrown), trip);
     }
   }
@@ -120,9 +140,9 @@ export class Journey {
     for (const cut of this.#cuts) cut.abort(new Fault('DRAINING', 'the router is shutting down'));
   }
 
-  #watch(requestId: string, context: CallContext): RequestWatch {
+  #watch(requestId: string, context: CallContext, method: string): RequestWatch {
     const traceparent = context.metadata('traceparent');
-    return this.#parts.observer.watch({ requestId, method: METHOD, ...(traceparent === undefined ? {} : { traceparent }) });
+    return this.#parts.observer.watch({ requestId, method, ...(traceparent === undefined ? {} : { traceparent }) });
   }
 
   #cutFor(stream: EventStream): Cut {
@@ -145,77 +165,54 @@ export class Journey {
 
   // Admit and choose
 
-  async #admit(request: Identified, trip: Trip): Promise<Admitted> {
+  async #admit(
+    request: Identified,
+    trip: Trip,
+    wish: Wish = { failed: new Map(), resumption: trip.resumption },
+  ): Promise<Admitted> {
     const { watch, cut } = trip;
-    const admitted = await this.#admission.admit(request, cut.signal, () => watch.tell({ type: 'waiting' }));
-    trip.entry = this.#parts.ledger.open(request, admitted);
-    watch.tell(decidedEvent(admitted.decision, admitted.chosen));
+    const admitted = await this.#admission.admit(request, cut.signal, () => watch.tell({ type: 'waiting' }), wish);
+    this.#choose(request, admitted, trip);
     return admitted;
+  }
+
+  /** Whoever goes on behind another's tokens was not chosen for its merits: the first choice answers for it. */
+  #choose(request: Identified, admitted: Admitted, trip: Trip): void {
+    trip.entry ??= this.#parts.ledger.open(request, admitted);
+    trip.watch.tell(decidedEvent(admitted.decision, admitted.chosen));
   }
 
   // Attempt
 
-  async #attempt(request: Identified, { claim, chosen, decision }: Admitted, trip: Trip): Promise<Answer> {
-    const { clock, tally } = this.#parts;
-    const { watch, cut, stream } = trip;
-    cut.signal.throwIfAborted();
-    const { node, model } = chosen.candidate;
-    const epoch = 1;
-    const startedAt = clock.now();
-    let firstTokenAt: number | undefined;
-    using _open = tally.attempt();
-    watch.tell({ type: 'attempt_started', epoch, node, model: model.name });
-    const { messages, sampling, stop, jsonSchema } = request.chat;
-    const attempt = new Attempt({
-      link: claim.link,
+  #attempt(request: Identified, admitted: Admitted, trip: Trip): Promise<Answer> {
+    const { watch, cut, stream, kept, resumption } = trip;
+    if (cut.signal.aborted) {
+      admitted[Symbol.dispose]();
+      throw cut.signal.reason;
+    }
+    trip.attempts = new Series(this.#series, {
+      request,
       stream,
-      clock,
-      work: {
-        epoch,
-        model: model.name,
-        messages,
-        sampling,
-        maxTokens: request.maxTokens,
-        stop,
-        jsonSchema,
-        deadlineMs: Math.max(1, Math.floor(request.deadlineAt - startedAt - HOP_MARGIN_MS)),
-        traceparent: watch.traceparent(),
-        canary: false,
-      },
-      opening: startedEvent(request.id, chosen, decision, watch),
-      onFirstToken: () => {
-        firstTokenAt = clock.now();
-        watch.tell({ type: 'first_token', epoch });
-      },
-      onDelivered: (tokens) => claim.delivered(tokens),
-      kept: trip.kept,
-      onFault: (fault) => cut.abort(fault),
-      onSlowConsumer: () => cut.abort(new Fault('SLOW_CONSUMER', 'the client did not read its stream for 30 s')),
+      cut,
+      watch,
+      kept,
+      resumption,
+      opening: ({ chosen, decision }) => startedEvent(request.id, chosen, decision, watch),
+      admit: (wish) => this.#admit(request, trip, wish),
+      admitNow: (wish) => this.#admission.admitNow(request, wish),
+      hasOther: (one) => this.#admission.hasOther(one),
     });
-    const result = await stopped(attempt, trip);
-    trip.tokens += result.tokens;
-    tally.tokensRelayed += result.tokens;
-    const fault = cut.signal.aborted ? (cut.signal.reason as Fault) : faultIn(result);
-    watch.tell(endedEvent(epoch, result, fault));
-    if (fault || result.type === 'failed') throw fault;
-    const finish = finishOf(result.ended) as Finish;
-    return {
-      node,
-      model,
-      ended: result.ended,
-      finish,
-      unopened: attempt.unopened,
-      waitedMs: startedAt - request.arrivedAt,
-      firstTokenMs: (firstTokenAt ?? clock.now()) - request.arrivedAt,
-    };
+    return trip.attempts.run(admitted);
   }
 
   // Settle
 
   #settle(request: Identified, answer: Answer, trip: Trip): void {
     const { clock, tally, sessions, fleet } = this.#parts;
-    const { stream, watch, tokens, kept } = trip;
-    const { node, model, ended, finish, unopened, waitedMs, firstTokenMs } = answer;
+    const { stream, watch, kept } = trip;
+    const { admitted, ended, finish, unopened, waitedMs, firstTokenMs, migrations } = answer;
+    const { node, model } = admitted.chosen.candidate;
+    const { tokens } = ended;
     const timings = ended.timings ?? { queueMs: 0, prefillMs: 0, decodeMs: 0 };
     const latencyMs = clock.now() - request.arrivedAt;
     const { usd, referenceUsd } = (trip.entry as Entry).finished({ finish, latencyMs, firstTokenMs, kept });
@@ -234,45 +231,33 @@ export class Journey {
           firstTokenMs,
           totalMs: latencyMs,
         },
-        migrations: 0,
+        migrations,
       },
     });
     stream.write(unopened ? Buffer.concat([unopened, finished]) : finished);
-    stream.end();
+    stream.end({ [MIGRATIONS_TRAILER]: String(migrations) });
     tally.ended.finished++;
     const { reason: finishReason, usage } = finish;
     tellContent(trip);
-    watch.tell({ type: 'ended', outcome: 'finished', code: Code.OK, finishReason, tokens, usage, costUsd: usd, migrations: 0 });
+    watch.tell({ type: 'ended', outcome: 'finished', code: Code.OK, finishReason, tokens, usage, costUsd: usd, migrations });
   }
 
   #refuse(fault: Fault, trip: Trip): void {
-    const { stream, watch, tokens } = trip;
+    const { stream, watch, attempts } = trip;
+    const tokens = attempts?.tokens ?? 0;
     stream.fail(fault);
     const outcome = fault.reason === 'CANCELLED' ? 'cancelled' : 'failed';
     this.#parts.tally.ended[outcome]++;
     trip.entry?.failed(fault, tokens);
     tellContent(trip);
-    watch.tell({ type: 'ended', outcome, code: fault.code, reason: fault.reason, tokens, migrations: 0 });
+    watch.tell({ type: 'ended', outcome, code: fault.code, reason: fault.reason, tokens, migrations: attempts?.migrations ?? 0 });
     // A defect here, not a node's failure: the transport logs what was thrown.
     if (fault.reason === 'INTERNAL' && fault.cause !== undefined) throw fault;
   }
 }
 
-/**
- * The attempt's end, once its engine has stopped: a slot is free when the generator has ended, not when it was told to.
- * The client need not wait for that and hears of a cut at once.
- */
-async function stopped(attempt: Attempt, { cut, stream }: Trip): Promise<AttemptResult> {
-  const onCut = () => {
-    stream.fail(cut.signal.reason as Fault);
-    attempt.cancel();
-  };
-  cut.signal.addEventListener('abort', onCut, { once: true });
-  try {
-    return await attempt.result;
-  } finally {
-    cut.signal.removeEventListener('abort', onCut);
-  }
+function resumptionOf({ model, tokenizerDigest, tokens, text, tokenIds }: Delivered, now: number): Resumption {
+  return { model, tokenizerDigest, delivered: { tokens, text, tokenIds }, since: now };
 }
 
 /** The prompt and what was answered so far, for an observer that was asked to keep them. */

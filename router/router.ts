@@ -4,10 +4,12 @@ import type { Fault } from '../proto/contract/faults.ts';
 import { AdminServiceService } from '../proto/gen/infermesh/v1/admin.ts';
 import { InferenceServiceService } from '../proto/gen/infermesh/v1/inference.ts';
 import { LinkServiceService } from '../proto/gen/infermesh/v1/link.ts';
-import { readPem } from '../proto/transport/pem.ts';
+import { readIdentity, readPem } from '../proto/transport/pem.ts';
+import type { TlsFiles } from '../proto/transport/server.ts';
 import { GrpcServer } from '../proto/transport/server.ts';
 import type { FleetEvent, RequestObserver, Tell } from '../telemetry/events.ts';
 import { WaitingRoom } from './admit/waiting-room.ts';
+import type { Trials } from './attempt/trials.ts';
 import type { Classifier } from './classify/classification.ts';
 import type { Clock } from './clock.ts';
 import { systemClock } from './clock.ts';
@@ -73,11 +75,11 @@ export class Router {
     const rewards = rewardWeights(policies.rewards);
     const ledger = new Ledger({ clock, classifier, bandit, rewards, key: randomUUID(), log: logDecision });
     const sessions = new Sessions(clock);
-    this.#journey = new Journey({ fleet, sessions, room, ledger, observer, clock, random, classifier, policies, tally });
-    const { tlsCert, tlsKey, listen, writer } = settings;
-    const tls =
-      tlsCert && tlsKey ? { tls: { cert: readPem(tlsCert, '--tls-cert'), key: readPem(tlsKey, '--tls-key', 'key') } } : {};
-    this.#server = new GrpcServer({ address: listen, writer, onDefect, ...tls });
+    const trials: Trials = { started: () => ({ succeeded: () => {}, failed: () => {}, neutral: () => {} }) };
+    this.#journey = new Journey({ fleet, sessions, room, ledger, observer, clock, random, classifier, policies, tally, trials });
+    const { listen, writer } = settings;
+    const tls = tlsOf(settings);
+    this.#server = new GrpcServer({ address: listen, writer, onDefect, ...(tls ? { tls } : {}) });
     this.#server.addService(InferenceServiceService, inferenceHandlers(this.#journey));
     this.#server.addService(
       AdminServiceService,
@@ -108,3 +110,9 @@ export class Router {
 
 /** For statuses on their way to clients whose requests were cut. */
 const LAST_WORDS_MS = 200;
+
+function tlsOf({ tlsCert, tlsKey, tlsClientCa, tlsClientAuth }: RouterSettings): TlsFiles | undefined {
+  const identity = readIdentity(tlsCert, tlsKey);
+  if (!identity || tlsClientCa === undefined) return identity;
+  return { ...identity, clients: { ca: readPem(tlsClientCa, '--tls-client-ca'), required: tlsClientAuth === 'required' } };
+}

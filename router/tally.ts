@@ -6,6 +6,8 @@ export class Tally {
   requestsOpen = 0;
   attemptsOpen = 0;
   tokensRelayed = 0;
+  /** Streams that went on behind another node's tokens. */
+  migrations = 0;
   readonly ended: Record<Outcome, number> = { finished: 0, failed: 0, cancelled: 0 };
 
   readonly #drain = new Drain();

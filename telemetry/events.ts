@@ -61,7 +61,7 @@ export interface ObjectiveFacts {
 /**
  * One request in the router, in this order:
  *
- *   accepted? classified? ( waiting | decided | attempt_started first_token? attempt_ended )* content? ended
+ *   accepted? classified? ( waiting | decided | attempt_started first_token? attempt_ended | migrated )* content? ended
  *
  * `ended` comes exactly once and last. Attempts may overlap; `epoch` tells them apart.
  */
@@ -116,6 +116,14 @@ export type RequestEvent =
       readonly usage?: Usage;
       /** Absent when the node was lost before it could say. */
       readonly timings?: EngineTimings;
+    }
+  /** The answer, of which so many tokens were delivered, goes on at another node; `reason` is what befell the one before. */
+  | {
+      readonly type: 'migrated';
+      readonly node: string;
+      readonly model: string;
+      readonly reason: Reason;
+      readonly tokens: number;
     }
   /** What was asked and what was answered so far; told only where `wantsContent`. */
   | { readonly type: 'content'; readonly input: readonly Message[]; readonly output: string }

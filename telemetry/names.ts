@@ -21,6 +21,8 @@ export const SPAN = {
 
 export const SPAN_EVENT = {
   firstToken: 'infermesh.first_token',
+  /** On the request: its answer goes on at another node. */
+  migrated: 'infermesh.migrated',
 } as const;
 
 export const ATTR = {

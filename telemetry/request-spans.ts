@@ -91,6 +91,13 @@ export class RequestSpans implements RequestWatch {
       case 'attempt_ended':
         this.#endAttempt(event, now);
         return;
+      case 'migrated':
+        this.#span.addEvent(
+          SPAN_EVENT.migrated,
+          { [ATTR.node]: event.node, [ATTR.errorType]: event.reason, [ATTR.tokens]: event.tokens },
+          now,
+        );
+        return;
       case 'content':
         this.#span.setAttributes(contentAttributes(event));
         return;

@@ -4,6 +4,8 @@
  * is out of the choice.
  */
 import type { Fault } from '../../proto/contract/faults.ts';
+import type { Delivered } from '../../proto/gen/infermesh/v1/types.ts';
+import { NodeState } from '../../proto/gen/infermesh/v1/types.ts';
 import type { Clock } from '../clock.ts';
 import type { Claimed, Fleet } from '../fleet/fleet.ts';
 import type { Sessions } from '../fleet/sessions.ts';
@@ -16,6 +18,29 @@ import type { Look, WaitingRoom } from './waiting-room.ts';
 
 /** Requests that may wait for each slot that could serve them; the 16 clients of a 4-slot node are all served. */
 const WAITING_PER_SLOT = 4;
+
+/** How long a stream that lost its node waits for another to be there, in milliseconds. */
+const RETURN_MS = 10_000;
+/** After so long, where nobody else was found, a node that failed the stream is as good as none. */
+const FORGIVE_MS = 2000;
+
+/** An answer that has begun and is to go on behind what was delivered. */
+export interface Resumption {
+  readonly model: string;
+  readonly tokenizerDigest: string;
+  readonly delivered: Pick<Delivered, 'tokens' | 'text' | 'tokenIds'>;
+  /** When its node was lost, by the router's clock. */
+  readonly since: number;
+}
+
+/** What a request that has been tried already wants of its next slot. */
+export interface Wish {
+  /** Nodes that failed it, each while this link of theirs lasts. */
+  readonly failed: ReadonlyMap<string, unknown>;
+  readonly resumption: Resumption | undefined;
+}
+
+const NOTHING_TRIED: Wish = { failed: new Map(), resumption: undefined };
 
 /** A request with a slot to run in; disposing gives the slot back. */
 export interface Admitted extends Disposable {
@@ -45,7 +70,7 @@ interface Seeker {
   readonly mayExplore: boolean;
   readonly session: Ask['session'];
   readonly cachedTokens: Ask['cachedTokens'];
-  readonly tried: ReadonlySet<string>;
+  readonly wish: Wish;
 }
 
 export class Admission {
@@ -60,9 +85,10 @@ export class Admission {
    * @param onWaiting called if there is no slot at once
    * @throws Fault why nobody can serve it, QUEUE_FULL, or the signal's reason
    */
-  async admit(request: Identified, signal: AbortSignal, onWaiting: () => void): Promise<Admitted> {
+  async admit(request: Identified, signal: AbortSignal, onWaiting: () => void, wish = NOTHING_TRIED): Promise<Admitted> {
     const { room } = this.#parts;
-    const seeker = this.#seeker(request);
+    const seeker = this.#seeker(request, wish);
+    if (wish.resumption) return this.#readmit(seeker, wish.resumption, signal, onWaiting);
     const crowded = new Set<string>();
     for (;;) {
       const choice = this.#decide(seeker, crowded, room.lengthOf.bind(room));
@@ -79,11 +105,48 @@ export class Admission {
     }
   }
 
+  /** A slot that is free now, for which nobody waits; undefined when there is none. */
+  admitNow(request: Identified, wish: Wish): Admitted | undefined {
+    const choice = this.#decide(this.#seeker(request, wish), new Set(), nobody);
+    return choice.type === 'chosen' && !this.#parts.room.hasLine(modelOf(choice)) ? this.#take(choice) : undefined;
+  }
+
+  /** Whether another node that serves now has the model of the one that was chosen. */
+  hasOther({ chosen: { candidate } }: Admitted): boolean {
+    return this.#parts.fleet.links.some(
+      (link) =>
+        link.id !== candidate.node &&
+        link.state === NodeState.NODE_STATE_SERVING &&
+        link.models.some(({ name }) => name === candidate.model.name),
+    );
+  }
+
+  /**
+   * Another node for an answer that has begun. It is not held up by a full line, and waits a while for a node that is
+   * just coming back, which a request that has nothing to lose would not.
+   */
+  #readmit(seeker: Seeker, { model, since }: Resumption, signal: AbortSignal, onWaiting: () => void): Promise<Admitted> {
+    const { room, clock } = this.#parts;
+    const look = (): Look<Admitted> => {
+      const seen = this.#look(seeker, new Set());
+      const hopeful = seen.type === 'refused' && seen.fault.reason === 'NO_NODE' && clock.now() - since < RETURN_MS;
+      return hopeful ? { type: 'busy' } : seen;
+    };
+    const seen = look();
+    if (seen.type === 'admitted') return Promise.resolve(seen.value);
+    if (seen.type === 'refused') return Promise.reject(seen.fault);
+    onWaiting();
+    const stops = [FORGIVE_MS, RETURN_MS].map((ms) => clock.after(Math.max(0, since + ms - clock.now()), () => room.lookAgain()));
+    return room.wait(model, look, signal).finally(() => {
+      for (const stop of stops) stop();
+    });
+  }
+
   /** What `admit` would choose now, without choosing it. */
   preview(request: Identified): Decision {
     const { fleet, ledger, room } = this.#parts;
     const candidates = fleet.candidates((model) => room.lengthOf(model));
-    return decide(candidates, this.#ask(this.#seeker(request), new Set()), ledger.knowledge());
+    return decide(candidates, this.#ask(this.#seeker(request, NOTHING_TRIED), new Set()), ledger.knowledge());
   }
 
   /** Chooses, and claims what it chose in the same turn, so that nobody comes between. */
@@ -104,7 +167,7 @@ export class Admission {
     return { type: 'refused', fault: refusalFault(decision, ask) };
   }
 
-  #seeker(request: Identified): Seeker {
+  #seeker(request: Identified, wish: Wish): Seeker {
     const { ledger, sessions, fleet } = this.#parts;
     const { tenant, needs, chat, prefixes } = request;
     return {
@@ -112,14 +175,29 @@ export class Admission {
       mayExplore: !chat.withoutExploration && ledger.mayExplore(tenant, needs.policy),
       session: request.session === undefined ? undefined : sessions.last(request.session),
       cachedTokens: fleet.locality.lookup(prefixes),
-      tried: new Set(),
+      wish,
     };
   }
 
-  #ask({ request: { needs, deadlineAt }, ...rest }: Seeker, crowded: ReadonlySet<string>): Ask {
-    const { session, ...others } = rest;
+  #ask({ request: { needs, deadlineAt }, wish, session, ...rest }: Seeker, crowded: ReadonlySet<string>): Ask {
     const remainingMs = deadlineAt - this.#parts.clock.now();
-    return { ...needs, ...others, ...(session ? { session } : {}), crowded, remainingMs };
+    const { resumption } = wish;
+    return {
+      ...needs,
+      ...rest,
+      ...(session ? { session } : {}),
+      ...(resumption ? { resume: resumption, target: { type: 'model', name: resumption.model } } : {}),
+      tried: this.#tried(wish),
+      crowded,
+      remainingMs,
+    };
+  }
+
+  /** A node that came back is another process, which has failed nobody. */
+  #tried({ failed, resumption }: Wish): ReadonlySet<string> {
+    const { fleet, clock } = this.#parts;
+    if (failed.size === 0 || (resumption && clock.now() - resumption.since >= FORGIVE_MS)) return NOBODY;
+    return new Set([...failed].filter(([node, link]) => fleet.get(node) === link).map(([node]) => node));
   }
 
   #take({ chosen, decision, ask }: Extract<Choice, { type: 'chosen' }>): Admitted {
@@ -131,6 +209,7 @@ export class Admission {
 }
 
 const nobody = () => 0;
+const NOBODY: ReadonlySet<string> = new Set();
 
 function modelOf(choice: Extract<Choice, { decision: Decision }>): string {
   const { candidate } = choice.type === 'chosen' ? choice.chosen : choice.awaited;

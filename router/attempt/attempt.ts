@@ -6,8 +6,8 @@
  *    |----------|------> cancelled -> ended, or failed when the node does not say so in time
  *    `----------`------> failed       the node was lost
  *
- * An attempt whose node broke the protocol is cancelled, and failed once its engine has stopped; the request hears of it
- * at once by `onFault`.
+ * An attempt whose node broke the protocol, or gave nothing for too long, is cancelled, and failed once its engine has
+ * stopped; the request hears of it at once by `onFault`.
  *
  * The token path is `piece`: it checks the order, writes the bytes and counts credit; it decodes nothing, and allocates
  * nothing per token.
@@ -23,8 +23,12 @@ import type { Clock } from '../clock.ts';
 import type { AttemptPort, NodeLink } from '../fleet/node-link.ts';
 import { MILESTONE_TOKENS } from '../fleet/reservations.ts';
 import type { Kept } from './kept.ts';
+import type { Swept } from './sweep.ts';
+import { TICK_MS } from './sweep.ts';
 
 export const WINDOW_BYTES = 16 * 1024;
+/** What a new attempt may send at once, however much its client has still to take. */
+const LEAST_CREDIT_BYTES = WINDOW_BYTES / 4;
 /** A node that has not answered a cancel for so long is not waited for: its slot counts as free. */
 export const CANCEL_LIMIT_MS = 10_000;
 /** A piece that may have to wait for its client is copied out of a frame so many times its size. */
@@ -41,9 +45,13 @@ export interface AttemptOptions {
   readonly stream: EventStream;
   readonly clock: Clock;
   readonly work: Omit<Work, 'request' | 'creditBytes'>;
-  /** Goes to the client together with the first piece. */
-  readonly opening: Buffer;
-  readonly onFirstToken: () => void;
+  /**
+   * Called with the first piece. @returns what goes to the client before it, or false when another attempt was faster,
+   * and this one is to stop
+   */
+  readonly onFirstToken: () => Buffer | undefined | false;
+  /** How long to wait for the first piece, and between two, in milliseconds. */
+  readonly patience: Patience;
   /** With the first piece, and about every `MILESTONE_TOKENS` after. */
   readonly onDelivered: (tokens: number) => void;
   /** Takes what of the answer is looked at later. */
@@ -54,16 +62,32 @@ export interface AttemptOptions {
   readonly onFault: (fault: Fault) => void;
 }
 
-export class Attempt implements AttemptPort {
-  /** Tokens that went towards the client. */
-  tokens = 0;
+/** What an attempt's silence is held against, and told. */
+export interface Patience {
+  readonly firstTokenMs: number;
+  readonly stallMs: () => number;
+  /** A silence between two pieces is over that took so many ticks. */
+  readonly onSilence: (ticks: number) => void;
+  /** So many tokens came since the last tick. */
+  readonly onPassed: (tokens: number) => void;
+  /** Whether another node could take it over; where none can, waiting is all there is. */
+  readonly mayGiveUp: () => boolean;
+}
+
+export class Attempt implements AttemptPort, Swept {
+  /** Tokens of the answer that went towards the client, in this attempt and those before it. */
+  tokens: number;
   readonly result: Promise<AttemptResult>;
 
   readonly #options: AttemptOptions;
   readonly #epoch: number;
   #request = 0;
-  #credit = WINDOW_BYTES;
+  #credit: number;
   #opened = false;
+  #opening: Buffer | undefined;
+  /** As of the last tick, and ticks since anything came. */
+  #seen: number;
+  #silent = 0;
   #milestone = 0;
   #cancelled = false;
   #over = false;
@@ -78,8 +102,34 @@ export class Attempt implements AttemptPort {
     this.result = new Promise((resolve) => {
       this.#settle = resolve;
     });
-    options.stream.onRelease = () => this.#grant();
-    this.#request = options.link.start({ ...options.work, creditBytes: WINDOW_BYTES }, this);
+    this.tokens = this.#seen = options.work.delivered?.tokens ?? 0;
+    // What another attempt has sent may still be on its way to the client.
+    this.#credit = Math.max(LEAST_CREDIT_BYTES, WINDOW_BYTES - options.stream.held);
+    this.#request = options.link.start({ ...options.work, creditBytes: this.#credit }, this);
+  }
+
+  /** The client took something. */
+  released(): void {
+    if (!this.#over) this.#grant();
+  }
+
+  tick(): void {
+    const { patience } = this.#options;
+    if (this.#over || this.#cancelled) return;
+    const came = this.tokens - this.#seen;
+    this.#seen = this.tokens;
+    // A node that may not send is not silent by its own will.
+    if (came > 0 || this.#credit <= 0) {
+      if (came > 0) patience.onPassed(came);
+      if (came > 0 && this.#opened && this.#silent > 0) patience.onSilence(this.#silent);
+      this.#silent = 0;
+      return;
+    }
+    const silentMs = ++this.#silent * TICK_MS;
+    const limit = this.#opened ? patience.stallMs() : patience.firstTokenMs;
+    if (silentMs < limit || !patience.mayGiveUp()) return;
+    const { id } = this.#options.link;
+    this.fail(new Fault('NODE_STALLED', `node ${id} has not ${this.#opened ? 'gone on' : 'begun to answer'} for ${silentMs} ms`));
   }
 
   piece(epoch: number, seq: number, tokens: number, data: Buffer): void {
@@ -88,10 +138,11 @@ export class Attempt implements AttemptPort {
     if (!isWhole(data)) return this.#broken('a piece is not whole messages');
     this.#credit -= data.length;
     if (this.#credit < -WINDOW_BYTES) return this.#broken('it sent more than its credit');
+    const low = this.#credit <= WINDOW_BYTES / 2;
+    if (!this.#opened && !this.#open()) return;
     this.tokens = seq + tokens;
     this.#options.kept.take(data);
-    const low = this.#credit <= WINDOW_BYTES / 2;
-    if (!this.#opened) this.#open(data);
+    if (this.#opening) this.#takeAlong(data);
     else this.#options.stream.write(low ? apart(data) : data, low);
     // While most of the credit is left there is nothing to grant; this is how nearly every token leaves.
     if (low) this.#grant();
@@ -103,15 +154,18 @@ export class Attempt implements AttemptPort {
     this.#options.onDelivered(this.tokens);
   }
 
-  #open(data: Buffer): void {
+  /** @returns whether the pieces of this attempt are the answer's */
+  #open(): boolean {
+    const opening = this.#options.onFirstToken();
+    if (opening === false) return false;
     this.#opened = true;
-    this.#options.onFirstToken();
-    this.#options.stream.write(Buffer.concat([this.#options.opening, data]), true);
+    this.#opening = opening;
+    return true;
   }
 
-  /** The opening, if no piece took it along. */
-  get unopened(): Buffer | undefined {
-    return this.#opened ? undefined : this.#options.opening;
+  #takeAlong(data: Buffer): void {
+    this.#options.stream.write(Buffer.concat([this.#opening as Buffer, data]), true);
+    this.#opening = undefined;
   }
 
   #grant(): void {
@@ -165,7 +219,6 @@ export class Attempt implements AttemptPort {
     this.#stopWatching?.();
     this.#stopWatching = undefined;
     this.#stopLimit?.();
-    this.#options.stream.onRelease = () => {};
     this.#settle(result);
   }
 }

@@ -147,7 +147,7 @@ export class Entry {
     const usage = finish.usage ?? { inputTokens: 0, cachedInputTokens: 0, outputTokens: 0 };
     const usd = billOf(model, usage, ask.policy.usdPerKwh);
     const referenceUsd = referenceCost(model, usd, usage, this.#able(), ask.policy);
-    const text = kept.text();
+    const text = ask.structured ? kept.text() : kept.head();
     this.#end(
       { finish: FINISHES[finish.reason] ?? 'stop', costUsd: usd, referenceUsd, latencyMs, firstTokenMs, ...usage },
       { refused: looksLikeRefusal(text), schemaValid: ask.structured && kept.isWhole ? isJson(text) : undefined },

@@ -53,6 +53,8 @@ export interface Ask {
   readonly session?: { readonly node: string; readonly model: string };
   /** Tokens of this prompt believed in that KV cache; 0: none. */
   readonly cachedTokens: (node: string, model: string) => number;
+  /** The answer has begun with this model's tokens, and goes on behind them. */
+  readonly resume?: { readonly model: string; readonly tokenizerDigest: string };
   /** Nodes that failed this request already. */
   readonly tried: ReadonlySet<string>;
   /** Models whose line is full. */

@@ -32,6 +32,16 @@ const target: Rule = {
       : `another model was asked for (${target.type === 'model' ? target.name : 'auto'})`,
 };
 
+const resumable: Rule = {
+  name: 'resumable',
+  rulesOut: ({ model }, { resume, structured }) =>
+    resume !== undefined &&
+    (model.name !== resume.model ||
+      model.tokenizerDigest !== resume.tokenizerDigest ||
+      !(structured ? model.resumesStructured : model.resumes)),
+  reason: () => 'it cannot go on behind what was delivered',
+};
+
 const policy: Rule = {
   name: 'policy',
   rulesOut: ({ model: { name } }, { policy: { models, deny } }) =>
@@ -70,7 +80,7 @@ const tried: Rule = {
   reason: () => 'the request has failed there already',
 };
 
-export const PERMITS: readonly Rule[] = [target, policy, zone, structured, context, state, tried];
+export const PERMITS: readonly Rule[] = [target, resumable, policy, zone, structured, context, state, tried];
 
 const deadline: Rule = {
   name: 'deadline',

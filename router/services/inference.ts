@@ -5,6 +5,7 @@ import {
   ExplainResponse,
   FeedbackRequest,
   FeedbackResponse,
+  ResumeRequest,
 } from '../../proto/gen/infermesh/v1/inference.ts';
 import { serverStream, unary } from '../../proto/transport/handlers.ts';
 import type { Handler } from '../../proto/transport/server.ts';
@@ -13,6 +14,8 @@ import type { Journey } from '../journey.ts';
 export function inferenceHandlers(journey: Journey): Record<string, Handler> {
   return {
     chat: serverStream(ChatRequest, 'ChatRequest', (request, stream, context) => journey.chat(request, stream, context)),
+    // What it sends has on the wire the form of ResumeResponse.
+    resume: serverStream(ResumeRequest, 'ResumeRequest', (request, stream, context) => journey.resume(request, stream, context)),
     explain: unary(ExplainRequest, ExplainResponse, 'ExplainRequest', ({ chat }, context) =>
       journey.explain(chat ?? ChatRequest.create(), context),
     ),

@@ -2,9 +2,12 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Fault } from '../../proto/contract/faults.ts';
 import { Ended, Progress } from '../../proto/gen/infermesh/v1/link.ts';
+import { Delivered } from '../../proto/gen/infermesh/v1/types.ts';
 import { framed } from '../../proto/transport/framing.ts';
+import type { Patience } from '../../router/attempt/attempt.ts';
 import { Attempt, CANCEL_LIMIT_MS, SLOW_CONSUMER_MS, WINDOW_BYTES } from '../../router/attempt/attempt.ts';
 import { Kept } from '../../router/attempt/kept.ts';
+import { TICK_MS } from '../../router/attempt/sweep.ts';
 import { FakeClock } from '../support/clock.ts';
 import { FakeStream, fakeLink } from './fakes.ts';
 
@@ -12,7 +15,15 @@ const OPENING = framed(Buffer.from('opening'));
 const piece = (bytes: number) => framed(Buffer.alloc(bytes - 5, 'x'));
 const ended = (tokens: number) => Ended.fromPartial({ request: 1, epoch: 1, tokens });
 
-function started() {
+const PATIENT: Patience = {
+  firstTokenMs: Number.POSITIVE_INFINITY,
+  stallMs: () => Number.POSITIVE_INFINITY,
+  onSilence: () => {},
+  onPassed: () => {},
+  mayGiveUp: () => true,
+};
+
+function started({ patience = PATIENT, delivered: before = 0, slower = false } = {}) {
   const clock = new FakeClock();
   const stream = new FakeStream();
   const fake = fakeLink();
@@ -23,14 +34,24 @@ function started() {
     link: fake.link,
     stream: stream.asStream(),
     clock,
-    work: { ...work, deadlineMs: 1000, traceparent: '', canary: false },
-    opening: OPENING,
-    kept: new Kept(false),
-    onFirstToken: () => told.push('first token'),
+    work: {
+      ...work,
+      deadlineMs: 1000,
+      traceparent: '',
+      canary: false,
+      ...(before > 0 ? { delivered: Delivered.fromPartial({ tokens: before }) } : {}),
+    },
+    kept: new Kept(),
+    onFirstToken: () => {
+      told.push('first token');
+      return slower ? false : OPENING;
+    },
+    patience,
     onSlowConsumer: () => told.push('slow'),
     onDelivered: (tokens) => delivered.push(tokens),
     onFault: (fault) => told.push(fault.message),
   });
+  stream.onRelease = () => attempt.released();
   const drain = () => {
     while (stream.take());
   };
@@ -52,7 +73,6 @@ describe('an attempt', () => {
     expect(Buffer.concat(stream.taken)).toEqual(Buffer.concat([OPENING, a, b]));
     expect(told).toEqual(['first token']);
     expect(attempt.tokens).toBe(3);
-    expect(attempt.unopened).toBeUndefined();
   });
 
   it('tells how far it is with the first token and every 32 after', () => {
@@ -61,11 +81,74 @@ describe('an attempt', () => {
     expect(delivered).toEqual([1, 33, 65, 97]);
   });
 
-  it('without a piece still has its opening to give', async () => {
-    const { attempt } = started();
-    attempt.ended(ended(0));
-    expect(attempt.unopened).toBe(OPENING);
-    expect(await attempt.result).toMatchObject({ type: 'ended', tokens: 0 });
+  it('that another was faster than gives nothing to the client', () => {
+    const { attempt, stream, told } = started({ slower: true });
+    attempt.piece(1, 0, 1, piece(20));
+    expect(told).toEqual(['first token']);
+    expect(attempt.tokens).toBe(0);
+    expect(stream.held).toBe(0);
+  });
+
+  it('goes on behind what was delivered before', () => {
+    const { attempt, told, frames } = started({ delivered: 40 });
+    expect(frames('work')).toMatchObject([{ delivered: { tokens: 40 } }]);
+    attempt.piece(1, 40, 2, piece(20));
+    expect(attempt.tokens).toBe(42);
+    attempt.piece(1, 0, 1, piece(20));
+    expect(told.at(-1)).toMatch(/expected token 42, received 0/);
+  });
+
+  describe('that hears nothing', () => {
+    const silence = (more: Partial<Patience> = {}) => ({ ...PATIENT, firstTokenMs: 2000, stallMs: () => 700, ...more });
+    const tick = (attempt: Attempt, ms: number) => {
+      for (let passed = 0; passed < ms; passed += TICK_MS) attempt.tick();
+    };
+
+    it('before its first token is given up after the time for that', () => {
+      const { attempt, told, frames } = started({ patience: silence() });
+      tick(attempt, 1950);
+      expect(told).toEqual([]);
+      tick(attempt, 50);
+      expect(told).toEqual(['node n has not begun to answer for 2000 ms']);
+      expect(frames('cancel')).toHaveLength(1);
+    });
+
+    it('between two tokens is given up after the shorter time for that, counted anew with each', () => {
+      const { attempt, told } = started({ patience: silence() });
+      for (let n = 0; n < 5; n++) {
+        attempt.piece(1, n, 1, piece(10));
+        tick(attempt, 650);
+      }
+      expect(told).toEqual(['first token']);
+      tick(attempt, 100);
+      expect(told.at(-1)).toBe('node n has not gone on for 700 ms');
+    });
+
+    it('is waited for where nobody else could take it over', () => {
+      const { attempt, told } = started({ patience: silence({ mayGiveUp: () => false }) });
+      attempt.piece(1, 0, 1, piece(10));
+      tick(attempt, 20_000);
+      expect(told).toEqual(['first token']);
+    });
+
+    it('because its client does not read is not given up', () => {
+      const { attempt, told } = started({ patience: silence() });
+      attempt.piece(1, 0, 1, piece(WINDOW_BYTES));
+      tick(attempt, 20_000);
+      expect(told).toEqual(['first token']);
+    });
+
+    it('tells its silences and its tokens once they are over', () => {
+      const seen: string[] = [];
+      const patience = silence({ onSilence: (ticks) => seen.push(`${ticks} ticks`), onPassed: (n) => seen.push(`${n} tokens`) });
+      const { attempt } = started({ patience });
+      attempt.piece(1, 0, 1, piece(10));
+      attempt.piece(1, 1, 2, piece(10));
+      tick(attempt, 200);
+      attempt.piece(1, 3, 1, piece(10));
+      tick(attempt, 50);
+      expect(seen).toEqual(['3 tokens', '1 tokens', '3 ticks']);
+    });
   });
 
   it.each<[string, (attempt: Attempt) => void, RegExp]>([

@@ -41,6 +41,7 @@ export const REASONS = {
     meaning: 'A field is out of its bounds; the details name field, bound and value.',
   },
   MODEL_NOT_FOUND: { code: 5, retryable: false, meaning: 'No node serves the model or tier that was asked for.' },
+  NODE_UNKNOWN: { code: 5, retryable: false, meaning: 'No node with that id is attached to this router.' },
   REQUEST_UNKNOWN: { code: 5, retryable: false, meaning: 'This router does not remember the request that was rated.' },
   CONTEXT_TOO_LONG: { code: 9, retryable: false, meaning: 'The prompt does not fit the context of any model that could answer.' },
   UNSUPPORTED: {

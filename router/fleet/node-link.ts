@@ -131,6 +131,11 @@ export class NodeLink {
     for (const port of ports) port.lost(lost);
   }
 
+  /** Asks the node to take nothing new, finish within the limit and leave. */
+  drain(limitMs: number): void {
+    this.#send({ frame: { $case: 'drain', value: { limitMs } } });
+  }
+
   welcome(routerId: string, reportIntervalMs: number): void {
     this.#send({ frame: { $case: 'welcome', value: { routerId, reportIntervalMs } } });
   }

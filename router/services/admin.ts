@@ -1,8 +1,10 @@
 /** AdminService: the fleet as this router sees it, and what the router holds. */
 
-import { invalid } from '../../proto/contract/faults.ts';
+import { Fault, invalid } from '../../proto/contract/faults.ts';
 import type { FleetModel, GetStatsResponse, Node } from '../../proto/gen/infermesh/v1/admin.ts';
 import {
+  DrainNodeRequest,
+  DrainNodeResponse,
   GetStatsRequest,
   GetStatsResponse as GetStatsResponseType,
   ListModelsRequest,
@@ -32,6 +34,7 @@ export interface AdminParts {
   readonly version: string;
 }
 
+const DRAIN_MS = { low: 0, high: 3_600_000, usual: 30_000 };
 const WATCH_INTERVAL_MS = { low: 100, high: 60_000, usual: 1000 };
 
 export function adminHandlers(parts: AdminParts): Record<string, Handler> {
@@ -39,8 +42,21 @@ export function adminHandlers(parts: AdminParts): Record<string, Handler> {
     listNodes: unary(ListNodesRequest, ListNodesResponse, 'ListNodesRequest', () => ({ nodes: nodesOf(parts) })),
     listModels: unary(ListModelsRequest, ListModelsResponse, 'ListModelsRequest', () => ({ models: modelsOf(parts.fleet) })),
     getStats: unary(GetStatsRequest, GetStatsResponseType, 'GetStatsRequest', () => statsOf(parts)),
+    drainNode: unary(DrainNodeRequest, DrainNodeResponse, 'DrainNodeRequest', (request) => drainNode(request, parts)),
     watchNodes: serverStream(WatchNodesRequest, 'WatchNodesRequest', (request, stream) => watchNodes(request, stream, parts)),
   };
+}
+
+/** @throws Fault INVALID_REQUEST or NODE_UNKNOWN */
+function drainNode({ nodeId, limitMs = DRAIN_MS.usual }: DrainNodeRequest, { fleet }: AdminParts): DrainNodeResponse {
+  const { low, high } = DRAIN_MS;
+  if (limitMs > high) {
+    throw invalid([{ field: 'limit_ms', description: `must be from ${low} to ${high}, received ${limitMs}` }]);
+  }
+  const link = fleet.get(nodeId);
+  if (!link) throw new Fault('NODE_UNKNOWN', 'no node with that id is attached to this router');
+  link.drain(limitMs);
+  return { inFlight: link.attempts };
 }
 
 function nodesOf({ fleet, clock }: AdminParts): Node[] {

@@ -39,7 +39,7 @@ for (const scenario of chosen) {
 }
 for (const line of broken) complain(line);
 if (values.json) say(toJson(reports.length === 1 ? (reports[0] as Report) : together(reports)));
-process.exitCode = broken.length > 0 ? 1 : 0;
+process.exit(broken.length > 0 ? 1 : 0);
 
 /** A scenario that could not be run to its end is told, and does not keep the others from running. */
 async function ran({ name, targets, run }: Scenario): Promise<Report | undefined> {

@@ -1,12 +1,19 @@
 /** All scenarios, in the order in which they run. */
 import type { Scenario } from './scenario.ts';
+import { cancelStorm } from './scenarios/cancel-storm.ts';
+import { duplicateIds } from './scenarios/duplicate-ids.ts';
 import { flapping } from './scenarios/flapping.ts';
 import { halfOpen } from './scenarios/half-open.ts';
+import { idleStreams } from './scenarios/idle-streams.ts';
 import { killNodes } from './scenarios/kill-nodes.ts';
 import { killRouter } from './scenarios/kill-router.ts';
+import { lyingCapacity } from './scenarios/lying-capacity.ts';
+import { overload } from './scenarios/overload.ts';
 import { poison } from './scenarios/poison.ts';
+import { registrationStorm } from './scenarios/registration-storm.ts';
 import { rollingRestarts } from './scenarios/rolling-restarts.ts';
 import { slowLink } from './scenarios/slow-link.ts';
+import { stalledReaders } from './scenarios/stalled-readers.ts';
 import { stopNodes } from './scenarios/stop-nodes.ts';
 import { wedged } from './scenarios/wedged.ts';
 
@@ -20,4 +27,11 @@ export const SCENARIOS: readonly Scenario[] = [
   slowLink,
   flapping,
   rollingRestarts,
+  duplicateIds,
+  lyingCapacity,
+  registrationStorm,
+  cancelStorm,
+  overload,
+  stalledReaders,
+  idleStreams,
 ];

@@ -12,6 +12,7 @@
  *
  * An attempt that is given up holds its slot until its engine has stopped, and the request does not wait for that.
  */
+import type { Reason } from '../../proto/contract/faults.ts';
 import { Fault } from '../../proto/contract/faults.ts';
 import type { Ended, Finish } from '../../proto/gen/infermesh/v1/link.ts';
 import type { ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
@@ -36,6 +37,9 @@ import { judge } from './trials.ts';
 
 /** Before another attempt at a request that has given nothing yet, in milliseconds. */
 const PAUSE_MS = { least: 20, most: 200 };
+
+/** Nobody else is there for it. */
+const NOBODY: ReadonlySet<Reason> = new Set(['NO_NODE', 'MODEL_NOT_FOUND', 'QUEUE_FULL']);
 
 export interface SeriesParts {
   readonly clock: Clock;
@@ -158,7 +162,10 @@ export class Series {
         this.#failed.set(link.id, link);
         if (!step.soon) await this.#pause();
         resumption = this.#resumption(over.run.admitted.chosen.candidate.model, fault);
-        admitted = await this.#options.admit({ failed: this.#failed, resumption });
+        admitted = await this.#options.admit({ failed: this.#failed, resumption }).catch((refusal) => {
+          // Why it needs another node says more than that there is none.
+          throw refusal instanceof Fault && NOBODY.has(refusal.reason) ? fault : refusal;
+        });
         if (this.#tokens > 0) this.#moved(admitted, fault);
       }
     } finally {

@@ -1,15 +1,15 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { Fault } from '../../proto/contract/faults.ts';
-import { Ended, Progress } from '../../proto/gen/infermesh/v1/link.ts';
-import { Delivered } from '../../proto/gen/infermesh/v1/types.ts';
-import { framed } from '../../proto/transport/framing.ts';
-import type { Patience } from '../../router/attempt/attempt.ts';
-import { Attempt, CANCEL_LIMIT_MS, SLOW_CONSUMER_MS, WINDOW_BYTES } from '../../router/attempt/attempt.ts';
-import { Kept } from '../../router/attempt/kept.ts';
-import { TICK_MS } from '../../router/attempt/sweep.ts';
-import { FakeClock } from '../support/clock.ts';
-import { FakeStream, fakeLink } from './fakes.ts';
+import { Fault } from '../../../proto/contract/faults.ts';
+import { Ended, Progress } from '../../../proto/gen/infermesh/v1/link.ts';
+import { Delivered } from '../../../proto/gen/infermesh/v1/types.ts';
+import { framed } from '../../../proto/transport/framing.ts';
+import type { Patience } from '../../../router/attempt/attempt.ts';
+import { Attempt, CANCEL_LIMIT_MS, SLOW_CONSUMER_MS, WINDOW_BYTES } from '../../../router/attempt/attempt.ts';
+import { Kept } from '../../../router/attempt/kept.ts';
+import { TICK_MS } from '../../../router/attempt/sweep.ts';
+import { FakeClock } from '../../support/clock.ts';
+import { FakeStream, fakeLink } from '../fakes.ts';
 
 const OPENING = framed(Buffer.from('opening'));
 const piece = (bytes: number) => framed(Buffer.alloc(bytes - 5, 'x'));

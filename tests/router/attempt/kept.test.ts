@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
-import { ChatResponse } from '../../proto/gen/infermesh/v1/inference.ts';
-import { framed } from '../../proto/transport/framing.ts';
-import { Kept } from '../../router/attempt/kept.ts';
+import { ChatResponse } from '../../../proto/gen/infermesh/v1/inference.ts';
+import { framed } from '../../../proto/transport/framing.ts';
+import { Kept } from '../../../router/attempt/kept.ts';
 
 const piece = (text: string, seq = 0, tokenIds: number[] = []) => {
   const value = { seq, tokens: Math.max(1, tokenIds.length), text, tokenIds };

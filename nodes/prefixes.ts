@@ -33,8 +33,8 @@ export class CachedPrefixes {
   }
 
   /** @returns a sink that hands everything on and notes what the job leaves in its slot */
-  watching({ messages }: Pick<Job, 'messages'>, sink: Sink): Sink {
-    return new WatchedSink(messages, sink, this);
+  watching({ messages, delivered }: Pick<Job, 'messages' | 'delivered'>, sink: Sink): Sink {
+    return new WatchedSink(messages, delivered?.text ?? '', sink, this);
   }
 
   of(messages: readonly Message[]): readonly number[] {
@@ -73,10 +73,12 @@ class WatchedSink implements Sink {
   readonly #cache: CachedPrefixes;
   #prompt: readonly number[] = [];
   #slot: number | undefined;
-  #answer = '';
+  #begun = false;
+  #answer: string;
 
-  constructor(messages: readonly Message[], sink: Sink, cache: CachedPrefixes) {
+  constructor(messages: readonly Message[], delivered: string, sink: Sink, cache: CachedPrefixes) {
     this.#messages = messages;
+    this.#answer = delivered;
     this.#sink = sink;
     this.#cache = cache;
   }
@@ -90,7 +92,8 @@ class WatchedSink implements Sink {
 
   delta(seq: number, tokens: number, text: string, tokenIds?: readonly number[]): void {
     // The first piece shows that the whole prompt has been read.
-    if (this.#answer === '' && this.#slot !== undefined) this.#cache.hold(this.#slot, this.#prompt);
+    if (!this.#begun && this.#slot !== undefined) this.#cache.hold(this.#slot, this.#prompt);
+    this.#begun = true;
     this.#answer += text;
     this.#sink.delta(seq, tokens, text, tokenIds);
   }

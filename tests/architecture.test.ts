@@ -26,13 +26,14 @@ const DOORS = ['router/index.ts', 'nodes/index.ts'];
 
 /** Who alone may import a library; files, or folders ending with a slash. */
 const OWNERS: Readonly<Record<string, readonly string[]>> = {
-  '@grpc/grpc-js': ['proto/transport/', 'proto/gen/', 'client/mesh.ts', 'nodes/router-link.ts'],
+  '@grpc/grpc-js': ['proto/transport/', 'proto/gen/', 'client/call-options.ts', 'client/router.ts', 'nodes/router-link.ts'],
   '@grpc/reflection': ['proto/transport/server.ts'],
   'grpc-health-check': ['proto/transport/server.ts'],
   '@opentelemetry/sdk-node': ['telemetry/sdk.ts'],
   '@opentelemetry/api': ['telemetry/', 'cli/'],
+  opossum: ['router/breakers/breaker.ts'],
   pino: ['telemetry/log.ts', 'telemetry/pretty.ts'],
-  'node-llama-cpp': ['nodes/backends/llama-cpp.ts', 'nodes/models/sources/hf.ts'],
+  'node-llama-cpp': ['nodes/backends/llama-cpp.ts', 'nodes/backends/llama-cpp/', 'nodes/models/sources/hf.ts'],
   'npm-registry-fetch': ['nodes/models/sources/'],
   '@npmcli/config': ['nodes/models/sources/npm-config.ts'],
   commander: ['cli/'],
@@ -41,6 +42,7 @@ const OWNERS: Readonly<Record<string, readonly string[]>> = {
 
 /** No I/O, no timers, no clock, no chance: these come in as arguments. */
 const PURE = [
+  'client/{answered,failover,progress}.ts',
   'proto/contract/**/*.ts',
   'proto/transport/{framing,deadline}.ts',
   'router/{classify,select}/**/*.ts',

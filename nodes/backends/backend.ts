@@ -54,6 +54,7 @@ export interface Job {
 
 export interface Delivered {
   readonly tokens: number;
+  /** Ends with a whole character. */
   readonly text: string;
   /** As many as `tokens`, or none where the engine did not tell them. */
   readonly tokenIds: readonly number[];
@@ -83,7 +84,10 @@ export interface Sink {
    * @param tokenIds as many as `tokens`, or none where the engine does not tell them
    */
   delta(seq: number, tokens: number, text: string, tokenIds?: readonly number[]): void;
-  /** The engine has stopped working on the job and its slot is free. `tokens` is the total given, delivered or held back. */
+  /**
+   * The engine has stopped working on the job and its slot is free. `tokens` is the whole answer's: given by this job,
+   * sent or held back, and delivered before it.
+   */
   end(outcome: Outcome, tokens: number, timings: Timings): void;
 }
 

@@ -29,11 +29,15 @@ export class JobRun implements Run {
   #aborted: Failure | undefined;
   #paused = false;
   #wake: (() => void) | undefined;
-  #tokens = 0;
+  #tokens: number;
 
-  /** @param onWish called after each cancel, pause and resume that changed something */
-  constructor(sink: Sink, clock: Clock, onWish: (run: JobRun) => void) {
+  /**
+   * @param onWish called after each cancel, pause and resume that changed something
+   * @param delivered tokens of the answer that came before this job
+   */
+  constructor(sink: Sink, clock: Clock, onWish: (run: JobRun) => void, delivered = 0) {
     this.#sink = sink;
+    this.#tokens = delivered;
     this.#clock = clock;
     this.#onWish = onWish;
     this.#queuedAt = clock();
@@ -52,7 +56,7 @@ export class JobRun implements Run {
     return this.#ended;
   }
 
-  /** Tokens generated so far. */
+  /** Of the answer so far, those delivered before this job with them. */
   get tokens(): number {
     return this.#tokens;
   }
@@ -102,7 +106,7 @@ export class JobRun implements Run {
   }
 
   deliver(piece: Piece): void {
-    this.#sink.delta(piece.seq, piece.tokens, piece.text);
+    this.#sink.delta(piece.seq, piece.tokens, piece.text, piece.tokenIds);
   }
 
   /** Ends the job; once is enough, later calls do nothing. */

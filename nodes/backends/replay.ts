@@ -5,74 +5,26 @@
  * What it does is said in the path of its ModelSpec: `replay:rate=50,length=200` (see ReplayOptions).
  */
 import { createHash } from 'node:crypto';
-import { Fault } from '../../proto/contract/faults.ts';
-import type { Message, ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
+import type { ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
 import { FinishReason } from '../../proto/gen/infermesh/v1/types.ts';
 import type { Backend, Job, Load, LoadOptions, ModelSpec, Outcome, Run, Sink } from './backend.ts';
 import { failure, finish, JobRun } from './job-run.ts';
 import { countTokens, MOST_ANSWER_UNITS, ReplayCache } from './replay-cache.ts';
+import type { ReplayOptions } from './replay-options.ts';
+import { parseReplayPath, REPLAY_DEFAULTS } from './replay-options.ts';
+import { REPLAY_WORDS, replaySeed, replayToken, replayTokenId } from './replay-tokens.ts';
 import { SlotQueue } from './slot-queue.ts';
 import type { Piece } from './text-assembler.ts';
 import { StopFilter } from './text-assembler.ts';
 
-export interface ReplayOptions {
-  /** Tokens per second of each request, 0 to 100,000; 0: as fast as it is taken. */
-  readonly rate: number;
-  /** Tokens after which the model ends its turn, 1 to 10^9; absent: 10^9, so that max_tokens ends it. */
-  readonly length: number;
-}
-
-const SCHEME = 'replay:';
-const BOUNDS = { rate: [0, 100_000], length: [1, 1e9] } as const;
-const DEFAULTS: ReplayOptions = { rate: 0, length: 1e9 };
-
-/** @throws Fault ENGINE_FAILED that names the option, its range and what came */
-export function parseReplayPath(path: string): ReplayOptions {
-  if (!path.startsWith(SCHEME)) throw new Fault('ENGINE_FAILED', `a replay path is replay:NAME=NUMBER,…, received ${path}`);
-  const options: { -readonly [key in keyof ReplayOptions]: number } = { ...DEFAULTS };
-  for (const pair of path.slice(SCHEME.length).split(',').filter(Boolean)) {
-    const [name = '', value = ''] = pair.split('=', 2);
-    if (!isOption(name)) throw new Fault('ENGINE_FAILED', `replay knows ${Object.keys(BOUNDS).join(' and ')}, received ${name}`);
-    const [least, most] = BOUNDS[name];
-    const number = value === '' ? Number.NaN : Number(value);
-    if (!(number >= least && number <= most)) {
-      throw new Fault('ENGINE_FAILED', `replay's ${name} must be from ${least} to ${most}, received ${value}`);
-    }
-    options[name] = number;
-  }
-  return options;
-}
-
-const isOption = (name: string): name is keyof ReplayOptions => Object.hasOwn(BOUNDS, name);
-
-/** One, two, three and four bytes of UTF-8, so that whoever cuts bytes in the wrong place is found out. */
-const WORDS =
-  'the dragon sang a small song over 12 hills, naïve été 森 雨が 🐉 and 🌧️ fell; then it slept. Why? Über alles: x=42'.split(' ');
-
-/** The number of a prompt from which its tokens follow. */
-export function replaySeed(messages: readonly Message[]): number {
-  const text = messages.map((message) => `${message.role} ${message.text.length} ${message.text}`).join('\n');
-  return createHash('sha256').update(text).digest().readUInt32LE(0);
-}
-
-/** The token at position `n`, from 0, of the answer to the prompt with that seed. */
-export function replayToken(seed: number, n: number): string {
-  let mixed = Math.imul(seed ^ Math.imul(n + 1, 0x9e3779b1), 0x85ebca6b);
-  mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35);
-  const word = WORDS[((mixed ^ (mixed >>> 16)) >>> 0) % WORDS.length]!;
-  return n === 0 ? word : ` ${word}`;
-}
-
-/** The answer's first `tokens` tokens. */
-export function replayText(messages: readonly Message[], tokens: number): string {
-  const seed = replaySeed(messages);
-  return Array.from({ length: tokens }, (_, n) => replayToken(seed, n)).join('');
-}
+export { replaySeed, replayText, replayToken } from './replay-tokens.ts';
 
 /** How often the requests' clocks are looked at; a token comes at most this late. */
 const TICK_MS = 5;
 /** Tokens a request without a rate gives in one turn of the event loop. */
 const TOKENS_PER_TURN = 32;
+/** Of a prompt, where `poison` is asked for. */
+const POISON = 'POISON';
 
 class Answer {
   readonly job: Job;
@@ -80,13 +32,15 @@ class Answer {
   readonly seed: number;
   readonly filter: StopFilter;
   readonly inputTokens: number;
+  /** Tokens that were delivered before. */
+  readonly delivered: number;
   slot = 0;
   cachedTokens = 0;
-  /** Given so far, for the slot's cache. */
-  text = '';
-  /** When the rate began to count, and the tokens given before that. */
+  /** The answer so far, for the slot's cache. */
+  text: string;
+  /** When the prompt is read and the rate begins to count, and the tokens given before that. */
   since = 0;
-  base = 0;
+  base: number;
 
   constructor(job: Job, onWish: (answer: Answer) => void, sink: Sink) {
     this.job = job;
@@ -94,10 +48,13 @@ class Answer {
       sink,
       () => performance.now(),
       () => onWish(this),
+      job.delivered?.tokens,
     );
     this.seed = replaySeed(job.messages);
-    this.filter = new StopFilter(job.stop);
+    this.filter = new StopFilter(job.stop, job.delivered);
     this.inputTokens = countTokens(job.messages);
+    this.delivered = this.base = this.run.tokens;
+    this.text = job.delivered?.text.slice(0, MOST_ANSWER_UNITS) ?? '';
   }
 
   deliver(piece: Piece): void {
@@ -107,14 +64,21 @@ class Answer {
 }
 
 export class ReplayBackend implements Backend {
-  #options = DEFAULTS;
+  readonly #die: () => void;
+  #options = REPLAY_DEFAULTS;
   #contextLength = 0;
   #queue: SlotQueue<number, Answer> | undefined;
   readonly #cache = new ReplayCache();
   #disposed = false;
   #queuedPromptTokens = 0;
+  #answered = 0;
   /** One for all requests; present while one of them can give tokens. */
   #tick: NodeJS.Timeout | NodeJS.Immediate | undefined;
+
+  /** @param die ends the process, where a poisoned prompt is to do that */
+  constructor(die: () => void = () => process.abort()) {
+    this.#die = die;
+  }
 
   load({ model, slots, watts }: LoadOptions, progress: (fraction: number) => void): Promise<ServedModel> {
     return Promise.resolve().then(() => {
@@ -156,10 +120,10 @@ export class ReplayBackend implements Backend {
   }
 
   #enqueue(answer: Answer): void {
-    const refusal = answer.run.aborted ?? this.#refusal(answer);
-    if (!refusal && this.#queue) return this.#queue.add(answer);
+    const over = answer.run.aborted ?? this.#refusal(answer) ?? this.#complete(answer);
+    if (!over && this.#queue) return this.#queue.add(answer);
     this.#queuedPromptTokens -= answer.inputTokens;
-    answer.run.end(refusal ?? SHUTTING_DOWN);
+    answer.run.end(over ?? SHUTTING_DOWN);
   }
 
   #refusal({ job, inputTokens }: Answer) {
@@ -170,12 +134,33 @@ export class ReplayBackend implements Backend {
     return failure('CONTEXT_TOO_LONG', `the prompt has ${inputTokens} tokens and the model takes ${room} at most`);
   }
 
+  /** The end of an answer to which nothing can be added. */
+  #complete({ job, seed, inputTokens, delivered }: Answer): Outcome | undefined {
+    if (!job.delivered || delivered === 0) return undefined;
+    const usage = { inputTokens, outputTokens: delivered, cachedInputTokens: 0 };
+    if (delivered >= Math.min(job.maxTokens, this.#contextLength - inputTokens)) {
+      return finish(FinishReason.FINISH_REASON_LENGTH, usage);
+    }
+    if (job.delivered.text.endsWith(replayToken(seed, delivered - 1))) return undefined;
+    // Only a stop string ends a text within a token.
+    return job.stop.length > 0
+      ? finish(FinishReason.FINISH_REASON_STOP_STRING, usage)
+      : failure('INVALID_REQUEST', `delivered.text does not end with token ${delivered - 1} of the answer`);
+  }
+
   #begin(slot: number, answer: Answer): void {
-    this.#queuedPromptTokens -= answer.inputTokens;
-    answer.since = performance.now();
+    const { job, run, inputTokens, delivered } = answer;
+    this.#queuedPromptTokens -= inputTokens;
     answer.slot = slot;
-    answer.cachedTokens = this.#cache.read(slot, answer.job.messages, answer.inputTokens);
-    answer.run.begin(slot);
+    answer.cachedTokens = this.#cache.read(slot, job.messages, inputTokens);
+    const unread = inputTokens - answer.cachedTokens + delivered;
+    const { prefill, poison } = this.#options;
+    answer.since = performance.now() + (prefill === 0 ? 0 : (unread * 1000) / prefill);
+    run.begin(slot);
+    if (poison === 1 && job.messages.some(({ text }) => text.includes(POISON))) {
+      this.#die();
+      run.abort(failure('ENGINE_FAILED', 'the prompt is poisoned'));
+    }
     this.#schedule();
   }
 
@@ -188,43 +173,52 @@ export class ReplayBackend implements Backend {
       return;
     }
     // The rate counts from here on: what a pause held back must not come all at once.
-    answer.since = performance.now();
+    answer.since = Math.max(answer.since, performance.now());
     answer.base = answer.run.tokens;
     if (!answer.run.paused) this.#schedule();
   }
 
-  #schedule(): void {
+  /** @param soon while some request takes tokens as fast as they come */
+  #schedule(soon = this.#options.rate === 0): void {
     if (this.#tick !== undefined) return;
     const turn = () => this.#turn();
-    this.#tick = this.#options.rate === 0 ? setImmediate(turn) : setTimeout(turn, TICK_MS);
+    this.#tick = soon ? setImmediate(turn) : setTimeout(turn, TICK_MS);
   }
 
   #turn(): void {
     this.#tick = undefined;
     const now = performance.now();
     let more = false;
+    let soon = false;
     for (const answer of this.#queue?.running.keys() ?? []) {
       if (answer.run.aborted) this.#end(answer, answer.run.aborted);
-      else if (!answer.run.paused) {
+      else if (!answer.run.paused && !this.#stuck(answer)) {
         this.#give(answer, now);
-        more ||= !answer.run.ended && !answer.run.paused;
+        const goesOn = !answer.run.ended && !answer.run.paused;
+        more ||= goesOn;
+        soon ||= goesOn && this.#options.rate === 0 && now >= answer.since;
       }
     }
     this.#queue?.handOn();
-    if (more) this.#schedule();
+    if (more) this.#schedule(soon);
+  }
+
+  #stuck({ run, delivered }: Answer): boolean {
+    return this.#answered >= this.#options.wedge || run.tokens - delivered >= this.#options.stall;
   }
 
   /** Gives the tokens that are due; pause and cancel are heeded after each. */
   #give(answer: Answer, now: number): void {
+    if (now < answer.since) return;
     const { rate, length } = this.#options;
     const { job, run, filter, seed, inputTokens } = answer;
     const room = this.#contextLength - inputTokens;
     const most = Math.min(job.maxTokens, length, room);
     const due = rate === 0 ? run.tokens + TOKENS_PER_TURN : answer.base + Math.floor(((now - answer.since) * rate) / 1000);
-    while (run.tokens < Math.min(due, most)) {
-      const text = replayToken(seed, run.tokens);
+    while (run.tokens < Math.min(due, most) && !this.#stuck(answer)) {
+      const position = run.tokens;
       run.token();
-      const piece = filter.push(text, 1);
+      const piece = filter.push(replayToken(seed, position), [replayTokenId(seed, position)]);
       if (piece) answer.deliver(piece);
       if (filter.matched !== undefined) return this.#finish(answer, FinishReason.FINISH_REASON_STOP_STRING);
       if (run.paused || run.aborted) break;
@@ -239,6 +233,7 @@ export class ReplayBackend implements Backend {
   #finish(answer: Answer, reason: FinishReason): void {
     const { inputTokens, cachedTokens: cachedInputTokens, run, slot, text } = answer;
     const usage = { inputTokens, outputTokens: run.tokens, cachedInputTokens };
+    this.#answered++;
     this.#cache.answered(slot, text);
     this.#end(answer, finish(reason, usage));
   }
@@ -251,7 +246,7 @@ export class ReplayBackend implements Backend {
 
 const SHUTTING_DOWN = failure('DRAINING', 'the engine is shutting down');
 
-function served(model: ModelSpec, slots: number, watts: number | undefined, { rate }: ReplayOptions): ServedModel {
+function served(model: ModelSpec, slots: number, watts: number | undefined, { rate, prefill }: ReplayOptions): ServedModel {
   return {
     name: model.name,
     digest: model.digest,
@@ -259,17 +254,17 @@ function served(model: ModelSpec, slots: number, watts: number | undefined, { ra
     engineVersion: '1',
     quantization: model.quantization,
     contextLength: model.contextLength,
-    tokenizerDigest: `sha256:${createHash('sha256').update(WORDS.join(' ')).digest('hex')}`,
+    tokenizerDigest: `sha256:${createHash('sha256').update(REPLAY_WORDS.join(' ')).digest('hex')}`,
     tier: model.tier,
     tasks: [...model.tasks],
     slots,
-    prefillTokensPerSecond: UNLIMITED_RATE,
+    prefillTokensPerSecond: prefill || UNLIMITED_RATE,
     decodeTokensPerSecond: rate || UNLIMITED_RATE,
     price: model.price,
     sizeBytes: model.sizeBytes,
     licence: model.licence,
     structuredOutput: false,
-    resumes: false,
+    resumes: true,
     resumesStructured: false,
     watts: watts ?? 0,
   };

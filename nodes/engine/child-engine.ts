@@ -90,7 +90,7 @@ export class ChildEngine implements Engine {
   }
 
   generate(job: Job, sink: Sink): Run {
-    if (this.#state.current.type !== 'ready') return refuse(sink, this.#state.current);
+    if (this.#state.current.type !== 'ready') return refuse(job, sink, this.#state.current);
     return this.#jobs.generate(job, sink);
   }
 

@@ -33,7 +33,7 @@ export class InProcessEngine implements Engine {
   }
 
   generate(job: Job, sink: Sink): Run {
-    if (this.#state.current.type !== 'ready' || !this.#backend) return refuse(sink, this.#state.current);
+    if (this.#state.current.type !== 'ready' || !this.#backend) return refuse(job, sink, this.#state.current);
     return this.#backend.generate(job, sink);
   }
 

@@ -1,5 +1,6 @@
 /** Makes the engine that a node serves a model with. */
 import type { LoadOptions } from '../backends/backend.ts';
+import { endsItsProcess } from '../backends/replay-options.ts';
 import type { ChildEngineDeps } from './child-engine.ts';
 import { ChildEngine } from './child-engine.ts';
 import type { Engine } from './engine.ts';
@@ -15,9 +16,13 @@ export interface EngineDeps extends Partial<ChildEngineDeps> {
   readonly forceChild?: boolean;
 }
 
-/** The engine is not started yet. llama.cpp runs in a child process, replay in this one. */
+/**
+ * The engine is not started yet. llama.cpp runs in a child process, replay in this one, unless it was told that a prompt
+ * can end its process.
+ */
 export function createEngine(backend: BackendName, options: LoadOptions, deps: EngineDeps = {}): Engine {
   const { forceChild = false, ...childDeps } = deps;
-  if (backend === 'llama-cpp' || forceChild) return new ChildEngine(backend, options, childDeps);
+  const ownProcess = backend === 'llama-cpp' || endsItsProcess(options.model.path);
+  if (ownProcess || forceChild) return new ChildEngine(backend, options, childDeps);
   return new InProcessEngine(() => makeBackend(backend), options);
 }

@@ -34,7 +34,7 @@ export class RemoteJobs {
 
   generate(job: Job, sink: Sink): Run {
     const id = this.#nextId++;
-    this.#jobs.set(id, { sink, running: false, tokens: 0 });
+    this.#jobs.set(id, { sink, running: false, tokens: job.delivered?.tokens ?? 0 });
     this.#send({ type: 'generate', id, job });
     const steer = (type: 'cancel' | 'pause' | 'resume') => () => {
       if (this.#jobs.has(id)) this.#send({ type, id });

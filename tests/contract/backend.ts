@@ -7,7 +7,7 @@ import type { Job, Load, Run, Sink } from '../../nodes/backends/backend.ts';
 import type { ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
 import { FinishReason, Role } from '../../proto/gen/infermesh/v1/types.ts';
 import type { End } from './jobs.ts';
-import { jobOf, Recorder } from './jobs.ts';
+import { deliveredAfter, jobOf, Recorder } from './jobs.ts';
 
 /** A loaded backend, or an engine that is ready. */
 export interface Subject {
@@ -36,11 +36,12 @@ export function backendContract(name: string, contract: Contract): void {
   let subject: Subject;
 
   const start = (job: Job) => {
-    const sink = new Recorder();
+    const sink = new Recorder(job.delivered?.tokens);
     return { sink, run: subject.generate(job, sink) };
   };
-  const complete = async (job: Job) => {
-    const { sink } = start(job);
+  const complete = async (job: Job, by = subject) => {
+    const sink = new Recorder(job.delivered?.tokens);
+    by.generate(job, sink);
     const end = await sink.ended;
     expect(sink.outOfOrder).toBe(0);
     return { ...end, sink, text: sink.text };
@@ -266,6 +267,107 @@ export function backendContract(name: string, contract: Contract): void {
         expect(outcome).toMatchObject({ type: 'finish', reason: FinishReason.FINISH_REASON_STOP });
         expect(['森の竜 🐉', 'naïve 🦄']).toContain(JSON.parse(text).beast);
         expect(sink.deltas.some((delta) => delta.text.includes('\ufffd'))).toBe(false);
+      },
+    );
+
+    test('tells the ids of the tokens of each piece', async () => {
+      const { sink, text } = await complete(jobOf('Once upon a time', { maxTokens: 30 }));
+      for (const { tokens, tokenIds } of sink.deltas) expect(tokenIds).toHaveLength(tokens);
+      const stopped = await complete(jobOf('Once upon a time', { maxTokens: 30, stop: [text.slice(20, 23)] }));
+      for (const { tokens, tokenIds } of stopped.sink.deltas) expect(tokenIds).toHaveLength(tokens);
+    });
+
+    /** Cuts the answer behind each of its pieces, or each third one, and lets an engine go on that has not read it before. */
+    const cutAnywhere = async (job: Job, each = 1) => {
+      const whole = await complete(job);
+      const other = await contract.open(1);
+      for (let pieces = 1; pieces < whole.sink.deltas.length; pieces += each) {
+        await complete(jobOf('Something else altogether', { maxTokens: 1 }), other);
+        const delivered = deliveredAfter(whole.sink, pieces);
+        const resumed = await complete({ ...job, delivered }, other);
+        expect(delivered.text + resumed.text).toBe(whole.text);
+        expect(resumed.tokens).toBe(whole.tokens);
+        const { cachedInputTokens, ...usage } = usageOf(resumed);
+        expect(usage).toEqual({ inputTokens: usageOf(whole).inputTokens, outputTokens: usageOf(whole).outputTokens });
+        expect(cachedInputTokens).toBeLessThanOrEqual(usage.inputTokens);
+        expect(resumed.outcome).toMatchObject({ reason: whole.outcome.type === 'finish' && whole.outcome.reason });
+      }
+      await other.dispose();
+      return whole;
+    };
+
+    test('goes on with an answer that was cut at any token exactly as the uninterrupted one', async () => {
+      const { outcome } = await cutAnywhere(jobOf('Once upon a time', { maxTokens: 30 }));
+      expect(outcome).toMatchObject({ reason: FinishReason.FINISH_REASON_LENGTH });
+    });
+
+    test('goes on so before a stop string, wherever the answer was cut', async () => {
+      const { text } = await complete(jobOf('Once upon a time', { maxTokens: 40 }));
+      const stop = [text.slice(50, 57), `${text.slice(10, 14)}\u0001`];
+      const { outcome } = await cutAnywhere(jobOf('Once upon a time', { maxTokens: 40, stop }));
+      expect(outcome).toMatchObject({ reason: FinishReason.FINISH_REASON_STOP_STRING });
+    });
+
+    test('ends at once where the reader has all that was before a stop string', async () => {
+      const { text } = await complete(jobOf('Once upon a time', { maxTokens: 40 }));
+      const stopped = await complete(jobOf('Once upon a time', { maxTokens: 40, stop: [text.slice(31, 36)] }));
+      const delivered = deliveredAfter(stopped.sink, stopped.sink.deltas.length);
+      const job = jobOf('Once upon a time', { maxTokens: 40, stop: [text.slice(31, 36)], delivered });
+      const resumed = await complete(job);
+      expect(resumed.text).toBe('');
+      expect(resumed.outcome).toMatchObject({ reason: FinishReason.FINISH_REASON_STOP_STRING });
+    });
+
+    test('goes on behind a text whose tokens nobody knows', async () => {
+      const { sink } = await complete(jobOf('Once upon a time', { maxTokens: 10 }));
+      const delivered = { ...deliveredAfter(sink, sink.deltas.length), tokenIds: [] };
+      const resumed = await complete(jobOf('Once upon a time', { maxTokens: 16, delivered }));
+      expect(resumed).toMatchObject({ tokens: 16, outcome: { usage: { outputTokens: 16 } } });
+      expect(resumed.sink.tokens).toBe(6);
+    });
+
+    test('adds nothing to an answer that has all the tokens asked for', async () => {
+      const { sink } = await complete(jobOf('Once upon a time', { maxTokens: 12 }));
+      const delivered = deliveredAfter(sink, sink.deltas.length);
+      for (const maxTokens of [12, 5]) {
+        const resumed = await complete(jobOf('Once upon a time', { maxTokens, delivered }));
+        expect(resumed).toMatchObject({ tokens: 12, outcome: { reason: FinishReason.FINISH_REASON_LENGTH } });
+        expect([resumed.text, usageOf(resumed).outputTokens]).toEqual(['', 12]);
+      }
+    });
+
+    test('adds nothing to an answer that fills the context with its prompt', async () => {
+      const job = jobOf('One two three four five six seven. '.repeat(24), { maxTokens: 100_000 });
+      const whole = await complete(job);
+      const delivered = deliveredAfter(whole.sink, whole.sink.deltas.length);
+      const resumed = await complete({ ...job, delivered });
+      expect(resumed).toMatchObject({ text: '', outcome: { reason: FinishReason.FINISH_REASON_LENGTH } });
+      const { inputTokens, outputTokens } = usageOf(resumed);
+      expect(inputTokens + outputTokens).toBe(subject.model.contextLength);
+    });
+
+    test('counts what was delivered when it is cancelled before it could go on', async () => {
+      const { sink: before } = await complete(jobOf('Once upon a time', { maxTokens: 8 }));
+      const delivered = deliveredAfter(before, before.deltas.length);
+      const { sink, run } = start(jobOf('Once upon a time', { maxTokens: 200, delivered }));
+      run.cancel();
+      expect(await sink.ended).toMatchObject({ tokens: 8, outcome: { reason: 'CANCELLED' } });
+    });
+
+    test.skipIf(contract.noJsonSchema !== undefined)(
+      `goes on with an answer under a JSON schema${contract.noJsonSchema ? ` (skipped: ${contract.noJsonSchema})` : ''}`,
+      async () => {
+        expect(subject.model.resumesStructured).toBe(true);
+        const jsonSchema = JSON.stringify({
+          type: 'object',
+          properties: { beast: { enum: ['森の竜 🐉', '森の naïve 🦄'] }, heads: { enum: [1, 2, 12] } },
+          required: ['beast', 'heads'],
+        });
+        const { text } = await cutAnywhere(jobOf('A dragon as JSON', { jsonSchema, maxTokens: 120 }), 3);
+        expect(['森の竜 🐉', '森の naïve 🦄']).toContain(JSON.parse(text).beast);
+        const strange = { tokens: 3, text: 'no JSON', tokenIds: [] };
+        const refused = await complete(jobOf('A dragon as JSON', { jsonSchema, delivered: strange }));
+        expect(refused.outcome).toMatchObject({ type: 'failure', reason: 'STREAM_NOT_RESUMABLE' });
       },
     );
 

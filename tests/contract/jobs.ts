@@ -1,5 +1,5 @@
 /** Models, jobs and a sink for tests of engines. Knows no test runner, so that plain processes can use it too. */
-import type { Job, LoadOptions, Outcome, Sink, Timings } from '../../nodes/backends/backend.ts';
+import type { Delivered, Job, LoadOptions, Outcome, Sink, Timings } from '../../nodes/backends/backend.ts';
 import { Role, Tier } from '../../proto/gen/infermesh/v1/types.ts';
 
 export function loadOptions(overrides: Partial<LoadOptions['model']> & { readonly path: string }, slots = 4): LoadOptions {
@@ -37,7 +37,8 @@ export interface End {
 
 /** A sink that keeps all it is told, checks the order, and lets a test wait for events. */
 export class Recorder implements Sink {
-  readonly deltas: { seq: number; tokens: number; text: string }[] = [];
+  readonly deltas: { seq: number; tokens: number; text: string; tokenIds: readonly number[] }[] = [];
+  readonly #from: number;
   readonly #end = Promise.withResolvers<End>();
   readonly #prefilling = Promise.withResolvers<void>();
   readonly #waiters: { tokens: number; resolve: () => void }[] = [];
@@ -46,6 +47,11 @@ export class Recorder implements Sink {
   slot: number | undefined;
   prefills = 0;
   outOfOrder = 0;
+
+  /** @param from position of the first token that is to come */
+  constructor(from = 0) {
+    this.#from = from;
+  }
 
   get text(): string {
     return this.deltas.map((delta) => delta.text).join('');
@@ -77,9 +83,9 @@ export class Recorder implements Sink {
     this.#prefilling.resolve();
   }
 
-  delta(seq: number, tokens: number, text: string): void {
-    if (this.prefills !== 1 || this.ends > 0 || seq !== this.tokens) this.outOfOrder++;
-    this.deltas.push({ seq, tokens, text });
+  delta(seq: number, tokens: number, text: string, tokenIds: readonly number[] = []): void {
+    if (this.prefills !== 1 || this.ends > 0 || seq !== this.#from + this.tokens) this.outOfOrder++;
+    this.deltas.push({ seq, tokens, text, tokenIds });
     for (const waiter of this.#waiters) if (this.tokens >= waiter.tokens) waiter.resolve();
   }
 
@@ -87,4 +93,14 @@ export class Recorder implements Sink {
     this.ends++;
     this.#end.resolve({ outcome, tokens, timings });
   }
+}
+
+/** What the reader of an answer has after so many of its pieces. */
+export function deliveredAfter({ deltas }: Recorder, pieces: number): Delivered {
+  const given = deltas.slice(0, pieces);
+  return {
+    tokens: given.reduce((sum, { tokens }) => sum + tokens, 0),
+    text: given.map(({ text }) => text).join(''),
+    tokenIds: given.flatMap(({ tokenIds }) => tokenIds),
+  };
 }

@@ -35,6 +35,18 @@ describe('what a KV cache holds', () => {
     expect(cache.hashes).toEqual(next.slice(0, 2));
   });
 
+  it('is the whole answer, also when its beginning was delivered by another node', () => {
+    const delivered = { tokens: 2, text: 'tw', tokenIds: [] };
+    const messages = [user('one')];
+    const sink = cache.watching({ messages, delivered }, new Recorder(2));
+    sink.prefilling(0);
+    expect(cache.hashes).toEqual([]);
+    sink.delta(2, 1, 'o');
+    expect(cache.hashes).toEqual(hashesOf(...messages));
+    sink.end(FINISHED, 3, NO_TIMINGS);
+    expect(cache.hashes).toEqual(hashesOf(...messages, assistant('two')));
+  });
+
   it('is of all slots, the one used last first, each prefix once', () => {
     answer(0, [user('system'), user('a')], '1');
     answer(1, [user('system'), user('b')], '2');

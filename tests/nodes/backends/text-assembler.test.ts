@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Piece } from '../../../nodes/backends/text-assembler.ts';
-import { CharacterAssembler, StopFilter, TextAssembler } from '../../../nodes/backends/text-assembler.ts';
+import { behindText, CharacterAssembler, StopFilter, TextAssembler } from '../../../nodes/backends/text-assembler.ts';
 
 /** A tokenizer whose token is one to three bytes, so that tokens end inside characters. */
 function tokenizer(bytes: Uint8Array, cuts: readonly number[]) {
@@ -83,14 +83,80 @@ describe('text assembler', () => {
     );
   });
 
+  test('gives as many ids with a piece as it has tokens, in their order', () => {
+    fc.assert(
+      fc.property(letters, cuts, stops, (text, widths, stopStrings) => {
+        const { pieces } = assemble(text, widths, stopStrings);
+        // The tokenizer numbers its tokens as they come.
+        for (const { seq, tokens, tokenIds } of pieces) {
+          expect(tokenIds).toEqual(Array.from({ length: tokens }, (_, index) => seq + index));
+        }
+      }),
+    );
+  });
+
+  test('goes on behind any piece as if it had never been interrupted', () => {
+    fc.assert(
+      fc.property(fc.oneof(letters, texts), cuts, stops, fc.nat(), (text, widths, stopStrings, where) => {
+        const { ids, detokenize } = tokenizer(Buffer.from(text), widths);
+        const all = [...ids];
+        const whole = assemble(text, widths, stopStrings);
+        const given = whole.pieces.slice(0, whole.pieces.length === 0 ? 0 : where % whole.pieces.length);
+        const delivered = { tokens: 0, text: given.map((piece) => piece.text).join(''), tokenIds: [] as number[] };
+        delivered.tokenIds = given.flatMap((piece) => piece.tokenIds);
+        delivered.tokens = delivered.tokenIds.length;
+        expect(behindText(delivered, detokenize)).toBe('');
+        const assembler = new TextAssembler(detokenize, stopStrings, delivered);
+        const rest: Piece[] = [];
+        for (const id of all.slice(delivered.tokens)) {
+          const piece = assembler.push(id);
+          if (piece) rest.push(piece);
+          if (assembler.matched !== undefined) break;
+        }
+        if (assembler.matched === undefined) rest.push(...assembler.flush());
+        let next = delivered.tokens;
+        for (const { seq, tokens } of rest) {
+          expect(seq).toBe(next);
+          expect(tokens).toBeGreaterThan(0);
+          next += tokens;
+        }
+        expect(delivered.text + rest.map((piece) => piece.text).join('')).toBe(whole.pieces.map((piece) => piece.text).join(''));
+        expect(assembler.matched !== undefined).toBe(whole.stopped);
+      }),
+      { numRuns: 3000 },
+    );
+  });
+
+  test('ends at a stop string that begins in what was delivered and goes on otherwise than before', () => {
+    // "a" was released because "cd" came after it; the engine that goes on gives "b".
+    const filter = new StopFilter(['ab', 'cde']);
+    expect(filter.push('a', [0])).toBeUndefined();
+    expect(filter.push('cd', [1])).toEqual({ seq: 0, tokens: 1, text: 'a', tokenIds: [0] });
+    const resumed = new StopFilter(['ab', 'cde'], { tokens: 1, text: 'a' });
+    expect(resumed.push('b', [2])).toBeUndefined();
+    expect(resumed.matched).toBe(0);
+    const other = new StopFilter(['ab', 'cde'], { tokens: 1, text: 'a' });
+    expect(other.push('xa', [3])).toBeUndefined();
+    expect(other.push('c', [4])).toMatchObject({ seq: 1, tokens: 1, text: 'xa' });
+    expect(other.flush()).toMatchObject({ seq: 2, tokens: 1, text: 'c' });
+  });
+
+  test('tells what of its last token a stop string cut off, and tokens of another text', () => {
+    const detokenize = (ids: readonly number[]) => ids.map((id) => ['one ', 'two.\n', '\nQ'][id]).join('');
+    expect(behindText({ tokens: 2, text: 'one two.', tokenIds: [0, 1] }, detokenize)).toBe('\n');
+    expect(behindText({ tokens: 2, text: 'one two.\n', tokenIds: [0, 1] }, detokenize)).toBe('');
+    expect(behindText({ tokens: 2, text: 'one three', tokenIds: [0, 1] }, detokenize)).toBeUndefined();
+    expect(behindText({ tokens: 1, text: 'one two', tokenIds: [0] }, detokenize)).toBeUndefined();
+  });
+
   test('does not hold text back longer than it may be a stop string', () => {
     const filter = new StopFilter(['<end>']);
-    expect(filter.push('a', 1)).toEqual({ seq: 0, tokens: 1, text: 'a' });
-    expect(filter.push('<e', 1)).toBeUndefined();
-    expect(filter.push('x', 1)).toEqual({ seq: 1, tokens: 2, text: '<ex' });
-    expect(filter.push('b<', 1)).toBeUndefined();
-    expect(filter.push('end', 1)).toBeUndefined();
-    expect(filter.push('> c', 1)).toEqual({ seq: 3, tokens: 1, text: 'b' });
+    expect(filter.push('a', [10])).toEqual({ seq: 0, tokens: 1, text: 'a', tokenIds: [10] });
+    expect(filter.push('<e', [11])).toBeUndefined();
+    expect(filter.push('x', [12])).toEqual({ seq: 1, tokens: 2, text: '<ex', tokenIds: [11, 12] });
+    expect(filter.push('b<', [13])).toBeUndefined();
+    expect(filter.push('end', [14])).toBeUndefined();
+    expect(filter.push('> c', [15])).toEqual({ seq: 3, tokens: 1, text: 'b', tokenIds: [13] });
     expect(filter.matched).toBe(0);
   });
 
@@ -113,5 +179,15 @@ describe('text assembler', () => {
     });
     for (let token = 0; token < 6; token++) assembler.push(token);
     expect(seen).toEqual([[], [0], [0, 1], [0, 1, 2], [0, 1, 2, 3], [1, 2, 3, 4]]);
+    seen.length = 0;
+    const resumed = new CharacterAssembler(
+      (tokens, before) => {
+        seen.push(before);
+        return `${tokens[0]}`;
+      },
+      [0, 1, 2, 3, 4],
+    );
+    resumed.push(5);
+    expect(seen).toEqual([[1, 2, 3, 4]]);
   });
 });

@@ -91,6 +91,21 @@ describe('an engine in a child process', () => {
     expect(sinks.map((sink) => sink.ends)).toEqual(sinks.map(() => 1));
   });
 
+  test('is what replay gets when a prompt can end its process, and the node lives on', async () => {
+    const made = createEngine('replay', loadOptions({ path: 'replay:rate=200,poison=1' }), { random: () => 0 });
+    engine = made as ChildEngine;
+    await engine.start();
+    const victim = new Recorder();
+    const poisoned = new Recorder();
+    engine.generate(jobOf('hello', { maxTokens: 200 }), victim);
+    await victim.reached(1);
+    engine.generate(jobOf('POISON'), poisoned);
+    const ends = await Promise.all([victim.ended, poisoned.ended]);
+    for (const { outcome } of ends) expect(outcome).toMatchObject({ reason: 'ENGINE_CRASHED' });
+    await stateOf(engine, 'ready');
+    expect(engine.crashes).toBe(1);
+  });
+
   test('waits longer after each crash in a row, and not after it has recovered', async () => {
     let now = 0;
     const waits: number[] = [];

@@ -1,0 +1,105 @@
+/** Brings a model into memory and tells what it is. */
+import { createHash } from 'node:crypto';
+import { availableParallelism } from 'node:os';
+import type { ChatWrapper, Llama, LlamaContext, LlamaModel } from 'node-llama-cpp';
+import type { Fault } from '../../../proto/contract/faults.ts';
+import type { LoadOptions } from '../backend.ts';
+import { unusable } from '../gguf.ts';
+
+export type Library = typeof import('node-llama-cpp');
+
+/** Prompt tokens given to the engine at once. Small enough that others' tokens and a cancel need not wait for long. */
+const PREFILL_CHUNK_CPU = 64;
+const PREFILL_CHUNK_GPU = 512;
+
+/** Everything that exists while a model is in memory. */
+export interface Loaded {
+  readonly library: Library;
+  readonly llama: Llama;
+  readonly model: LlamaModel;
+  readonly context: LlamaContext;
+  readonly wrapper: ChatWrapper;
+  /** Tokens that the model knows; 0 where its file does not tell. */
+  readonly vocabulary: number;
+  /** In characters; a text of n characters has at least n / longest tokens. */
+  readonly longestToken: number;
+  readonly prefillChunk: number;
+  readonly threads: number;
+}
+
+/** @throws Fault ENGINE_FAILED that says what to do */
+export async function loadModel(options: LoadOptions, progress: (fraction: number) => void): Promise<Loaded> {
+  const { path, contextLength } = options.model;
+  const library = await import('node-llama-cpp');
+  let lastWords = '';
+  const llama = await library.getLlama({
+    gpu: options.gpuLayers === 0 ? false : 'auto',
+    build: 'never',
+    skipDownload: true,
+    progressLogs: false,
+    logLevel: library.LlamaLogLevel.error,
+    logger: (_level, message) => {
+      lastWords ||= message.trim();
+    },
+  });
+  try {
+    const threads = options.threads || Math.max(1, Math.min(llama.cpuMathCores, availableParallelism() - 1));
+    llama.maxThreads = threads;
+    const model = await llama.loadModel({
+      modelPath: path,
+      gpuLayers: options.gpuLayers,
+      onLoadProgress: (done) => progress(done * 0.9),
+    });
+    const prefillChunk = model.gpuLayers > 0 ? PREFILL_CHUNK_GPU : PREFILL_CHUNK_CPU;
+    const context = await model.createContext({
+      sequences: options.slots,
+      contextSize: Math.min(model.trainContextSize, contextLength || model.trainContextSize),
+      batchSize: prefillChunk + options.slots,
+      threads,
+      // On the CPU it takes more time than it saves: 15 to 25 % of the bundled model's tokens.
+      flashAttention: model.gpuLayers > 0 ? 'auto' : false,
+    });
+    const wrapper = library.resolveChatWrapper(model, { warningLogs: false });
+    const vocabulary = model.fileInfo.metadata.tokenizer?.ggml?.tokens ?? [];
+    return {
+      library,
+      llama,
+      model,
+      context,
+      wrapper,
+      vocabulary: vocabulary.length,
+      longestToken: longestOf(vocabulary),
+      prefillChunk,
+      threads,
+    };
+  } catch (error) {
+    await llama.dispose();
+    throw loadFault(library, path, lastWords, error);
+  }
+}
+
+function loadFault(library: Library, path: string, lastWords: string, error: unknown): Fault {
+  if (error instanceof library.InsufficientMemoryError) {
+    return unusable(path, 'there is not enough memory; take fewer slots, a shorter context or a smaller model', error);
+  }
+  const words = lastWords || (error instanceof Error ? error.message : '');
+  return unusable(
+    path,
+    `${words || 'the engine refused it'}; the file may be truncated or corrupt: check its digest, fetch it again`,
+    error,
+  );
+}
+
+function longestOf(tokens: readonly string[]): number {
+  return tokens.reduce((longest, token) => Math.max(longest, token.length), 0) || Number.POSITIVE_INFINITY;
+}
+
+/** Over the vocabulary and all that decides how text becomes tokens, but not over the chat template. */
+export function tokenizerDigest(model: LlamaModel): string {
+  const settings = Object.entries(model.fileInfo.metadata.tokenizer?.ggml ?? {});
+  const hash = createHash('sha256');
+  for (const [key, value] of settings.sort(([a], [b]) => (a < b ? -1 : 1))) {
+    hash.update(JSON.stringify([key, value], (_, each) => (typeof each === 'bigint' ? String(each) : each)));
+  }
+  return `sha256:${hash.digest('hex')}`;
+}

@@ -1,18 +1,23 @@
 /** How the commands that ask a mesh reach it. */
-import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { z } from 'zod';
-import type { Mesh } from '../client/index.ts';
+import type { ConnectOptions, Mesh } from '../client/index.ts';
 import { connect, Fault } from '../client/index.ts';
-import { address, resolveSettings } from '../proto/contract/settings.ts';
+import { address, resolveSettings, toggle } from '../proto/contract/settings.ts';
+import { readApiKey } from '../proto/transport/join-token.ts';
+import { readIdentity, readPem } from '../proto/transport/pem.ts';
 import type { FlagHelp } from './flags.ts';
 import { addFlags } from './flags.ts';
 import { sourcesOf } from './settings.ts';
-import { asUsage, UsageError } from './usage.ts';
+import { asUsage } from './usage.ts';
 
 export const connectionSchema = z.object({
   router: address().default('127.0.0.1:50051'),
   tlsCa: z.string().optional(),
+  tlsCert: z.string().optional(),
+  tlsKey: z.string().optional(),
+  apiKeyFile: z.string().optional(),
+  allowPlaintext: toggle().default(false),
 });
 
 export type ConnectionSettings = Readonly<z.infer<typeof connectionSchema>>;
@@ -20,6 +25,10 @@ export type ConnectionSettings = Readonly<z.infer<typeof connectionSchema>>;
 export const CONNECTION_HELP: FlagHelp<typeof connectionSchema> = {
   router: ['HOST:PORT', 'router to ask'],
   tlsCa: ['FILE', "PEM of the authority that signed the router's certificate"],
+  tlsCert: ['FILE', 'PEM of the certificate to show the router'],
+  tlsKey: ['FILE', 'PEM of its private key'],
+  apiKeyFile: ['FILE', 'file with the API key to send'],
+  allowPlaintext: ['', 'send the key without TLS to an address that is not loopback'],
 };
 
 export function addConnectionFlags(command: Command): Command {
@@ -31,8 +40,19 @@ export function connectionSettings(command: Command): ConnectionSettings {
   return asUsage(() => resolveSettings(connectionSchema, sourcesOf(command, ['client'])));
 }
 
-export function meshOf({ router, tlsCa }: ConnectionSettings): Mesh {
-  return connect(router, tlsCa === undefined ? {} : { tls: readPem(tlsCa) });
+/** @throws UsageError for files that can't be used, and a key that would travel in the clear */
+export function meshOf({ router, ...settings }: ConnectionSettings): Mesh {
+  return asUsage(() => connect(router, dialOptions(settings)));
+}
+
+function dialOptions({ tlsCa, tlsCert, tlsKey, apiKeyFile, allowPlaintext }: Omit<ConnectionSettings, 'router'>): ConnectOptions {
+  const identity = readIdentity(tlsCert, tlsKey);
+  return {
+    allowPlaintext,
+    ...(tlsCa === undefined ? {} : { tls: readPem(tlsCa, '--tls-ca') }),
+    ...(identity === undefined ? {} : { identity }),
+    ...(apiKeyFile === undefined ? {} : { apiKey: readApiKey(apiKeyFile) }),
+  };
 }
 
 /** Says where no router answers, and what to do; other faults stay as they are. */
@@ -49,13 +69,5 @@ export async function withMesh<T>(settings: ConnectionSettings, ask: (mesh: Mesh
     return await ask(mesh);
   } catch (thrown) {
     throw withAddress(thrown, settings.router);
-  }
-}
-
-function readPem(path: string): Buffer {
-  try {
-    return readFileSync(path);
-  } catch (error) {
-    throw new UsageError(`cannot read --tls-ca ${path}: ${(error as NodeJS.ErrnoException).code}`);
   }
 }

@@ -1,34 +1,33 @@
-/** A connection to a router. */
-import type { ClientReadableStream, ClientUnaryCall, ServiceError } from '@grpc/grpc-js';
-import { Metadata } from '@grpc/grpc-js';
+/** A connection to a mesh, by one of its routers or several. */
 import { checkFeedback } from '../proto/contract/bounds.ts';
-import { Code, Fault, toFault } from '../proto/contract/faults.ts';
-import type { FleetModel, GetStatsResponse, Node } from '../proto/gen/infermesh/v1/admin.ts';
-import { AdminServiceClient } from '../proto/gen/infermesh/v1/admin.ts';
-import type { ChatRequest, ChatResponse, ExplainResponse, FeedbackResponse } from '../proto/gen/infermesh/v1/inference.ts';
-import { FeedbackRequest, InferenceServiceClient } from '../proto/gen/infermesh/v1/inference.ts';
+import type {
+  FleetModel,
+  GetStatsResponse,
+  ListModelsResponse,
+  ListNodesResponse,
+  Node,
+} from '../proto/gen/infermesh/v1/admin.ts';
+import type { ExplainResponse, FeedbackResponse } from '../proto/gen/infermesh/v1/inference.ts';
+import { FeedbackRequest } from '../proto/gen/infermesh/v1/inference.ts';
 import type { DialOptions } from '../proto/transport/channel.ts';
-import { channelOptions, credentialsFor } from '../proto/transport/channel.ts';
 import { clampDeadline } from '../proto/transport/deadline.ts';
-import { faultOfStatus } from '../proto/transport/service-error.ts';
-import type { ClientCall, ClientCallFacts } from '../telemetry/client-span.ts';
-import { startClientCall } from '../telemetry/client-span.ts';
+import { Answered } from './answered.ts';
+import type { CallOptions } from './call-options.ts';
+import { factsOf } from './call-options.ts';
+import { streamChat } from './chat.ts';
 import type { ChatEvent } from './events.ts';
 import type { ChatInput } from './request.ts';
 import { chatRequest } from './request.ts';
+import type { Router, Start } from './router.ts';
+import { addressesOf, Routers } from './routers.ts';
 
-const SERVICE = 'infermesh.v1.InferenceService';
+export type { CallOptions };
+
 const ADMIN_DEADLINE_MS = 5000;
 
-export type ConnectOptions = DialOptions;
-
-export interface CallOptions {
-  /** Ends the call; the engine stops within 100 ms. */
-  readonly signal?: AbortSignal;
-  /** From now; absent: 120,000; longest: 3,600,000. */
-  readonly deadlineMs?: number;
-  /** Sent along as gRPC metadata. */
-  readonly metadata?: Readonly<Record<string, string>>;
+export interface ConnectOptions extends DialOptions {
+  /** What `failover` is where a call does not say; absent: true. */
+  readonly failover?: boolean;
 }
 
 /** Each 0 (worst) to 1 (best); at least one. */
@@ -48,63 +47,43 @@ export interface Answer {
 
 /**
  * Connects lazily: the first call dials.
- * @param address HOST:PORT of a router
+ * @param addresses HOST:PORT of a router, or of several routers of one mesh, as a list or with commas
+ * @throws Fault INVALID_REQUEST where there is none
  */
-export function connect(address: string, options: ConnectOptions = {}): Mesh {
-  return new Mesh(address, options);
+export function connect(addresses: string | readonly string[], options: ConnectOptions = {}): Mesh {
+  return new Mesh(addresses, options);
 }
 
 export class Mesh implements Disposable {
-  readonly address: string;
-  readonly #inference: InferenceServiceClient;
-  readonly #admin: AdminServiceClient;
+  readonly addresses: readonly string[];
+  readonly #routers: Routers;
+  readonly #answered = new Answered();
+  readonly #failover: boolean;
 
-  constructor(address: string, options: ConnectOptions = {}) {
-    this.address = address;
-    const credentials = credentialsFor(options);
-    this.#inference = new InferenceServiceClient(address, credentials, channelOptions(options));
-    this.#admin = new AdminServiceClient(address, credentials, channelOptions(options));
+  constructor(addresses: string | readonly string[], { failover = true, ...options }: ConnectOptions = {}) {
+    this.addresses = addressesOf(addresses);
+    this.#routers = new Routers(this.addresses, options);
+    this.#failover = failover;
   }
 
-  /** Resolves when the router answers. @throws Fault UNREACHABLE after `timeoutMs` */
+  /** Of the router that the next call goes to. */
+  get address(): string {
+    return this.#routers.inUse.address;
+  }
+
+  /** Resolves when a router answers. @throws Fault UNREACHABLE after `timeoutMs` */
   ready(timeoutMs = 5000): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#inference.waitForReady(Date.now() + timeoutMs, (error) => {
-        if (error) reject(new Fault('UNREACHABLE', `no router answers at ${this.address}`, { cause: error }));
-        else resolve();
-      });
-    });
+    return this.#routers.ready(timeoutMs);
   }
 
   /**
-   * Streams an answer. The call begins with the first step of the iteration, and leaving the iteration cancels it.
+   * Streams an answer. The call begins with the first step of the iteration, and leaving the iteration cancels it. Where
+   * its router is lost, another one goes on with it.
    * @throws Fault, out of the iteration
    */
-  async *chat(input: ChatInput, options: CallOptions = {}): AsyncGenerator<ChatEvent, void, void> {
-    if (options.signal?.aborted) throw new Fault('CANCELLED', 'cancelled before it began');
-    const request = chatRequest(input);
-    const metadata = metadataOf(options);
-    const span = startClientCall(`${SERVICE}/Chat`, spanFacts(this.address, request, options));
-    if (span.traceparent) metadata.set('traceparent', span.traceparent);
-    const call = this.#inference.chat(request, metadata, { deadline: deadlineOf(options.deadlineMs) });
-    const seen = new Seen(span);
-    const abort = () => call.cancel();
-    options.signal?.addEventListener('abort', abort, { once: true });
-    try {
-      for await (const { event } of call as ClientReadableStream<ChatResponse> & AsyncIterable<ChatResponse>) {
-        if (!event) continue; // A newer router's event that this client does not know.
-        const chatEvent = { type: event.$case, ...event.value } as ChatEvent;
-        seen.event(chatEvent);
-        yield chatEvent;
-      }
-      if (!seen.complete) throw new Fault('NODE_LOST', 'the stream ended without a finish');
-    } catch (thrown) {
-      throw seen.failed(thrown);
-    } finally {
-      options.signal?.removeEventListener('abort', abort);
-      call.cancel();
-      seen.left();
-    }
+  chat(input: ChatInput, options: CallOptions = {}): AsyncGenerator<ChatEvent, void, void> {
+    const failover = options.failover ?? this.#failover;
+    return streamChat({ routers: this.#routers, answered: this.#answered, input, options, failover });
   }
 
   /** The whole answer at once. @throws Fault */
@@ -123,153 +102,72 @@ export class Mesh implements Disposable {
   /** What `chat` would choose for the same request now, and why. @throws Fault */
   async explain(input: ChatInput, options: CallOptions = {}): Promise<ExplainResponse> {
     const request = { chat: chatRequest(input) };
-    const callOptions = { deadline: deadlineOf(options.deadlineMs) };
-    return unary((done) => this.#inference.explain(request, metadataOf(options), callOptions, done), options.signal);
+    const facts = factsOf(options, clampDeadline(options.deadlineMs));
+    return this.#ask(({ inference }, ...call) => inference.explain(request, ...call), facts);
   }
 
   /**
-   * Tells how good a past answer was, so that the router chooses better.
+   * Tells how good a past answer was, so that the mesh chooses better. It goes to the router that answered; where this
+   * connection does not remember which one did, each is asked until one does.
    * @param requestId as in `started`
    * @returns the reward the answer is credited with, 0 to 1
-   * @throws Fault INVALID_REQUEST, or REQUEST_UNKNOWN when the router does not remember the request
+   * @throws Fault INVALID_REQUEST, or REQUEST_UNKNOWN when no router remembers the request
    */
   async feedback(requestId: string, figures: Ratings, options: CallOptions = {}): Promise<number> {
     const request = checkFeedback(FeedbackRequest.fromPartial({ requestId, ...figures }));
-    const callOptions = { deadline: Date.now() + (options.deadlineMs ?? ADMIN_DEADLINE_MS) };
-    const start = (done: (error: ServiceError | null, response: FeedbackResponse) => void) =>
-      this.#inference.feedback(request, metadataOf(options), callOptions, done);
-    return (await unary(start, options.signal)).reward;
+    const facts = factsOf(options, options.deadlineMs ?? ADMIN_DEADLINE_MS);
+    const rate = async (router: Router, id: string) => {
+      const rated = { ...request, requestId: id };
+      return (await router.ask<FeedbackResponse>(({ inference }, ...call) => inference.feedback(rated, ...call), facts)).reward;
+    };
+    const by = this.#answered.get(requestId);
+    if (by) return rate(by.router, by.requestId);
+    return this.#routers.firstThatKnows((router) => rate(router, requestId));
   }
 
   /** The fleet now. @throws Fault */
   async nodes(): Promise<Node[]> {
-    const deadline = { deadline: Date.now() + ADMIN_DEADLINE_MS };
-    return (await unary<{ nodes: Node[] }>((done) => this.#admin.listNodes({}, new Metadata(), deadline, done))).nodes;
+    return (await this.#ask<ListNodesResponse>(({ admin }, ...call) => admin.listNodes({}, ...call))).nodes;
   }
 
   /** Every model that some node serves. @throws Fault */
   async models(): Promise<FleetModel[]> {
-    const deadline = { deadline: Date.now() + ADMIN_DEADLINE_MS };
-    return (await unary<{ models: FleetModel[] }>((done) => this.#admin.listModels({}, new Metadata(), deadline, done))).models;
+    return (await this.#ask<ListModelsResponse>(({ admin }, ...call) => admin.listModels({}, ...call))).models;
   }
 
-  /** What the router holds and has done. @throws Fault */
+  /** What the router in use holds and has done. @throws Fault */
   stats(): Promise<GetStatsResponse> {
-    const deadline = { deadline: Date.now() + ADMIN_DEADLINE_MS };
-    return unary((done) => this.#admin.getStats({}, new Metadata(), deadline, done));
+    return this.#ask(({ admin }, ...call) => admin.getStats({}, ...call));
   }
 
   /** The fleet at once and after each change, until the iteration is left. @throws Fault */
   async *watchNodes(intervalMs = 1000, signal?: AbortSignal): AsyncGenerator<Node[], void, void> {
     if (signal?.aborted) return;
-    const call = this.#admin.watchNodes({ intervalMs });
+    const router = this.#routers.inUse;
+    const call = router.watchNodes(intervalMs);
     const abort = () => call.cancel();
     signal?.addEventListener('abort', abort, { once: true });
     try {
-      for await (const { nodes } of call as AsyncIterable<{ nodes: Node[] }>) yield nodes;
+      for await (const { nodes } of call.messages) yield nodes;
     } catch (thrown) {
-      throw asFault(thrown);
+      const fault = call.fault(thrown);
+      this.#routers.after(router, fault);
+      throw fault;
     } finally {
       signal?.removeEventListener('abort', abort);
       call.cancel();
     }
   }
 
+  #ask<T>(start: Start<T>, facts = factsOf({}, ADMIN_DEADLINE_MS)): Promise<T> {
+    return this.#routers.ask((router) => router.ask(start, facts));
+  }
+
   close(): void {
-    this.#inference.close();
-    this.#admin.close();
+    this.#routers.close();
   }
 
   [Symbol.dispose](): void {
     this.close();
   }
-}
-
-/** Follows one chat for its span, which ends once whatever way the iteration is left. */
-class Seen {
-  complete = false;
-  readonly #span: ClientCall;
-  #tokens = 0;
-  #who: { node?: string; model?: string; requestId?: string } = {};
-
-  constructor(span: ClientCall) {
-    this.#span = span;
-  }
-
-  event(event: ChatEvent): void {
-    if (event.type === 'started') {
-      this.#who = { node: event.node, model: event.model, requestId: event.requestId };
-    } else if (event.type === 'delta') {
-      this.#span.firstToken();
-      this.#tokens = event.seq + event.tokens;
-    } else {
-      this.complete = true;
-      const { reason: finishReason, usage, migrations } = event;
-      const end = { outcome: 'finished', code: Code.OK, tokens: this.#tokens, finishReason, migrations, ...this.#who } as const;
-      this.#span.end(usage ? { ...end, usage } : end);
-    }
-  }
-
-  failed(thrown: unknown): Fault {
-    const fault = asFault(thrown);
-    const outcome = fault.reason === 'CANCELLED' ? 'cancelled' : 'failed';
-    this.#span.end({ outcome, code: fault.code, reason: fault.reason, tokens: this.#tokens, ...this.#who });
-    return fault;
-  }
-
-  left(): void {
-    this.#span.end({ outcome: 'cancelled', code: Code.CANCELLED, reason: 'CANCELLED', tokens: this.#tokens, ...this.#who });
-  }
-}
-
-function spanFacts(address: string, { sampling, maxTokens }: ChatRequest, { metadata }: CallOptions): ClientCallFacts {
-  const [host = '', port = ''] = address.split(/:(?=\d+$)/);
-  const traceparent = metadata?.traceparent;
-  return {
-    server: { address: host, port: Number(port) },
-    sampling: { ...sampling, ...(maxTokens === undefined ? {} : { maxTokens }) },
-    ...(traceparent === undefined ? {} : { traceparent }),
-  };
-}
-
-/** @throws Fault INVALID_REQUEST for a name or value that HTTP/2 headers can't carry */
-function metadataOf({ metadata = {} }: CallOptions): Metadata {
-  const all = new Metadata();
-  for (const [name, value] of Object.entries(metadata)) {
-    try {
-      all.set(name, value);
-    } catch (cause) {
-      const description = `must be a lower-case ASCII name with a printable ASCII value, received ${value.length} characters`;
-      throw new Fault('INVALID_REQUEST', `metadata ${description}`, { violations: [{ field: 'metadata', description }], cause });
-    }
-  }
-  return all;
-}
-
-function deadlineOf(ms: number | undefined): number {
-  return Date.now() + clampDeadline(ms);
-}
-
-function unary<T>(
-  start: (done: (error: ServiceError | null, response: T) => void) => ClientUnaryCall,
-  signal?: AbortSignal,
-): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const call = start((error, response) => {
-      signal?.removeEventListener('abort', abort);
-      if (error) reject(asFault(error));
-      else resolve(response);
-    });
-    const abort = () => call.cancel();
-    signal?.addEventListener('abort', abort, { once: true });
-    if (signal?.aborted) call.cancel();
-  });
-}
-
-function asFault(thrown: unknown): Fault {
-  const error = thrown as Partial<ServiceError>;
-  if (typeof error.code === 'number' && error.metadata instanceof Metadata) {
-    return faultOfStatus({ code: error.code, details: error.details ?? '', metadata: error.metadata });
-  }
-  return toFault(thrown);
 }

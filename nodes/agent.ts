@@ -10,6 +10,7 @@ import { NodeState } from '../proto/gen/infermesh/v1/types.ts';
 import type { NodeEvent, Tell, WorkObserver } from '../telemetry/events.ts';
 import { Assignment } from './assignment.ts';
 import { failure } from './backends/job-run.ts';
+import type { Credentials } from './credentials.ts';
 import type { Engine, EngineState } from './engine/engine.ts';
 import { refuseWith } from './engine/refuse.ts';
 import type { FrameWriter } from './frame.ts';
@@ -23,12 +24,9 @@ const REPORT_INTERVAL_MS = 1000;
 /** Changes that come close together go out in one report. */
 const REPORT_SOON_MS = 20;
 
-export interface AgentParts {
+export interface AgentParts extends Credentials {
   readonly id: string;
   readonly settings: NodeSettings;
-  readonly token: string;
-  /** PEM of the authority that signed the routers' certificates; undefined: plaintext. */
-  readonly tls: Buffer | undefined;
   readonly version: string;
   readonly hardware: Hardware;
   readonly engine: Engine;
@@ -66,11 +64,14 @@ export class Agent {
   }
 
   #dial(router: string): RouterLink {
-    const { token, tls, tell, random = Math.random } = this.#parts;
+    const { id, token, tls, identity, key, tell, random = Math.random } = this.#parts;
     const link: RouterLink = new RouterLink({
       router,
+      nodeId: id,
       token,
       tls,
+      identity,
+      key,
       random,
       introduction: () => this.#introduction(),
       onConnected: (routerId) => {

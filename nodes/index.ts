@@ -2,14 +2,13 @@
 import { VERSION } from '../proto/contract/version.ts';
 import type { Hardware, ServedModel } from '../proto/gen/infermesh/v1/types.ts';
 import { Tier } from '../proto/gen/infermesh/v1/types.ts';
-import { readToken } from '../proto/transport/join-token.ts';
-import { readPem } from '../proto/transport/pem.ts';
 import type { Log } from '../telemetry/log.ts';
 import { createLog, logNode } from '../telemetry/log.ts';
 import { startTelemetry } from '../telemetry/sdk.ts';
 import { workSpans } from '../telemetry/spans.ts';
 import { Agent } from './agent.ts';
 import type { ModelSpec } from './backends/backend.ts';
+import { credentialsOf } from './credentials.ts';
 import type { EngineState } from './engine/engine.ts';
 import { createEngine } from './engine/index.ts';
 import { expectedModel } from './expected-model.ts';
@@ -50,9 +49,8 @@ export interface RunningNode {
  */
 export async function startNode(settings: NodeSettings, hooks: NodeHooks = {}): Promise<RunningNode> {
   const log = hooks.log ?? createLog({ name: 'node', level: settings.logLevel });
-  const token = readToken(settings.tokenFile);
-  const tls = settings.tlsCa ? readPem(settings.tlsCa, '--tls-ca') : undefined;
   const id = settings.id ?? defaultNodeId(settings.model);
+  const credentials = credentialsOf(id, settings);
   const telemetry = await startTelemetry({
     serviceName: 'infermesh-node',
     serviceInstanceId: id,
@@ -68,8 +66,7 @@ export async function startNode(settings: NodeSettings, hooks: NodeHooks = {}): 
     const agent = new Agent({
       id,
       settings,
-      token,
-      tls,
+      ...credentials,
       version: VERSION,
       hardware,
       engine,

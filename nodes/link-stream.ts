@@ -44,7 +44,12 @@ export class LinkStream {
     call.on('data', (response: AttachResponse) => this.#take(response));
     call.on('error', () => {}); // The status says the same and always comes.
     call.once('status', (status: Status) => this.#lost(faultOfStatus(status)));
-    for (const frame of introduction) this.#write(frame);
+    this.introduce(introduction);
+  }
+
+  /** Sends frames that the router wants before it says welcome. */
+  introduce(frames: readonly Frame[]): void {
+    for (const frame of frames) this.#write(frame);
   }
 
   /** Nothing is sent before the router's welcome, nor after the end. */

@@ -6,12 +6,15 @@
  * A lost stream takes its assignments with it; the pause grows and is jittered, so that a fleet does not come back to a
  * restarted router in one instant.
  */
+import type { KeyObject } from 'node:crypto';
 import { Metadata } from '@grpc/grpc-js';
 import type { Fault, Reason } from '../proto/contract/faults.ts';
 import { LinkServiceClient } from '../proto/gen/infermesh/v1/link.ts';
 import { channelOptions, credentialsFor } from '../proto/transport/channel.ts';
 import { Drain } from '../proto/transport/drain.ts';
 import { bearer } from '../proto/transport/join-token.ts';
+import { CHALLENGE, NODE_KEY, publicHalf, signProof } from '../proto/transport/node-proof.ts';
+import type { Credentials } from './credentials.ts';
 import type { Frame, StreamEvents } from './link-stream.ts';
 import { LinkStream } from './link-stream.ts';
 
@@ -20,13 +23,12 @@ const RETRY = { first: 100, most: 2000, refused: 5000 };
 /** A ping each second; see README.md for why its answer may take longer. */
 const KEEPALIVE = { keepaliveMs: 1000, keepaliveTimeoutMs: 3000 };
 /** A router that will not have this node. Whatever else ends a stream, also without a status of ours, is a loss. */
-const REFUSALS: ReadonlySet<Reason> = new Set(['UNAUTHENTICATED', 'FENCED', 'INVALID_REQUEST', 'UNSUPPORTED']);
+const REFUSALS: ReadonlySet<Reason> = new Set(['UNAUTHENTICATED', 'FORBIDDEN', 'FENCED', 'INVALID_REQUEST', 'UNSUPPORTED']);
 
-export interface LinkOptions {
+export interface LinkOptions extends Credentials {
   /** HOST:PORT */
   readonly router: string;
-  readonly token: string;
-  readonly tls: Buffer | undefined;
+  readonly nodeId: string;
   readonly random: () => number;
   /** The frames that introduce this node on a new stream. */
   readonly introduction: () => readonly Frame[];
@@ -49,7 +51,8 @@ export class RouterLink {
   constructor(options: LinkOptions) {
     this.#options = options;
     this.router = options.router;
-    const dial = { ...KEEPALIVE, ...(options.tls ? { tls: options.tls } : {}) };
+    const { tls, identity } = options;
+    const dial = { ...KEEPALIVE, ...(tls ? { tls } : {}), ...(identity ? { identity } : {}) };
     this.#client = new LinkServiceClient(options.router, credentialsFor(dial), channelOptions(dial));
     this.#dial();
   }
@@ -64,10 +67,12 @@ export class RouterLink {
   }
 
   #dial(): void {
-    const { token, introduction, onConnected } = this.#options;
+    const { token, key, introduction, onConnected } = this.#options;
     const metadata = new Metadata();
-    metadata.set('authorization', bearer(token));
-    this.#stream = new LinkStream(this.#client.attach(metadata), introduction(), {
+    if (token !== undefined) metadata.set('authorization', bearer(token));
+    if (key) metadata.set(NODE_KEY, publicHalf(key));
+    const call = this.#client.attach(metadata);
+    const stream = new LinkStream(call, key ? [] : introduction(), {
       onWelcome: (routerId) => {
         this.#failures = 0;
         onConnected(routerId);
@@ -75,6 +80,17 @@ export class RouterLink {
       onWork: this.#begin,
       onLost: (fault) => this.#lost(fault),
     });
+    this.#stream = stream;
+    if (key) call.once('metadata', (answer: Metadata) => stream.introduce(this.#proven(key, answer)));
+  }
+
+  /** The introduction with a signature of the router's challenge, where it sent one. */
+  #proven(key: KeyObject, answer: Metadata): readonly Frame[] {
+    const { nodeId, token = '', introduction } = this.#options;
+    const challenge = answer.get(CHALLENGE)[0]?.toString();
+    if (challenge === undefined) return introduction();
+    const signature = signProof(key, { challenge, nodeId, token });
+    return introduction().map((frame) => (frame.$case === 'hello' ? { ...frame, value: { ...frame.value, signature } } : frame));
   }
 
   readonly #begin: StreamEvents['onWork'] = (work, frames, onOver) => {

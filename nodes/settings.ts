@@ -15,6 +15,10 @@ export const nodeSchema = z.object({
     .default(['127.0.0.1:50051'])
     .refine((all) => all.length >= 1 && all.length <= 64, 'must be 1 to 64 addresses'),
   tokenFile: z.string().min(1, 'must be a path'),
+  /** For one join; its form is checked where an error does not show it. */
+  joinToken: z.coerce.string().optional(),
+  /** The node's own key; without it, one in the user's data folder, by the node's id. */
+  keyFile: z.string().min(1, 'must be a path').optional(),
   id: z
     .string()
     .regex(/^[a-z0-9](?:[a-z0-9.-]{0,62}[a-z0-9])?$/, 'must be 1 to 64 lower-case letters, digits and .-')
@@ -48,6 +52,9 @@ export const nodeSchema = z.object({
   /** Absent: assumed from the engine's threads. */
   watts: real(0, 1e6).optional(),
   tlsCa: z.string().optional(),
+  /** The node's certificate, with the name infermesh://node/ID. */
+  tlsCert: z.string().optional(),
+  tlsKey: z.string().optional(),
   allowPlaintext: toggle().default(false),
   drainMs: integer(0, 3_600_000).default(30_000),
   logLevel: logLevel().default('info'),

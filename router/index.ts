@@ -15,6 +15,7 @@ import { DEFAULT_POLICIES, readPolicies } from './policy-file.ts';
 import { Router } from './router.ts';
 import type { Bandit } from './select/bandit/bandit.ts';
 import type { RouterSettings } from './settings.ts';
+import { TenantsFile } from './trust/tenants-file.ts';
 
 export { openClassifier } from './classifier.ts';
 export { type Classification, TIERS } from './classify/classification.ts';
@@ -41,6 +42,7 @@ export async function startRouter(
   const bandit = readLearned(settings.learned);
   const policies = settings.policy === undefined ? DEFAULT_POLICIES : readPolicies(settings.policy);
   const decisions = openDecisionLog(settings, log);
+  const tenants = openTenants(settings, log);
   const router = new Router({
     settings,
     token: readOrCreateToken(settings.tokenFile),
@@ -50,6 +52,7 @@ export async function startRouter(
     onDefect: (method, { cause }) => log.error({ event: 'defect', method, ...traceOf(cause) }, 'a handler failed'),
     classifier: openClassifier(),
     policies,
+    tenants,
     bandit,
     logDecision: (entry) => decisions?.append(entry),
   });
@@ -58,6 +61,7 @@ export async function startRouter(
   const telemetry = await startTelemetry({ serviceName: 'infermesh-router', serviceInstanceId: router.id, warn });
   const close = async () => {
     await router.close();
+    tenants?.[Symbol.dispose]();
     learned?.close();
     await decisions?.close();
     await telemetry.shutdown();
@@ -76,6 +80,15 @@ function openDecisionLog({ decisionLog: folder }: RouterSettings, log: Log): Dec
   if (folder === undefined) return undefined;
   const warn = (code: string) => log.warn({ event: 'decision_log', code }, 'lines of the decision log are lost');
   return new DecisionLog({ folder, clock: systemClock, wallClock: () => systemClock.wall(), warn });
+}
+
+function openTenants({ tenants: path }: RouterSettings, log: Log): TenantsFile | undefined {
+  if (path === undefined) return undefined;
+  return new TenantsFile(path, {
+    onRead: (tenants) => log.info({ event: 'tenants_read', tenants }, 'the tenants file has changed and was read'),
+    onKept: (problem) =>
+      log.error({ event: 'tenants_kept', problem }, 'the tenants file has changed and cannot be used; what it said before holds'),
+  });
 }
 
 function keepLearned({ learned: path }: RouterSettings, bandit: Bandit, log: Log): LearnedFile | undefined {

@@ -14,6 +14,7 @@ import type { Policies } from './policy-file.ts';
 import type { Ask, Target } from './select/candidate.ts';
 import type { Policy } from './select/policy.ts';
 import { policyFor } from './select/policy.ts';
+import type { Callers } from './trust/callers.ts';
 
 /** What it asks of whoever answers it; found once, however often a waiting request is looked at. */
 export type Needs = Pick<
@@ -42,19 +43,20 @@ export interface Identifier {
   readonly random: () => number;
   readonly classifier: Classifier;
   readonly policies: Policies;
+  readonly callers: Pick<Callers, 'tenantOf'>;
 }
 
 export function newRequestId(): string {
   return randomUUID();
 }
 
-/** @throws Fault INVALID_REQUEST or DEADLINE_EXCEEDED */
+/** @throws Fault UNAUTHENTICATED, FORBIDDEN, INVALID_REQUEST or DEADLINE_EXCEEDED */
 export function identify(id: string, chat: ChatRequest, context: CallContext, parts: Identifier): Identified {
+  const tenant = parts.callers.tenantOf(context);
   checkChat(chat);
   const budgetMs = clampDeadline(context.remainingMs);
   if (budgetMs <= 0) throw new Fault('DEADLINE_EXCEEDED', 'the deadline had passed when the request arrived');
   const arrivedAt = parts.clock.now();
-  const tenant = undefined;
   const maxTokens = chat.maxTokens ?? DEFAULT_MAX_TOKENS;
   const needs = needsOf(chat, policyOf(chat, parts.policies.policyFor(tenant)), maxTokens, parts);
   return {

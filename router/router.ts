@@ -1,5 +1,6 @@
 /** A router, assembled: services over a journey over a fleet. */
 import { randomUUID } from 'node:crypto';
+import { dirname, join } from 'node:path';
 import type { Fault } from '../proto/contract/faults.ts';
 import { AdminServiceService } from '../proto/gen/infermesh/v1/admin.ts';
 import { InferenceServiceService } from '../proto/gen/infermesh/v1/inference.ts';
@@ -27,6 +28,10 @@ import { inferenceHandlers } from './services/inference.ts';
 import { linkHandlers } from './services/link.ts';
 import type { RouterSettings } from './settings.ts';
 import { Tally } from './tally.ts';
+import { Callers } from './trust/callers.ts';
+import { NodeGate } from './trust/node-gate.ts';
+import type { Tenants } from './trust/tenants.ts';
+import { TrustFolder } from './trust/trust-folder.ts';
 
 export interface RouterParts {
   readonly settings: RouterSettings;
@@ -37,6 +42,8 @@ export interface RouterParts {
   readonly onDefect: (method: string, fault: Fault) => void;
   readonly classifier: Classifier;
   readonly policies: Policies;
+  /** Undefined: everybody may call, as the tenant without a name. */
+  readonly tenants?: { readonly current: Tenants } | undefined;
   /** What was learnt before, and goes on being learnt. */
   readonly bandit: Bandit;
   /** Takes the lines of the decision log; never throws. */
@@ -62,6 +69,7 @@ export class Router {
     onDefect,
     classifier,
     policies,
+    tenants,
     bandit,
     logDecision,
     clock = systemClock,
@@ -75,19 +83,35 @@ export class Router {
     const rewards = rewardWeights(policies.rewards);
     const ledger = new Ledger({ clock, classifier, bandit, rewards, key: randomUUID(), log: logDecision });
     const sessions = new Sessions(clock);
+    const guarded = tenants !== undefined || settings.tlsClientCa !== undefined;
+    const callers = new Callers({ tenants: () => tenants?.current, token, guarded });
+    const gate = new NodeGate({ token, folder: new TrustFolder(trustFolder(settings)), clock });
     const trials: Trials = { started: () => ({ succeeded: () => {}, failed: () => {}, neutral: () => {} }) };
-    this.#journey = new Journey({ fleet, sessions, room, ledger, observer, clock, random, classifier, policies, tally, trials });
+    this.#journey = new Journey({
+      fleet,
+      sessions,
+      room,
+      ledger,
+      observer,
+      clock,
+      random,
+      classifier,
+      policies,
+      tally,
+      trials,
+      callers,
+    });
     const { listen, writer } = settings;
     const tls = tlsOf(settings);
     this.#server = new GrpcServer({ address: listen, writer, onDefect, ...(tls ? { tls } : {}) });
-    this.#server.addService(InferenceServiceService, inferenceHandlers(this.#journey));
+    this.#server.addService(InferenceServiceService, inferenceHandlers(this.#journey, callers));
     this.#server.addService(
       AdminServiceService,
-      adminHandlers({ fleet, room, tally, ledger, clock, routerId: this.id, version }),
+      adminHandlers({ fleet, room, tally, ledger, clock, routerId: this.id, version, callers, gate }),
     );
     this.#server.addService(
       LinkServiceService,
-      linkHandlers({ fleet, clock, token, routerId: this.id, tell: tellFleet, onDefect }),
+      linkHandlers({ fleet, clock, gate, routerId: this.id, tell: tellFleet, onDefect }),
     );
   }
 
@@ -110,6 +134,10 @@ export class Router {
 
 /** For statuses on their way to clients whose requests were cut. */
 const LAST_WORDS_MS = 200;
+
+function trustFolder({ trust, tokenFile }: RouterSettings): string {
+  return trust ?? join(dirname(tokenFile), 'trust');
+}
 
 function tlsOf({ tlsCert, tlsKey, tlsClientCa, tlsClientAuth }: RouterSettings): TlsFiles | undefined {
   const identity = readIdentity(tlsCert, tlsKey);

@@ -10,11 +10,19 @@ export const routerSchema = z.object({
   tokenFile: z.string().min(1, 'must be a path'),
   tlsCert: z.string().optional(),
   tlsKey: z.string().optional(),
+  /** Whose certificates are taken as proof of who a client or node is. */
+  tlsClientCa: z.string().optional(),
+  /** Of clients and nodes that have none: required sends them away, optional lets them in by other credentials. */
+  tlsClientAuth: z.enum(['required', 'optional'], { error: 'must be required or optional' }).default('required'),
   allowPlaintext: toggle().default(false),
   /** How long running requests may go on when the router is told to end. */
   drainMs: integer(0, 3_600_000).default(30_000),
   /** How the token path writes; grpc-js is the slower one, for comparison. */
   writer: z.enum(['http2', 'grpc-js'], { error: 'must be http2 or grpc-js' }).default('http2'),
+  /** YAML: who may call, and how much; without it everybody may. */
+  tenants: z.string().min(1, 'must be a path').optional(),
+  /** Folder of join tokens and of the nodes that used one; without it, `trust` beside the token file. */
+  trust: z.string().min(1, 'must be a path').optional(),
   /** YAML: what is weighed, permitted and forbidden, for everybody and for tenants; without it, DEFAULT_POLICY. */
   policy: z.string().min(1, 'must be a path').optional(),
   /** Where what was learnt is kept over a restart; without it, it is forgotten. */
@@ -31,6 +39,9 @@ export function routerSettings(sources: SettingSources): RouterSettings {
   const settings = resolveSettings(routerSchema, sources);
   if ((settings.tlsCert === undefined) !== (settings.tlsKey === undefined)) {
     throw new Fault('INVALID_REQUEST', '--tls-cert and --tls-key need each other');
+  }
+  if (settings.tlsClientCa !== undefined && settings.tlsCert === undefined) {
+    throw new Fault('INVALID_REQUEST', '--tls-client-ca needs --tls-cert and --tls-key');
   }
   if (!isLoopback(settings.listen) && !settings.tlsCert && !settings.allowPlaintext) {
     throw new Fault(

@@ -45,8 +45,10 @@ export function define(command: Command): void {
 
 async function feedback({ command, args, terminal, interrupts }: Context): Promise<void> {
   const settings = asUsage(() => resolveSettings(schema, sourcesOf(command, ['client'])));
-  const { router: _router, tlsCa: _tlsCa, ...given } = settings;
-  const figures = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+  const { rating, groundedness, recall, readability } = settings;
+  const figures = Object.fromEntries(
+    Object.entries({ rating, groundedness, recall, readability }).filter(([, value]) => value !== undefined),
+  );
   const ask = { signal: interrupts.signal };
   const reward = await withMesh(settings, (mesh) => mesh.feedback(args[0] as string, figures, ask));
   if (terminal.json) terminal.object({ reward });

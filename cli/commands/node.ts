@@ -20,6 +20,8 @@ import { asUsage } from '../usage.ts';
 const HELP: FlagHelp<typeof nodeSchema> = {
   join: ['HOST:PORT', 'router to serve; repeat it, or use commas, for several'],
   tokenFile: ['FILE', "the routers' join token (default: join-token in your configuration folder)"],
+  joinToken: ['TOKEN', 'token for a single join, from infermesh token create'],
+  keyFile: ['FILE', "the node's own key, made at such a join (default: by the node's name in your data folder)"],
   id: ['NAME', "the node's name in the mesh (default: made of host and model)"],
   engine: ['NAME', 'llama-cpp, or replay for tests'],
   model: ['NAME', 'which model to serve; it is fetched when it is not here'],
@@ -34,6 +36,8 @@ const HELP: FlagHelp<typeof nodeSchema> = {
   asTier: ['NAME', "tier to serve the model as, instead of the catalogue's: fast, balanced, quality or cloud"],
   watts: ['W', 'what the machine draws while it generates; without it 10 W for each thread of the engine'],
   tlsCa: ['FILE', "PEM of the authority that signed the routers' certificates"],
+  tlsCert: ['FILE', "PEM of the node's certificate, with the name infermesh://node/ID"],
+  tlsKey: ['FILE', 'PEM of its private key'],
   allowPlaintext: ['', 'dial routers without TLS on addresses that are not loopback'],
   drainMs: ['MS', 'how long running requests may go on after Ctrl-C'],
   logLevel: ['LEVEL', 'trace, debug, info, warn, error or silent'],
@@ -43,6 +47,7 @@ const EXAMPLES = `
 Examples:
   infermesh node --model stories-15m
   infermesh node --join router.example:50051 --token-file join-token --tls-ca ca.pem --model mistral-7b-instruct --slots 8
+  infermesh node --join router.example:50051 --join-token imj_... --id gpu-1 --tls-ca ca.pem --model mistral-7b-instruct
   infermesh node --join a:50051,b:50051 --zone eu-1 --labels rack=7 --gpu-layers auto
 `;
 

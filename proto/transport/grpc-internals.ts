@@ -1,7 +1,7 @@
 /**
  * The only place that reaches into grpc-js. Each function says what it needs that the public API lacks, and what
  * happens when a release of grpc-js moves it: `streamOf` gives undefined (callers write through grpc-js instead),
- * `hardenServer` throws at start, where a test sees it.
+ * `hardenServer` and `askForCertificates` throw at start, where a test sees it.
  */
 import type { Http2Server, IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import type { Server, ServerCredentials, ServerWritableStream } from '@grpc/grpc-js';
@@ -41,6 +41,22 @@ export function hardenServer(server: Server, { resetBurst, resetRate }: Hardenin
     http2Server.prependListener('stream', (_stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => boundTimeout(headers));
     return http2Server;
   };
+}
+
+interface CredentialsInside {
+  _getConstructorOptions(): { requestCert?: boolean; rejectUnauthorized?: boolean } | null;
+}
+
+/**
+ * Lets in who has no certificate, or one of a strange authority; grpc-js gives neither of them an identity. Its API has
+ * all or nothing: every client shows a good certificate, or none is asked for one.
+ */
+export function askForCertificates(credentials: ServerCredentials): void {
+  const options = (credentials as unknown as Partial<CredentialsInside>)._getConstructorOptions?.();
+  if (!options?.requestCert) {
+    throw new Error('this release of @grpc/grpc-js keeps its TLS options elsewhere; adapt proto/transport/grpc-internals.ts');
+  }
+  options.rejectUnauthorized = false;
 }
 
 /** Metadata that a handler finds in place of a timeout that can't be read. */

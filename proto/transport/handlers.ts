@@ -7,6 +7,7 @@ import { EventStream } from './event-stream.ts';
 import { UNREADABLE_TIMEOUT } from './grpc-internals.ts';
 import type { MessageType } from './messages.ts';
 import { decodeRequest, encodeMessage } from './messages.ts';
+import { namesIn } from './pem.ts';
 import { serviceError } from './service-error.ts';
 
 /** What a handler may know of the call around its request. */
@@ -15,6 +16,8 @@ export interface CallContext {
   metadata(name: string): string | undefined;
   /** Milliseconds left of the caller's deadline; undefined when it set none. */
   readonly remainingMs: number | undefined;
+  /** DNS and URI names in the caller's certificate, where the transport has checked one; else none. */
+  certificateNames(): readonly string[];
 }
 
 export interface UnaryHandler {
@@ -94,6 +97,7 @@ export function bidiCall(handler: BidiHandler, caught: Caught): grpc.handleBidiS
 
 interface AnyCall {
   readonly metadata: grpc.Metadata;
+  getAuthContext(): { readonly sslPeerCertificate?: { readonly subjectaltname?: string | undefined } };
   getDeadline(): grpc.Deadline;
 }
 
@@ -108,5 +112,6 @@ function contextOf(call: AnyCall): CallContext {
   return {
     metadata: (name) => call.metadata.get(name)[0]?.toString(),
     remainingMs: Number.isFinite(at) ? at - Date.now() : undefined,
+    certificateNames: () => namesIn(call.getAuthContext().sslPeerCertificate?.subjectaltname),
   };
 }

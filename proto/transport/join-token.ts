@@ -8,16 +8,25 @@ const FORM = /^[\x21-\x7e]{16,512}$/;
 
 /** @throws Fault INVALID_REQUEST when the file can't be read or holds no token */
 export function readToken(path: string): string {
+  return readSecret(path, 'join token');
+}
+
+/** @throws Fault INVALID_REQUEST when the file can't be read or holds no key */
+export function readApiKey(path: string): string {
+  return readSecret(path, 'API key');
+}
+
+function readSecret(path: string, kind: string): string {
   let text: string;
   try {
     text = readFileSync(path, 'utf8').trim();
   } catch (cause) {
-    throw new Fault('INVALID_REQUEST', `cannot read the join token in ${path}: ${(cause as NodeJS.ErrnoException).code}`, {
+    throw new Fault('INVALID_REQUEST', `cannot read the ${kind} in ${path}: ${(cause as NodeJS.ErrnoException).code}`, {
       cause,
     });
   }
   if (!FORM.test(text)) {
-    throw new Fault('INVALID_REQUEST', `${path} holds no join token: it must be one line of 16 to 512 printable characters`);
+    throw new Fault('INVALID_REQUEST', `${path} holds no ${kind}: it must be one line of 16 to 512 printable characters`);
   }
   return text;
 }
@@ -33,7 +42,7 @@ function create(path: string): void {
   const draft = `${path}.${randomBytes(6).toString('hex')}`;
   try {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-    writeFileSync(draft, `${randomBytes(32).toString('base64url')}\n`, { mode: 0o600, flag: 'wx' });
+    writeFileSync(draft, `${newSecret()}\n`, { mode: 0o600, flag: 'wx' });
     linkSync(draft, path);
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException;
@@ -42,6 +51,21 @@ function create(path: string): void {
   } finally {
     rmSync(draft, { force: true });
   }
+}
+
+/** Whether it has the form of a token, which says nothing of whether it is a good one. */
+export function isToken(text: string): boolean {
+  return FORM.test(text);
+}
+
+/** A new secret: 256 bits of chance behind a name of what it is for. */
+export function newSecret(prefix = ''): string {
+  return `${prefix}${randomBytes(32).toString('base64url')}`;
+}
+
+/** As which secrets are kept: sha256:HEX. */
+export function digestOfSecret(secret: string): string {
+  return `sha256:${createHash('sha256').update(secret).digest('hex')}`;
 }
 
 /** Whether others than its owner may read the file. */

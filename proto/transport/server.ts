@@ -11,16 +11,21 @@ import { ReflectionService } from '@grpc/reflection';
 import { HealthImplementation } from 'grpc-health-check';
 import { Fault, toFault } from '../contract/faults.ts';
 import type { Writer } from './event-stream.ts';
-import { hardenServer } from './grpc-internals.ts';
+import { askForCertificates, hardenServer } from './grpc-internals.ts';
 import type { BidiHandler, StreamHandler, UnaryHandler } from './handlers.ts';
 import { bidiCall, streamCall, unaryCall } from './handlers.ts';
+import type { Identity } from './pem.ts';
 
 export type Handler = UnaryHandler | StreamHandler | BidiHandler;
 
-export interface TlsFiles {
-  /** PEM, server's certificate chain and key. */
-  readonly cert: Buffer;
-  readonly key: Buffer;
+export interface TlsFiles extends Identity {
+  /** Whose certificates clients and nodes are to show; absent: they are not asked for any. */
+  readonly clients?: {
+    /** PEM of the authority that signs them. */
+    readonly ca: Buffer;
+    /** Whoever has none does not get a connection. Else they come in, as nobody in particular. */
+    readonly required: boolean;
+  };
 }
 
 export interface ServerOptions {
@@ -93,9 +98,7 @@ export class GrpcServer {
   /** @returns the port. @throws Fault UNREACHABLE when it can't be had */
   async listen(): Promise<number> {
     const { address, tls } = this.#options;
-    const credentials = tls
-      ? grpc.ServerCredentials.createSsl(null, [{ cert_chain: tls.cert, private_key: tls.key }])
-      : grpc.ServerCredentials.createInsecure();
+    const credentials = tls ? secureCredentials(tls) : grpc.ServerCredentials.createInsecure();
     const port = await new Promise<number>((resolve, reject) => {
       this.#server.bindAsync(address, credentials, (error, bound) =>
         error ? reject(bindFault(address, error)) : resolve(bound),
@@ -121,6 +124,14 @@ export class GrpcServer {
       });
     });
   }
+}
+
+function secureCredentials({ cert, key, clients }: TlsFiles): grpc.ServerCredentials {
+  const own = [{ cert_chain: cert, private_key: key }];
+  if (!clients) return grpc.ServerCredentials.createSsl(null, own);
+  const credentials = grpc.ServerCredentials.createSsl(clients.ca, own, true);
+  if (!clients.required) askForCertificates(credentials);
+  return credentials;
 }
 
 /** Handlers decode and encode themselves: strictly, or not at all. */

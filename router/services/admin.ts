@@ -3,6 +3,8 @@
 import { Fault, invalid } from '../../proto/contract/faults.ts';
 import type { FleetModel, GetStatsResponse, Node } from '../../proto/gen/infermesh/v1/admin.ts';
 import {
+  CreateJoinTokenRequest,
+  CreateJoinTokenResponse,
   DrainNodeRequest,
   DrainNodeResponse,
   GetStatsRequest,
@@ -16,6 +18,7 @@ import {
 } from '../../proto/gen/infermesh/v1/admin.ts';
 import type { EventStream } from '../../proto/transport/event-stream.ts';
 import { framed } from '../../proto/transport/framing.ts';
+import type { CallContext, StreamHandler, UnaryHandler } from '../../proto/transport/handlers.ts';
 import { serverStream, unary } from '../../proto/transport/handlers.ts';
 import type { Handler } from '../../proto/transport/server.ts';
 import type { Clock } from '../clock.ts';
@@ -23,6 +26,10 @@ import type { Fleet } from '../fleet/fleet.ts';
 import type { NodeLink } from '../fleet/node-link.ts';
 import type { ShareFigures } from '../ledger/shares.ts';
 import type { Tally } from '../tally.ts';
+import type { Callers } from '../trust/callers.ts';
+import type { NodeGate } from '../trust/node-gate.ts';
+import { JOIN_TOKEN_TTL_MS } from '../trust/node-gate.ts';
+import { checkNodeId } from './link-bounds.ts';
 
 export interface AdminParts {
   readonly fleet: Fleet;
@@ -32,19 +39,62 @@ export interface AdminParts {
   readonly clock: Clock;
   readonly routerId: string;
   readonly version: string;
+  readonly callers: Callers;
+  readonly gate: NodeGate;
 }
 
 const DRAIN_MS = { low: 0, high: 3_600_000, usual: 30_000 };
 const WATCH_INTERVAL_MS = { low: 100, high: 60_000, usual: 1000 };
 
 export function adminHandlers(parts: AdminParts): Record<string, Handler> {
+  const { callers, fleet } = parts;
+  const forReaders = (handler: Handled) => checked(handler, (context) => callers.checkReader(context));
+  const forAdmins = (handler: Handled) => checked(handler, (context) => callers.checkAdmin(context));
   return {
-    listNodes: unary(ListNodesRequest, ListNodesResponse, 'ListNodesRequest', () => ({ nodes: nodesOf(parts) })),
-    listModels: unary(ListModelsRequest, ListModelsResponse, 'ListModelsRequest', () => ({ models: modelsOf(parts.fleet) })),
-    getStats: unary(GetStatsRequest, GetStatsResponseType, 'GetStatsRequest', () => statsOf(parts)),
-    drainNode: unary(DrainNodeRequest, DrainNodeResponse, 'DrainNodeRequest', (request) => drainNode(request, parts)),
-    watchNodes: serverStream(WatchNodesRequest, 'WatchNodesRequest', (request, stream) => watchNodes(request, stream, parts)),
+    listNodes: forReaders(unary(ListNodesRequest, ListNodesResponse, 'ListNodesRequest', () => ({ nodes: nodesOf(parts) }))),
+    listModels: forReaders(
+      unary(ListModelsRequest, ListModelsResponse, 'ListModelsRequest', () => ({ models: modelsOf(fleet) })),
+    ),
+    getStats: forReaders(unary(GetStatsRequest, GetStatsResponseType, 'GetStatsRequest', () => statsOf(parts))),
+    drainNode: forReaders(unary(DrainNodeRequest, DrainNodeResponse, 'DrainNodeRequest', (request) => drainNode(request, parts))),
+    watchNodes: forReaders(
+      serverStream(WatchNodesRequest, 'WatchNodesRequest', (request, stream) => watchNodes(request, stream, parts)),
+    ),
+    createJoinToken: forAdmins(
+      unary(CreateJoinTokenRequest, CreateJoinTokenResponse, 'CreateJoinTokenRequest', (request) => joinToken(request, parts)),
+    ),
   };
+}
+
+type Handled = UnaryHandler | StreamHandler;
+
+/** Looks at who calls before anything of the request is read. */
+function checked(handler: Handled, check: (context: CallContext) => void): Handled {
+  if (handler.kind === 'unary') {
+    const handle: UnaryHandler['handle'] = (bytes, context) => {
+      check(context);
+      return handler.handle(bytes, context);
+    };
+    return { kind: 'unary', handle };
+  }
+  const handle: StreamHandler['handle'] = (bytes, stream, context) => {
+    check(context);
+    return handler.handle(bytes, stream, context);
+  };
+  return { kind: 'stream', handle };
+}
+
+/** @throws Fault INVALID_REQUEST */
+function joinToken({ nodeId, ttlSeconds }: CreateJoinTokenRequest, { gate }: AdminParts): CreateJoinTokenResponse {
+  if (nodeId !== '') checkNodeId(nodeId);
+  const { low, high, usual } = JOIN_TOKEN_TTL_MS;
+  const ttlMs = ttlSeconds === undefined ? usual : ttlSeconds * 1000;
+  if (ttlMs < low || ttlMs > high) {
+    const description = `must be from ${low / 1000} to ${high / 1000}, received ${ttlSeconds}`;
+    throw invalid([{ field: 'ttl_seconds', description }]);
+  }
+  const { token, expiresAt } = gate.newToken(nodeId || undefined, ttlMs);
+  return { token, expiresAt: Math.floor(expiresAt / 1000) };
 }
 
 /** @throws Fault INVALID_REQUEST or NODE_UNKNOWN */

@@ -10,8 +10,9 @@ import {
 import { serverStream, unary } from '../../proto/transport/handlers.ts';
 import type { Handler } from '../../proto/transport/server.ts';
 import type { Journey } from '../journey.ts';
+import type { Callers } from '../trust/callers.ts';
 
-export function inferenceHandlers(journey: Journey): Record<string, Handler> {
+export function inferenceHandlers(journey: Journey, callers: Pick<Callers, 'tenantOf'>): Record<string, Handler> {
   return {
     chat: serverStream(ChatRequest, 'ChatRequest', (request, stream, context) => journey.chat(request, stream, context)),
     // What it sends has on the wire the form of ResumeResponse.
@@ -19,6 +20,9 @@ export function inferenceHandlers(journey: Journey): Record<string, Handler> {
     explain: unary(ExplainRequest, ExplainResponse, 'ExplainRequest', ({ chat }, context) =>
       journey.explain(chat ?? ChatRequest.create(), context),
     ),
-    feedback: unary(FeedbackRequest, FeedbackResponse, 'FeedbackRequest', (request) => ({ reward: journey.feedback(request) })),
+    feedback: unary(FeedbackRequest, FeedbackResponse, 'FeedbackRequest', (request, context) => {
+      callers.tenantOf(context);
+      return { reward: journey.feedback(request) };
+    }),
   };
 }

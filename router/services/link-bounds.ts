@@ -20,15 +20,25 @@ const MAX_LABEL_BYTES = 256;
 const MAX_CPU_FEATURES = 256;
 const MAX_GPUS = 64;
 const MAX_TASKS = 32;
+const SIGNATURE_BYTES = 64;
 /** Of names, versions, places and the like. */
 const SHORT_BYTES = 128;
 /** Of what a maker calls its processor or accelerator. */
 const LONG_BYTES = 256;
 
+const NODE_ID_BOUND = '1 to 64 lower-case letters, digits and .-';
+
+/** @throws Fault INVALID_REQUEST */
+export function checkNodeId(nodeId: string): void {
+  if (NODE_ID.test(nodeId)) return;
+  throw invalid([{ field: 'node_id', description: `must be ${NODE_ID_BOUND}, received ${nodeId.length} characters` }]);
+}
+
 /** @throws Fault INVALID_REQUEST with every violation */
-export function checkHello({ nodeId, version, zone, labels, hardware }: Hello): void {
+export function checkHello({ nodeId, version, zone, labels, hardware, signature }: Hello): void {
   const found = new Violations('hello');
-  found.name('node_id', nodeId, NODE_ID, '1 to 64 lower-case letters, digits and .-');
+  found.name('node_id', nodeId, NODE_ID, NODE_ID_BOUND);
+  found.count('signature', signature?.length ?? 0, SIGNATURE_BYTES);
   found.text('version', version, SHORT_BYTES);
   found.text('zone', zone, SHORT_BYTES);
   const names = Object.keys(labels);

@@ -2,14 +2,15 @@
 import { Fault, toFault } from '../../proto/contract/faults.ts';
 import type { Hello } from '../../proto/gen/infermesh/v1/link.ts';
 import { AttachRequest } from '../../proto/gen/infermesh/v1/link.ts';
-import type { BidiHandler, CallContext, RawDuplex } from '../../proto/transport/handlers.ts';
-import { sameToken, tokenOf } from '../../proto/transport/join-token.ts';
+import type { BidiHandler, RawDuplex } from '../../proto/transport/handlers.ts';
+import { sendChallenge } from '../../proto/transport/node-proof.ts';
 import { serviceError } from '../../proto/transport/service-error.ts';
 import type { FleetEvent, Tell } from '../../telemetry/events.ts';
 import type { Clock } from '../clock.ts';
 import type { Fleet, Leaving } from '../fleet/fleet.ts';
 import { REPORT_INTERVAL_MS } from '../fleet/lease.ts';
 import { NodeLink } from '../fleet/node-link.ts';
+import type { Admission, NodeGate } from '../trust/node-gate.ts';
 import { checkHello, checkModels, checkReport } from './link-bounds.ts';
 import { RefusedPeers } from './refused-peers.ts';
 
@@ -20,7 +21,7 @@ const HELLO_TIMEOUT_MS = 5000;
 export interface LinkParts {
   readonly fleet: Fleet;
   readonly clock: Clock;
-  readonly token: string;
+  readonly gate: NodeGate;
   readonly routerId: string;
   readonly tell: Tell<FleetEvent>;
   /** Takes what went wrong here rather than at the node. */
@@ -35,19 +36,22 @@ export function linkHandlers(parts: LinkParts): { attach: BidiHandler } {
     attach: {
       kind: 'bidi',
       handle: (call, context) => {
-        if (!sameToken(tokenOf(context.metadata('authorization')) ?? '', parts.token)) {
-          const peer = call.getPeer();
-          if (refused.isNews(peer)) parts.tell({ type: 'join_refused', peer, reason: 'UNAUTHENTICATED' });
-          throw new Fault('UNAUTHENTICATED', tokenMessage(context));
-        }
-        new Session(call, parts, sessions);
+        const peer = call.getPeer();
+        const guarded = <T>(admit: () => T): T => {
+          try {
+            return admit();
+          } catch (thrown) {
+            const { reason } = toFault(thrown);
+            if (refused.isNews(peer)) parts.tell({ type: 'join_refused', peer, reason });
+            throw thrown;
+          }
+        };
+        const admission = guarded(() => parts.gate.open(context));
+        if (admission.challenge !== undefined) sendChallenge(call, admission.challenge);
+        new Session(call, parts, sessions, { check: (hello) => guarded(() => admission.check(hello)) });
       },
     },
   };
-}
-
-function tokenMessage(context: CallContext): string {
-  return context.metadata('authorization') === undefined ? 'the join token is missing' : 'the join token is wrong';
 }
 
 /** One Attach stream: hello first, then anything; whatever breaks it ends it with a status. */
@@ -55,14 +59,16 @@ class Session {
   readonly #call: RawDuplex;
   readonly #parts: LinkParts;
   readonly #sessions: Map<NodeLink, Session>;
+  readonly #admission: Admission;
   readonly #stopWaiting: () => void;
   #link: NodeLink | undefined;
   #over = false;
 
-  constructor(call: RawDuplex, parts: LinkParts, sessions: Map<NodeLink, Session>) {
+  constructor(call: RawDuplex, parts: LinkParts, sessions: Map<NodeLink, Session>, admission: Admission) {
     this.#call = call;
     this.#parts = parts;
     this.#sessions = sessions;
+    this.#admission = admission;
     this.#stopWaiting = parts.clock.after(HELLO_TIMEOUT_MS, () => this.end(new Fault('INVALID_REQUEST', 'no hello came')));
     call.on('data', (bytes: Buffer) => this.#frame(bytes));
     call.once('end', () => this.#gone('goodbye'));
@@ -111,6 +117,7 @@ class Session {
   #hello(hello: Hello): void {
     this.#stopWaiting();
     checkHello(hello);
+    this.#admission.check(hello);
     const { fleet, clock, routerId } = this.#parts;
     const link = new NodeLink(this.#call, hello, clock.now());
     fleet.join(link, (old, fault) => this.#sessions.get(old)?.end(fault));

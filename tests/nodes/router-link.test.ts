@@ -19,6 +19,7 @@ beforeEach(async () => {
   begun = [];
   link = new RouterLink({
     router: router.address,
+    nodeId: 'n',
     token: 'a-join-token-for-tests-only',
     tls: undefined,
     random: () => 0,

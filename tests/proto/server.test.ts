@@ -36,6 +36,7 @@ beforeAll(async () => {
     explain: { kind: 'unary', handle: () => way() },
     feedback: { kind: 'unary', handle: () => way() },
     chat: { kind: 'stream', handle: async (_bytes, stream) => stream.end({ ok: String(await way()) }) },
+    resume: { kind: 'stream', handle: async (_bytes, stream) => stream.end({ ok: String(await way()) }) },
   };
   server.addService(InferenceServiceService as unknown as ServiceDefinition, handlers);
   client = new Client(`127.0.0.1:${await server.listen()}`, credentials.createInsecure());

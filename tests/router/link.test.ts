@@ -7,11 +7,14 @@ import type { RawDuplex } from '../../proto/transport/handlers.ts';
 import { bearer } from '../../proto/transport/join-token.ts';
 import { Fleet } from '../../router/fleet/fleet.ts';
 import { linkHandlers } from '../../router/services/link.ts';
+import { NodeGate } from '../../router/trust/node-gate.ts';
+import { TrustFolder } from '../../router/trust/trust-folder.ts';
 import type { FleetEvent } from '../../telemetry/events.ts';
 import { FakeClock } from '../support/clock.ts';
 
 const TOKEN = 'a-join-token-for-tests-only';
 
+const folder = '/nonexistent/trust';
 let clock: FakeClock;
 let fleet: Fleet;
 let told: FleetEvent[];
@@ -24,8 +27,9 @@ beforeEach(() => {
   defects = [];
   const tell = (event: FleetEvent) => told.push(event);
   fleet = new Fleet(clock, tell);
+  const gate = new NodeGate({ token: TOKEN, folder: new TrustFolder(folder), clock });
   const onDefect = (_method: string, fault: Fault) => defects.push(fault);
-  attach = linkHandlers({ fleet, clock, token: TOKEN, routerId: 'r', tell, onDefect }).attach;
+  attach = linkHandlers({ fleet, clock, gate, routerId: 'r', tell, onDefect }).attach;
 });
 
 afterEach(() => fleet.stop());
@@ -58,7 +62,7 @@ class Call extends EventEmitter {
 
 function open(call: Call, token = TOKEN): void {
   const metadata = (name: string) => (name === 'authorization' ? bearer(token) : undefined);
-  attach.handle(call as unknown as RawDuplex, { metadata, remainingMs: undefined });
+  attach.handle(call as unknown as RawDuplex, { metadata, remainingMs: undefined, certificateNames: () => [] });
 }
 
 function joined(): Call {

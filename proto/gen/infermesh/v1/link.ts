@@ -62,7 +62,14 @@ export interface Hello {
   /** At most 64, with names of 1 to 64 letters, digits and ._-/ and values of up to 256 bytes. */
   labels: { [key: string]: string };
   /** At most 256 cpu_features and 64 gpus; cpu_model and each gpu's name up to 256 bytes, every other string up to 128. */
-  hardware?: Hardware | undefined;
+  hardware?:
+    | Hardware
+    | undefined;
+  /**
+   * By the node's key, Ed25519, over these lines, joined by LF: "infermesh node 1", the challenge, the node id, the
+   * SHA-256 in hex of the token that was sent, or of nothing. Absent without a key.
+   */
+  signature?: Buffer | undefined;
 }
 
 export interface Hello_LabelsEntry {
@@ -358,7 +365,7 @@ export const AttachRequest: MessageFns<AttachRequest> = {
 };
 
 function createBaseHello(): Hello {
-  return { nodeId: "", epoch: 0, version: "", zone: "", labels: {}, hardware: undefined };
+  return { nodeId: "", epoch: 0, version: "", zone: "", labels: {}, hardware: undefined, signature: undefined };
 }
 
 export const Hello: MessageFns<Hello> = {
@@ -380,6 +387,9 @@ export const Hello: MessageFns<Hello> = {
     });
     if (message.hardware !== undefined) {
       Hardware.encode(message.hardware, writer.uint32(50).fork()).join();
+    }
+    if (message.signature !== undefined) {
+      writer.uint32(58).bytes(message.signature);
     }
     return writer;
   },
@@ -448,6 +458,14 @@ export const Hello: MessageFns<Hello> = {
             message.hardware = Hardware.decode(reader, reader.uint32());
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.signature = Buffer.from(reader.bytes());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -485,6 +503,7 @@ export const Hello: MessageFns<Hello> = {
         )
         : {},
       hardware: isSet(object.hardware) ? Hardware.fromJSON(object.hardware) : undefined,
+      signature: isSet(object.signature) ? Buffer.from(bytesFromBase64(object.signature)) : undefined,
     };
   },
 
@@ -514,6 +533,9 @@ export const Hello: MessageFns<Hello> = {
     if (message.hardware !== undefined) {
       obj.hardware = Hardware.toJSON(message.hardware);
     }
+    if (message.signature !== undefined) {
+      obj.signature = base64FromBytes(message.signature);
+    }
     return obj;
   },
 
@@ -538,6 +560,7 @@ export const Hello: MessageFns<Hello> = {
     message.hardware = (object.hardware !== undefined && object.hardware !== null)
       ? Hardware.fromPartial(object.hardware)
       : undefined;
+    message.signature = object.signature ?? undefined;
     return message;
   },
 };
@@ -2374,8 +2397,11 @@ export const Credit: MessageFns<Credit> = {
 };
 
 /**
- * LinkService joins nodes to a router. The node dials, so it needs no open port; it
- * proves itself with the metadata authorization: Bearer JOIN-TOKEN.
+ * LinkService joins nodes to a router. The node dials, so it needs no open port. It proves who it is by one of:
+ * a client certificate with the URI name infermesh://node/ID; the token that the router shares with its nodes, in the
+ * metadata authorization: Bearer TOKEN; or its own Ed25519 key, with a token for a single join in the same place the
+ * first time. A node with a key sends its public half, 32 bytes in base64url, as the metadata infermesh-node-key, gets
+ * the metadata infermesh-challenge, and signs that in hello.
  */
 export type LinkServiceService = typeof LinkServiceService;
 export const LinkServiceService = {

@@ -1,0 +1,150 @@
+/**
+ * What each tenant may use: requests and tokens by buckets that refill, streams by leases.
+ *
+ * A bucket holds a minute's worth at most, so in any span a tenant is let in for the rate x the span + one minute's worth.
+ * Tokens are charged by estimate when a request begins and set right by what it used when it ends. What it used beyond
+ * the estimate and beyond what is left is a debt that the refill pays first; the level is never below 0. A request that
+ * is estimated larger than the bucket waits for a full one, and owes the rest.
+ */
+import { Fault } from '../../proto/contract/faults.ts';
+
+/** What is not named is not bounded. */
+export interface Quota {
+  readonly requestsPerMinute?: number;
+  readonly tokensPerMinute?: number;
+  /** At the same time. */
+  readonly streams?: number;
+}
+
+/** What one request holds; it frees itself once, however often it is told to. */
+export interface QuotaLease extends Disposable {
+  /**
+   * Ends it, and sets its charge right.
+   * @param tokens that were really read and generated; what is disposed of without has used none
+   */
+  settle(tokens: number): void;
+}
+
+const MINUTE_MS = 60_000;
+/** When to come back for a stream: when one ends is not known here. */
+const STREAM_RETRY_MS = 1000;
+
+const FREE: QuotaLease = { settle() {}, [Symbol.dispose]() {} };
+
+export class Quotas {
+  readonly #now: () => number;
+  readonly #quotaOf: (tenant: string) => Quota | undefined;
+  readonly #accounts = new Map<string, Account>();
+
+  /** @param now milliseconds, monotonic */
+  constructor(now: () => number, quotaOf: (tenant: string) => Quota | undefined) {
+    this.#now = now;
+    this.#quotaOf = quotaOf;
+  }
+
+  /**
+   * @param tenant undefined has no quota
+   * @param tokens that it is expected to read and generate
+   * @throws Fault QUOTA_EXCEEDED that says when to come back; nothing is charged then
+   */
+  enter(tenant: string | undefined, tokens: number): QuotaLease {
+    const quota = tenant === undefined ? undefined : this.#quotaOf(tenant);
+    if (tenant === undefined || !quota || Object.keys(quota).length === 0) return FREE;
+    const account = this.#accounts.get(tenant) ?? new Account();
+    this.#accounts.set(tenant, account);
+    return account.enter(quota, Math.max(0, Math.ceil(tokens)), this.#now());
+  }
+
+  /** Streams that are open now. */
+  streams(tenant: string): number {
+    return this.#accounts.get(tenant)?.streams ?? 0;
+  }
+}
+
+class Account {
+  readonly #requests = new Bucket();
+  readonly #tokens = new Bucket();
+  streams = 0;
+
+  enter(quota: Quota, tokens: number, now: number): QuotaLease {
+    const { requestsPerMinute = Infinity, tokensPerMinute = Infinity, streams = Infinity } = quota;
+    this.#requests.refill(requestsPerMinute, now);
+    this.#tokens.refill(tokensPerMinute, now);
+    const charge = Math.min(tokens, tokensPerMinute);
+    if (this.streams >= streams) throw exceeded(`${streams} streams at the same time`, STREAM_RETRY_MS);
+    const waits = [
+      { what: `${requestsPerMinute} requests a minute`, ms: this.#requests.waitFor(1) },
+      { what: `${tokensPerMinute} tokens a minute`, ms: this.#tokens.waitFor(charge) },
+    ].toSorted((a, b) => b.ms - a.ms);
+    const [longest] = waits;
+    if (longest && longest.ms > 0) throw exceeded(longest.what, longest.ms);
+    this.#requests.take(1);
+    this.#tokens.take(charge);
+    this.streams++;
+    return this.#lease(charge);
+  }
+
+  #lease(charge: number): QuotaLease {
+    let open = true;
+    const settle = (tokens: number) => {
+      if (!open) return;
+      open = false;
+      this.streams--;
+      const used = Number.isFinite(tokens) ? Math.max(0, tokens) : charge;
+      if (used > charge) this.#tokens.owe(used - charge);
+      else this.#tokens.giveBack(charge - used);
+    };
+    return { settle, [Symbol.dispose]: () => settle(0) };
+  }
+}
+
+/** Below this it lacks nothing: sums of parts of tokens are not exact. */
+const DUST = 1e-6;
+
+/** Full at first. A rate without end never lacks anything. */
+class Bucket {
+  #rate = Infinity;
+  #level = 0;
+  #debt = 0;
+  #at = 0;
+
+  /** @param rate a minute, which is also the most it holds */
+  refill(rate: number, now: number): void {
+    const wasBounded = Number.isFinite(this.#rate);
+    if (wasBounded) this.#add((this.#rate * Math.max(0, now - this.#at)) / MINUTE_MS);
+    // A file that was changed may have changed the rate.
+    this.#level = wasBounded ? Math.min(rate, this.#level) : rate;
+    this.#rate = rate;
+    this.#at = now;
+  }
+
+  #add(amount: number): void {
+    const paid = Math.min(this.#debt, amount);
+    this.#debt -= paid;
+    this.#level = Math.min(this.#rate, this.#level + amount - paid);
+  }
+
+  /** Milliseconds until it has as much; 0 when it has. */
+  waitFor(amount: number): number {
+    const lacking = this.#debt + amount - this.#level;
+    return lacking <= DUST || !Number.isFinite(this.#rate) ? 0 : Math.max(1, Math.ceil((lacking / this.#rate) * MINUTE_MS));
+  }
+
+  take(amount: number): void {
+    this.#level = Math.max(0, this.#level - amount);
+  }
+
+  giveBack(amount: number): void {
+    this.#add(amount);
+  }
+
+  owe(amount: number): void {
+    const paid = Math.min(this.#level, amount);
+    this.#level -= paid;
+    this.#debt += amount - paid;
+  }
+}
+
+function exceeded(what: string, retryAfterMs: number): Fault {
+  return new Fault('QUOTA_EXCEEDED', `the quota of ${what} is used up for now`, { retryAfterMs });
+}

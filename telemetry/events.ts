@@ -221,6 +221,29 @@ export type FleetEvent =
     }
   /** `epoch` was sent away because `newestEpoch` is there. */
   | { readonly type: 'node_fenced'; readonly node: string; readonly epoch: number; readonly newestEpoch: number }
+  /** Too many failures: no work goes there for `openMs`. Without `model` it is the node as a whole. */
+  | {
+      readonly type: 'breaker_opened';
+      readonly node: string;
+      readonly model?: string;
+      readonly why: 'failures_in_a_row' | 'low_success' | 'probe_failed';
+      readonly openMs: number;
+    }
+  /** One request may show whether it is well again. */
+  | { readonly type: 'breaker_half_open'; readonly node: string; readonly model?: string }
+  /** `forgotten` with a node that stayed away, or came back as a new process. */
+  | {
+      readonly type: 'breaker_closed';
+      readonly node: string;
+      readonly model?: string;
+      readonly why: 'succeeded' | 'forgotten';
+    }
+  /** It reports that it serves, and gave no token to a canary for `silentMs`. */
+  | { readonly type: 'node_wedged'; readonly node: string; readonly model: string; readonly silentMs: number }
+  /** A wedged one gave a token. */
+  | { readonly type: 'node_unwedged'; readonly node: string; readonly model: string }
+  /** It came back `returns` times within a minute and is chosen no more for `heldMs`. */
+  | { readonly type: 'node_damped'; readonly node: string; readonly returns: number; readonly heldMs: number }
   /** A node said something that can't be; `field` as in the .proto, numbers as they came. */
   | {
       readonly type: 'claim_clamped';

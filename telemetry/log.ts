@@ -52,6 +52,12 @@ export const FLEET_LEVELS: Readonly<Record<FleetEvent['type'], Level>> = {
   node_draining: 'info',
   node_left: 'info',
   node_fenced: 'warn',
+  breaker_opened: 'warn',
+  breaker_half_open: 'info',
+  breaker_closed: 'info',
+  node_wedged: 'error',
+  node_unwedged: 'info',
+  node_damped: 'warn',
   claim_clamped: 'warn',
   join_refused: 'warn',
 };

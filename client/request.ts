@@ -1,11 +1,12 @@
 /** A chat request as a program writes it, and the message it becomes. */
 import { checkChat } from '../proto/contract/bounds.ts';
 import type { Limits, Preference } from '../proto/gen/infermesh/v1/inference.ts';
-import { ChatRequest } from '../proto/gen/infermesh/v1/inference.ts';
+import { ChatRequest, Priority } from '../proto/gen/infermesh/v1/inference.ts';
 import type { Sampling } from '../proto/gen/infermesh/v1/types.ts';
 import { Role, Tier } from '../proto/gen/infermesh/v1/types.ts';
 
 const ROLES = { system: Role.ROLE_SYSTEM, user: Role.ROLE_USER, assistant: Role.ROLE_ASSISTANT } as const;
+const PRIORITIES = { low: Priority.PRIORITY_LOW, normal: Priority.PRIORITY_NORMAL, high: Priority.PRIORITY_HIGH } as const;
 const TIERS = { fast: Tier.TIER_FAST, balanced: Tier.TIER_BALANCED, quality: Tier.TIER_QUALITY, cloud: Tier.TIER_CLOUD } as const;
 
 export interface ChatMessage {
@@ -32,6 +33,8 @@ export interface ChatInput {
   readonly zones?: readonly string[];
   /** Keeps the request out of the router's exploration. */
   readonly withoutExploration?: boolean;
+  /** Which of your requests wait shorter for a slot; absent: normal. */
+  readonly priority?: keyof typeof PRIORITIES;
   readonly sessionId?: string;
   readonly idempotencyKey?: string;
   readonly labels?: Readonly<Record<string, string>>;
@@ -39,7 +42,7 @@ export interface ChatInput {
 
 /** @throws Fault INVALID_REQUEST, as the router would, before an encoder can bend what was given into its range */
 export function chatRequest(input: ChatInput): ChatRequest {
-  const { messages, model, tier, jsonSchema, stop, zones, preference, ...rest } = input;
+  const { messages, model, tier, jsonSchema, stop, zones, preference, priority, ...rest } = input;
   const turns = typeof messages === 'string' ? [{ role: 'user', text: messages } as const] : messages;
   const target = tier
     ? ({ $case: 'tier', value: TIERS[tier] } as const)
@@ -54,6 +57,7 @@ export function chatRequest(input: ChatInput): ChatRequest {
     jsonSchema: jsonSchema ? JSON.stringify(jsonSchema) : '',
     ...(target ? { target } : {}),
     ...(preference ? { preference } : {}),
+    ...(priority ? { priority: PRIORITIES[priority] } : {}),
   });
   return checkChat(request);
 }

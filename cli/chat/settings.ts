@@ -28,6 +28,7 @@ export const chatSchema = connectionSchema.extend({
   jsonSchema: z.string().optional(),
   deadline: real(0.001, 3600).optional(),
   session: z.string().optional(),
+  priority: z.enum(['low', 'normal', 'high'], { error: 'must be low, normal or high' }).optional(),
   prefer: list(z.string().regex(PREFERENCE, `must be NAME=WEIGHT with one of ${WEIGHTS.join(', ')} and a number`))
     .default([])
     .refine((all) => new Set(all.map(nameIn)).size === all.length, 'must have each name once'),
@@ -53,6 +54,7 @@ const HELP: FlagHelp<typeof chatSchema> = {
   jsonSchema: ['FILE', 'JSON Schema that the answer must satisfy'],
   deadline: ['SECONDS', 'give up after that long; the router takes 120 when it is not given'],
   session: ['ID', 'requests of one session like to stay on one node'],
+  priority: ['NAME', 'which of your requests wait shorter for a slot: low, normal or high'],
   prefer: ['NAME=WEIGHT', 'what matters: cost, quality, latency, diversity, each 0 to 1; repeat it, or use commas'],
   maxCost: ['USD', 'rule out what is expected to cost more'],
   maxLatency: ['SECONDS', 'rule out what is expected to take longer'],
@@ -76,7 +78,8 @@ export function chatSettings(command: Command): ChatSettings {
 }
 
 export function chatInput(settings: ChatSettings, conversation: readonly ChatMessage[]): ChatInput {
-  const { model, tier, system, maxTokens, temperature, topP, seed, stop, jsonSchema, session, prefer, zones, explore } = settings;
+  const { model, tier, system, maxTokens, temperature, topP, seed, stop, jsonSchema, session, priority, prefer, zones, explore } =
+    settings;
   const before: ChatMessage[] = system === undefined ? [] : [{ role: 'system', text: system }];
   return {
     messages: [...before, ...conversation],
@@ -86,6 +89,7 @@ export function chatInput(settings: ChatSettings, conversation: readonly ChatMes
     ...(tier === undefined ? {} : { tier }),
     ...(maxTokens === undefined ? {} : { maxTokens }),
     ...(session === undefined ? {} : { sessionId: session }),
+    ...(priority === undefined ? {} : { priority }),
     ...(prefer.length === 0 ? {} : { preference: preferenceOf(prefer) }),
     limits: {
       maxCostUsd: settings.maxCost,

@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import type { ChatRequest, FeedbackRequest, ResumeRequest } from '../gen/infermesh/v1/inference.ts';
+import { Priority } from '../gen/infermesh/v1/inference.ts';
 import { Role, Tier } from '../gen/infermesh/v1/types.ts';
 import type { Violation } from './faults.ts';
 import { invalid } from './faults.ts';
@@ -101,6 +102,10 @@ const chat = z.object({
     })
     .optional(),
   zones: z.array(bytes(1, 128)).max(16, 'must be at most 16'),
+  priority: z.literal(
+    [Priority.PRIORITY_UNSPECIFIED, Priority.PRIORITY_LOW, Priority.PRIORITY_NORMAL, Priority.PRIORITY_HIGH],
+    'must be PRIORITY_LOW, PRIORITY_NORMAL or PRIORITY_HIGH',
+  ),
   sessionId: printable,
   idempotencyKey: printable,
   labels: z

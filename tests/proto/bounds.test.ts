@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { checkChat, checkFeedback, checkResume } from '../../proto/contract/bounds.ts';
 import type { Fault } from '../../proto/contract/faults.ts';
+import type { Priority } from '../../proto/gen/infermesh/v1/inference.ts';
 import { ChatRequest, FeedbackRequest, ResumeRequest } from '../../proto/gen/infermesh/v1/inference.ts';
 import { Role } from '../../proto/gen/infermesh/v1/types.ts';
 
@@ -50,6 +51,7 @@ describe('a number', () => {
     ['limits.max_latency_ms', 1, 3_600_000, true, (maxLatencyMs) => ({ limits: { maxLatencyMs } })],
     ['limits.max_first_token_ms', 1, 3_600_000, true, (maxFirstTokenMs) => ({ limits: { maxFirstTokenMs } })],
     ['limits.min_quality', 0, 1, false, (minQuality) => ({ limits: { minQuality } })],
+    ['priority', 0, 3, true, (priority) => ({ priority: priority as Priority })],
   ];
 
   it.each(bounds)('is taken within its bounds and refused outside them, by name and value: %s', (field, low, high, whole, of) => {

@@ -41,6 +41,55 @@ export const protobufPackage = "infermesh.v1";
 export const protobufFileName = "infermesh/v1/inference.proto";
 
 /**
+ * Priority orders the requests of one tenant that wait for the same model. One that waits rises: after 10 s a normal
+ * request goes before a high one that has just come, after 30 s a low one does.
+ */
+export const Priority = { PRIORITY_UNSPECIFIED: 0, PRIORITY_LOW: 1, PRIORITY_NORMAL: 2, PRIORITY_HIGH: 3 } as const;
+
+export type Priority = typeof Priority[keyof typeof Priority];
+
+export namespace Priority {
+  export type PRIORITY_UNSPECIFIED = typeof Priority.PRIORITY_UNSPECIFIED;
+  export type PRIORITY_LOW = typeof Priority.PRIORITY_LOW;
+  export type PRIORITY_NORMAL = typeof Priority.PRIORITY_NORMAL;
+  export type PRIORITY_HIGH = typeof Priority.PRIORITY_HIGH;
+}
+
+export function priorityFromJSON(object: any): Priority {
+  switch (object) {
+    case 0:
+    case "PRIORITY_UNSPECIFIED":
+      return Priority.PRIORITY_UNSPECIFIED;
+    case 1:
+    case "PRIORITY_LOW":
+      return Priority.PRIORITY_LOW;
+    case 2:
+    case "PRIORITY_NORMAL":
+      return Priority.PRIORITY_NORMAL;
+    case 3:
+    case "PRIORITY_HIGH":
+      return Priority.PRIORITY_HIGH;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum Priority");
+  }
+}
+
+export function priorityToJSON(object: Priority): string {
+  switch (object) {
+    case Priority.PRIORITY_UNSPECIFIED:
+      return "PRIORITY_UNSPECIFIED";
+    case Priority.PRIORITY_LOW:
+      return "PRIORITY_LOW";
+    case Priority.PRIORITY_NORMAL:
+      return "PRIORITY_NORMAL";
+    case Priority.PRIORITY_HIGH:
+      return "PRIORITY_HIGH";
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum Priority");
+  }
+}
+
+/**
  * ChatRequest is a conversation to be continued. Anything out of its bounds is
  * INVALID_ARGUMENT with the field, the bound and what came.
  */
@@ -83,6 +132,8 @@ export interface ChatRequest {
   zones: string[];
   /** True keeps this request out of the router's exploration: it gets what is believed best. */
   withoutExploration: boolean;
+  /** Which of the tenant's requests wait shorter; absent: PRIORITY_NORMAL. */
+  priority: Priority;
 }
 
 export interface ChatRequest_LabelsEntry {
@@ -343,6 +394,7 @@ function createBaseChatRequest(): ChatRequest {
     limits: undefined,
     zones: [],
     withoutExploration: false,
+    priority: 0,
   };
 }
 
@@ -391,6 +443,9 @@ export const ChatRequest: MessageFns<ChatRequest> = {
     }
     if (message.withoutExploration !== false) {
       writer.uint32(112).bool(message.withoutExploration);
+    }
+    if (message.priority !== 0) {
+      writer.uint32(120).int32(message.priority);
     }
     return writer;
   },
@@ -523,6 +578,14 @@ export const ChatRequest: MessageFns<ChatRequest> = {
             message.withoutExploration = reader.bool();
             continue;
           }
+          case 15: {
+            if (tag !== 120) {
+              break;
+            }
+
+            message.priority = reader.int32() as any;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -589,6 +652,7 @@ export const ChatRequest: MessageFns<ChatRequest> = {
         : isSet(object.without_exploration)
         ? globalThis.Boolean(object.without_exploration)
         : false,
+      priority: isSet(object.priority) ? priorityFromJSON(object.priority) : 0,
     };
   },
 
@@ -641,6 +705,9 @@ export const ChatRequest: MessageFns<ChatRequest> = {
     if (message.withoutExploration !== false) {
       obj.withoutExploration = message.withoutExploration;
     }
+    if (message.priority !== 0) {
+      obj.priority = priorityToJSON(message.priority);
+    }
     return obj;
   },
 
@@ -689,6 +756,7 @@ export const ChatRequest: MessageFns<ChatRequest> = {
       : undefined;
     message.zones = object.zones?.map((e) => e) || [];
     message.withoutExploration = object.withoutExploration ?? false;
+    message.priority = object.priority ?? 0;
     return message;
   },
 };

@@ -27,6 +27,8 @@ export const COMMANDS: Readonly<Record<string, Entry>> = {
   models: { summary: 'list, fetch, check and remove models', load: () => import('./commands/models.ts') },
   router: { summary: 'run a router', load: () => import('./commands/router.ts') },
   node: { summary: 'run a node and join it to a router', load: () => import('./commands/node.ts') },
+  certs: { summary: 'make certificates for development', load: () => import('./commands/certs.ts') },
+  token: { summary: 'let a node join, or make an API key', load: () => import('./commands/token.ts') },
   doctor: {
     summary: 'show what this machine has, and what to do about what is missing',
     load: () => import('./commands/doctor.ts'),

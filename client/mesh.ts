@@ -1,6 +1,7 @@
 /** A connection to a mesh, by one of its routers or several. */
 import { checkFeedback } from '../proto/contract/bounds.ts';
 import type {
+  CreateJoinTokenResponse,
   FleetModel,
   GetStatsResponse,
   ListModelsResponse,
@@ -138,6 +139,18 @@ export class Mesh implements Disposable {
   /** What the router in use holds and has done. @throws Fault */
   stats(): Promise<GetStatsResponse> {
     return this.#ask(({ admin }, ...call) => admin.getStats({}, ...call));
+  }
+
+  /**
+   * Lets one node join once; the credential must be an admin's.
+   * @param wanted `node`: the only id that it lets in; `ttlSeconds`: 1 to 86,400, absent: 600
+   * @throws Fault, FORBIDDEN without such a credential
+   */
+  async createJoinToken({ node = '', ttlSeconds }: { readonly node?: string; readonly ttlSeconds?: number } = {}) {
+    const request = { nodeId: node, ttlSeconds };
+    const start: Start<CreateJoinTokenResponse> = ({ admin }, ...call) => admin.createJoinToken(request, ...call);
+    const { token, expiresAt } = await this.#ask(start);
+    return { token, expiresAt: new Date(expiresAt * 1000) };
   }
 
   /** The fleet at once and after each change, until the iteration is left. @throws Fault */

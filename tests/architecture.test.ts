@@ -36,6 +36,7 @@ const OWNERS: Readonly<Record<string, readonly string[]>> = {
   'node-llama-cpp': ['nodes/backends/llama-cpp.ts', 'nodes/backends/llama-cpp/', 'nodes/models/sources/hf.ts'],
   'npm-registry-fetch': ['nodes/models/sources/'],
   '@npmcli/config': ['nodes/models/sources/npm-config.ts'],
+  '@peculiar/x509': ['cli/certs/'],
   commander: ['cli/'],
   'cli-progress': ['cli/'],
 };

@@ -3,6 +3,7 @@
  * and the caller's own trace context, where there is one, goes along all the same.
  */
 import { context, SpanKind, trace } from '@opentelemetry/api';
+import type { Reason } from '../proto/contract/faults.ts';
 import type { End } from './attributes.ts';
 import { callAttributes, codeName, endAttributes, markFailed, samplingAttributes } from './attributes.ts';
 import { spanClock } from './clock.ts';
@@ -10,9 +11,14 @@ import type { SamplingFacts } from './events.ts';
 import { ATTR, SCOPE, SPAN_EVENT } from './names.ts';
 import { formatTraceparent, remoteContext } from './traceparent.ts';
 
+/** Host or address of a router, and its port. */
+export interface Server {
+  readonly address: string;
+  readonly port: number;
+}
+
 export interface ClientCallFacts {
-  /** Host or address of the router, and its port. */
-  readonly server?: { readonly address: string; readonly port: number };
+  readonly server?: Server;
   readonly sampling?: SamplingFacts;
   /** W3C context to be the parent; absent: the active span of the caller's process. */
   readonly traceparent?: string;
@@ -28,11 +34,21 @@ export interface ClientCallEnd extends End {
   readonly migrations?: number;
 }
 
+/** The call goes on at another router, or anew at the same one. */
+export interface ClientFailover {
+  readonly server: Server;
+  /** Why. */
+  readonly reason: Reason;
+  /** Of the answer that had come. */
+  readonly tokens: number;
+}
+
 export interface ClientCall {
   /** To be sent as metadata traceparent; empty when there is no trace to join. */
   readonly traceparent: string;
   /** The first piece of the answer is here; calls after the first do nothing. */
   firstToken(): void;
+  failover(to: ClientFailover): void;
   /** Calls after the first do nothing. */
   end(end: ClientCallEnd): void;
 }
@@ -44,7 +60,7 @@ export function startClientCall(method: string, facts: ClientCallFacts = {}): Cl
   const attributes = {
     ...callAttributes(method),
     ...samplingAttributes(facts.sampling ?? {}),
-    ...(facts.server && { [ATTR.serverAddress]: facts.server.address, [ATTR.serverPort]: facts.server.port }),
+    ...(facts.server && serverAttributes(facts.server)),
   };
   const parent = facts.traceparent === undefined ? context.active() : remoteContext(facts.traceparent);
   const span = trace.getTracer(SCOPE).startSpan(method, { kind: SpanKind.CLIENT, startTime, attributes }, parent);
@@ -59,6 +75,11 @@ export function startClientCall(method: string, facts: ClientCallFacts = {}): Cl
       span.addEvent(SPAN_EVENT.firstToken, at);
       span.setAttribute(ATTR.timeToFirstChunk, (at - startTime) / 1000);
     },
+    failover({ server, reason, tokens }) {
+      if (ended) return;
+      const attributes = { ...serverAttributes(server), [ATTR.errorType]: reason, [ATTR.tokens]: tokens };
+      span.addEvent(SPAN_EVENT.failover, attributes, now());
+    },
     end(end) {
       if (ended) return;
       ended = true;
@@ -68,6 +89,10 @@ export function startClientCall(method: string, facts: ClientCallFacts = {}): Cl
       span.end(now());
     },
   };
+}
+
+function serverAttributes({ address, port }: Server) {
+  return { [ATTR.serverAddress]: address, [ATTR.serverPort]: port };
 }
 
 function answerAttributes({ node, model, requestId, migrations }: ClientCallEnd) {

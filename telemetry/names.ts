@@ -21,6 +21,7 @@ export const SPAN = {
 
 export const SPAN_EVENT = {
   firstToken: 'infermesh.first_token',
+  failover: 'infermesh.failover',
   /** On the request: its answer goes on at another node. */
   migrated: 'infermesh.migrated',
 } as const;

@@ -4,7 +4,7 @@ import { Metadata } from '@grpc/grpc-js';
 import type { Fault } from '../contract/faults.ts';
 import { faultOf, statusOf } from '../contract/status.ts';
 
-const DETAILS = 'grpc-status-details-bin';
+export const DETAILS = 'grpc-status-details-bin';
 
 export function serviceError(fault: Fault): ServiceError {
   const { code, message, details } = statusOf(fault);

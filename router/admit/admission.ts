@@ -4,6 +4,7 @@
  * is out of the choice.
  */
 import type { Fault } from '../../proto/contract/faults.ts';
+import { Priority as ChatPriority } from '../../proto/gen/infermesh/v1/inference.ts';
 import type { Delivered } from '../../proto/gen/infermesh/v1/types.ts';
 import { NodeState } from '../../proto/gen/infermesh/v1/types.ts';
 import type { Clock } from '../clock.ts';
@@ -14,7 +15,8 @@ import type { Identified } from '../request.ts';
 import type { Ask, Considered, Decision } from '../select/candidate.ts';
 import { couldServe, decide } from '../select/decide.ts';
 import { refusalFault } from '../select/refusal.ts';
-import type { Look, WaitingRoom } from './waiting-room.ts';
+import type { Priority } from './line.ts';
+import type { Look, WaitingRoom, Who } from './waiting-room.ts';
 
 /** Requests that may wait for each slot that could serve them; the 16 clients of a 4-slot node are all served. */
 const WAITING_PER_SLOT = 4;
@@ -97,9 +99,14 @@ export class Admission {
       const line = modelOf(choice);
       // Nobody overtakes those who wait for the same.
       if (choice.type === 'chosen' && !room.hasLine(line)) return this.#take(choice);
-      if (room.lengthOf(line) < WAITING_PER_SLOT * slotsOf(line, choice.decision)) {
+      const who = whoOf(seeker, line, choice.decision);
+      const most = WAITING_PER_SLOT * slotsOf(line, choice.decision);
+      if (room.hasRoom(line, most, who)) {
         onWaiting();
-        return room.wait(line, () => this.#look(seeker, crowded), signal);
+        const admitted = room.wait(line, who, () => this.#look(seeker, crowded), signal, most);
+        // Whoever stands before it may have no use for the slot that it saw.
+        if (choice.type === 'chosen') room.lookAgain();
+        return admitted;
       }
       crowded.add(line);
     }
@@ -137,7 +144,7 @@ export class Admission {
     if (seen.type === 'refused') return Promise.reject(seen.fault);
     onWaiting();
     const stops = [FORGIVE_MS, RETURN_MS].map((ms) => clock.after(Math.max(0, since + ms - clock.now()), () => room.lookAgain()));
-    return room.wait(model, look, signal).finally(() => {
+    return room.wait(model, migrating(seeker), look, signal).finally(() => {
       for (const stop of stops) stop();
     });
   }
@@ -221,6 +228,33 @@ function slotsOf(model: string, { considered }: Decision): number {
   return considered
     .filter((one) => one.candidate.model.name === model && couldServe(one))
     .reduce((sum, { candidate }) => sum + candidate.model.slots, 0);
+}
+
+const PRIORITIES: Readonly<Record<number, Priority>> = {
+  [ChatPriority.PRIORITY_LOW]: 'low',
+  [ChatPriority.PRIORITY_HIGH]: 'high',
+};
+
+/** How it waits in the line of a model. */
+function whoOf({ request }: Seeker, model: string, { considered }: Decision): Who {
+  const { tenant = '', chat, needs, deadlineAt } = request;
+  const readingMs = considered
+    .filter((one) => one.candidate.model.name === model && couldServe(one))
+    .map(({ candidate, estimate }) => (estimate.firstTokenMs - estimate.waitMs) / Math.max(1, candidate.running));
+  return {
+    tenant,
+    priority: PRIORITIES[chat.priority] ?? 'normal',
+    cost: needs.promptTokens + needs.expectedOutputTokens,
+    migrating: false,
+    deadlineAt,
+    firstTokenMs: Math.min(...readingMs),
+  };
+}
+
+/** What has been delivered of a stream is worth waiting for as long as its deadline lets it. */
+function migrating({ request }: Seeker): Who {
+  const { tenant = '', deadlineAt } = request;
+  return { tenant, priority: 'high', cost: 0, migrating: true, deadlineAt, firstTokenMs: 0 };
 }
 
 function lastOf(crowded: ReadonlySet<string>): string {

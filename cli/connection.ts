@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { z } from 'zod';
 import type { ConnectOptions, Mesh } from '../client/index.ts';
 import { connect, Fault } from '../client/index.ts';
-import { address, resolveSettings, toggle } from '../proto/contract/settings.ts';
+import { address, list, resolveSettings, toggle } from '../proto/contract/settings.ts';
 import { readApiKey } from '../proto/transport/join-token.ts';
 import { readIdentity, readPem } from '../proto/transport/pem.ts';
 import type { FlagHelp } from './flags.ts';
@@ -12,7 +12,9 @@ import { sourcesOf } from './settings.ts';
 import { asUsage } from './usage.ts';
 
 export const connectionSchema = z.object({
-  router: address().default('127.0.0.1:50051'),
+  router: list(address())
+    .default(['127.0.0.1:50051'])
+    .refine((all) => all.length >= 1 && all.length <= 64, 'must be 1 to 64 addresses'),
   tlsCa: z.string().optional(),
   tlsCert: z.string().optional(),
   tlsKey: z.string().optional(),
@@ -23,7 +25,7 @@ export const connectionSchema = z.object({
 export type ConnectionSettings = Readonly<z.infer<typeof connectionSchema>>;
 
 export const CONNECTION_HELP: FlagHelp<typeof connectionSchema> = {
-  router: ['HOST:PORT', 'router to ask'],
+  router: ['HOST:PORT', 'router to ask; several routers of one mesh take over from each other'],
   tlsCa: ['FILE', "PEM of the authority that signed the router's certificate"],
   tlsCert: ['FILE', 'PEM of the certificate to show the router'],
   tlsKey: ['FILE', 'PEM of its private key'],
@@ -56,9 +58,9 @@ function dialOptions({ tlsCa, tlsCert, tlsKey, apiKeyFile, allowPlaintext }: Omi
 }
 
 /** Says where no router answers, and what to do; other faults stay as they are. */
-export function withAddress(thrown: unknown, router: string): unknown {
+export function withAddress(thrown: unknown, routers: readonly string[]): unknown {
   if (!(thrown instanceof Fault) || thrown.reason !== 'UNREACHABLE') return thrown;
-  const message = `no router answers at ${router}; start a mesh with "infermesh up", or name its router with --router HOST:PORT`;
+  const message = `no router answers at ${routers.join(', ')}; start a mesh with "infermesh up", or name its router with --router HOST:PORT`;
   return new Fault('UNREACHABLE', message, { cause: thrown });
 }
 

@@ -22,7 +22,11 @@ export interface ConversationParts {
 export async function converse(parts: ConversationParts): Promise<void> {
   const { terminal, settings, signal } = parts;
   terminal.note(
-    style('dim', `${settings.router}  ·  /new begins anew, /exit or Ctrl-D leaves, Ctrl-C stops an answer`, process.stderr),
+    style(
+      'dim',
+      `${settings.router.join(', ')}  ·  /new begins anew, /exit or Ctrl-D leaves, Ctrl-C stops an answer`,
+      process.stderr,
+    ),
   );
   const lines = createInterface({ input: process.stdin, output: process.stderr, historySize: 200 });
   let said: ChatMessage[] = [];

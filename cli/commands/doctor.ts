@@ -33,7 +33,7 @@ async function doctor({ command, terminal }: Context): Promise<void> {
     engineReport().then(engineFindings),
     modelsFinding(store),
     roomFinding(store),
-    routerFinding(router),
+    Promise.all(router.map(routerFinding)),
     registryFinding(),
     ollamaFinding(),
     vllmFinding(),

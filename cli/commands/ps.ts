@@ -47,7 +47,8 @@ async function watch({ command, terminal, interrupts: { signal } }: Context): Pr
         else screen.draw(shown(nodes));
       }
     } catch {
-      if (!signal.aborted) screen.draw(`${shown(nodes)}\n\n  ${style('yellow', `${settings.router} does not answer`)}`);
+      if (!signal.aborted)
+        screen.draw(`${shown(nodes)}\n\n  ${style('yellow', `${settings.router.join(', ')} does not answer`)}`);
     }
     await pause(REFRESH_MS, undefined, { signal }).catch(() => {});
   }

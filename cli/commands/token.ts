@@ -87,7 +87,7 @@ function keyFor(tenant: string, { terminal }: Context): void {
 /** On the machine of a router, and by its user, its own token is at hand; it is for no other router. */
 function ownKey({ router, apiKeyFile }: ConnectionSettings): { readonly apiKeyFile?: string } {
   const own = defaultTokenFile();
-  return apiKeyFile === undefined && isLoopback(router) && existsSync(own) ? { apiKeyFile: own } : {};
+  return apiKeyFile === undefined && router.every(isLoopback) && existsSync(own) ? { apiKeyFile: own } : {};
 }
 
 function secondsOf(ttl: string): number {

@@ -2,8 +2,13 @@
  * A node: one engine, and a link to every router it was told of. It dials at once and says what it is loading, so that
  * a router knows it is busy rather than dead; it takes work when its engine is ready. When the engine dies it goes on
  * announcing the model, which will be back.
+ *
+ *   serving -> leaving -> left
+ *
+ * It leaves when it is told to end and when a router asks it to: it says so to all routers, takes nothing new, lets what
+ * runs go on for a while, hands the rest back, says goodbye and ends its engine.
  */
-import { Fault } from '../proto/contract/faults.ts';
+import type { Fault } from '../proto/contract/faults.ts';
 import type { Hello, Report, Work } from '../proto/gen/infermesh/v1/link.ts';
 import type { Hardware, ModelLoad, ServedModel } from '../proto/gen/infermesh/v1/types.ts';
 import { NodeState } from '../proto/gen/infermesh/v1/types.ts';
@@ -17,12 +22,13 @@ import type { FrameWriter } from './frame.ts';
 import type { Usage, UsageSampler } from './hardware.ts';
 import type { Frame } from './link-stream.ts';
 import { CachedPrefixes } from './prefixes.ts';
+import { refusalOf } from './refusal.ts';
+import { ReportPace } from './report-pace.ts';
 import { RouterLink } from './router-link.ts';
 import type { NodeSettings } from './settings.ts';
 
-const REPORT_INTERVAL_MS = 1000;
-/** Changes that come close together go out in one report. */
-const REPORT_SOON_MS = 20;
+/** The longest that what runs may go on in a node that leaves. */
+const LONGEST_DRAIN_MS = 3_600_000;
 
 export interface AgentParts extends Credentials {
   readonly id: string;
@@ -42,14 +48,21 @@ export class Agent {
   readonly #parts: AgentParts;
   readonly #links: RouterLink[];
   readonly #hello: Hello;
-  readonly #reports: NodeJS.Timeout;
+  readonly #pace = new ReportPace<RouterLink>(() => this.#report());
   readonly #prefixes: CachedPrefixes;
   /** Which version of the prefixes a router was told last. */
   readonly #told = new Map<RouterLink, number>();
-  #soon: NodeJS.Timeout | undefined;
   /** What the routers are told of; undefined when the engine has given up. */
   #model: ServedModel | undefined;
+  /** Assignments that were not refused and are not over. */
+  #taken = 0;
   #draining = false;
+  readonly #leaving = Promise.withResolvers<void>();
+  /** Aborted when what still runs is handed back. */
+  readonly #limit = new AbortController();
+  #limitAt = Number.POSITIVE_INFINITY;
+  #limitTimer: NodeJS.Timeout | undefined;
+  #left: Promise<void> | undefined;
 
   constructor(parts: AgentParts) {
     this.#parts = parts;
@@ -60,7 +73,11 @@ export class Agent {
     this.#hello = { nodeId: id, epoch: Date.now(), version, zone: settings.zone, labels, hardware };
     this.#links = settings.join.map((router) => this.#dial(router));
     engine.onState((state) => this.#engineChanged(state));
-    this.#reports = setInterval(() => this.#report(), REPORT_INTERVAL_MS);
+  }
+
+  /** Resolves when the node begins to leave. */
+  get leaving(): Promise<void> {
+    return this.#leaving.promise;
   }
 
   #dial(router: string): RouterLink {
@@ -74,7 +91,8 @@ export class Agent {
       key,
       random,
       introduction: () => this.#introduction(),
-      onConnected: (routerId) => {
+      onConnected: (routerId, reportIntervalMs) => {
+        this.#pace.asked(link, reportIntervalMs);
         tell({ type: 'router_connected', router, routerId });
         // A router that is new, or new to this node, knows nothing of its cache.
         this.#told.delete(link);
@@ -82,9 +100,12 @@ export class Agent {
         link.send(this.#inventory());
         link.send({ $case: 'report', value: this.#reportFor(link, this.#parts.usage.sample()) });
       },
-      onLost: ({ reason }, retryInMs, refused) =>
-        tell(refused ? { type: 'router_refused', router, reason } : { type: 'router_lost', router, reason, retryInMs }),
+      onLost: ({ reason }, retryInMs, refused) => {
+        this.#pace.gone(link);
+        tell(refused ? { type: 'router_refused', router, reason } : { type: 'router_lost', router, reason, retryInMs });
+      },
       onWork: (work, frames, onOver) => this.#begin(work, frames, onOver),
+      onDrain: (limitMs) => void this.leave(limitMs),
     });
     return link;
   }
@@ -101,22 +122,17 @@ export class Agent {
     const { id, observer, engine } = this.#parts;
     const { model, request, epoch, traceparent } = work;
     const watch = observer.watch({ node: id, model, request, epoch, traceparent });
-    const refusal = this.#refusal(work);
+    const refusal = refusalOf(work, { draining: this.#draining, model: this.#model, taken: this.#taken });
+    if (refusal) return new Assignment({ work, generate: refusing(refusal), frames, watch, onOver });
+    this.#taken++;
     this.#reportSoon();
     const over = () => {
       onOver();
+      this.#taken--;
       this.#reportSoon();
     };
-    const generate: Engine['generate'] = refusal
-      ? refusing(refusal)
-      : (job, sink) => engine.generate(job, this.#prefixes.watching(job, sink));
+    const generate: Engine['generate'] = (job, sink) => engine.generate(job, this.#prefixes.watching(job, sink));
     return new Assignment({ work, generate, frames, watch, onOver: over });
-  }
-
-  #refusal({ model }: Work): Fault | undefined {
-    if (this.#draining) return new Fault('DRAINING', 'the node is shutting down');
-    if (this.#model && this.#model.name !== model) return new Fault('MODEL_NOT_FOUND', 'the node does not serve that model');
-    return undefined;
   }
 
   #engineChanged(state: EngineState): void {
@@ -144,11 +160,7 @@ export class Agent {
   /** When work has begun or ended: the slots that are left for the other routers. */
   #reportSoon(): void {
     // With one router there is nobody else whose requests take its slots.
-    if (this.#links.length < 2) return;
-    this.#soon ??= setTimeout(() => {
-      this.#soon = undefined;
-      this.#report();
-    }, REPORT_SOON_MS);
+    if (this.#links.length >= 2) this.#pace.soon();
   }
 
   #report(): void {
@@ -177,7 +189,7 @@ export class Agent {
 
   #loadFor(link: RouterLink, model: ServedModel): ModelLoad {
     const { running, queued, queuedPromptTokens, kvCacheUse } = this.#parts.engine.currentLoad();
-    const others = this.#links.reduce((sum, other) => (other === link ? sum : sum + other.working), 0);
+    const others = this.#links.reduce((sum, other) => sum + (other === link ? link.abandoned : other.working), 0);
     return {
       model: model.name,
       freeSlots: Math.max(0, model.slots - others),
@@ -197,19 +209,41 @@ export class Agent {
     return crashes > 0 ? NodeState.NODE_STATE_RECOVERING : NodeState.NODE_STATE_LOADING;
   }
 
-  /** Finishes what runs within the drain time, says goodbye, ends the engine. */
-  async close(): Promise<void> {
-    const { engine, settings, tell } = this.#parts;
+  /** Leaves, within the node's own drain time where no router has set another; resolves when everything is gone. */
+  close(): Promise<void> {
+    return this.#left ?? this.leave(this.#parts.settings.drainMs);
+  }
+
+  /**
+   * Asked again, the shorter limit counts.
+   * @param limitMs how long what runs may go on; above an hour it is an hour
+   */
+  leave(limitMs: number): Promise<void> {
+    this.#handBackWithin(Math.min(LONGEST_DRAIN_MS, limitMs));
+    this.#left ??= this.#leave();
+    return this.#left;
+  }
+
+  #handBackWithin(limitMs: number): void {
+    const at = performance.now() + limitMs;
+    if (at >= this.#limitAt) return;
+    this.#limitAt = at;
+    clearTimeout(this.#limitTimer);
+    this.#limitTimer = setTimeout(() => this.#limit.abort(), limitMs);
+  }
+
+  async #leave(): Promise<void> {
+    const { engine, tell } = this.#parts;
     this.#draining = true;
-    clearInterval(this.#reports);
+    this.#leaving.resolve();
     tell({ type: 'draining', inFlight: this.#links.reduce((sum, { working }) => sum + working, 0) });
-    this.#report();
     // Reports go on, or the routers would take a long drain for a silent node.
-    const reports = setInterval(() => this.#report(), REPORT_INTERVAL_MS);
-    await Promise.all(this.#links.map((link) => link.idle(settings.drainMs)));
-    clearInterval(reports);
-    clearTimeout(this.#soon);
+    this.#report();
+    await Promise.all(this.#links.map((link) => link.idle(this.#limit.signal)));
+    clearTimeout(this.#limitTimer);
+    for (const link of this.#links) link.handBack();
     await Promise.all(this.#links.map((link) => link.close()));
+    this.#pace.stop();
     await engine.dispose();
     tell({ type: 'stopped' });
   }

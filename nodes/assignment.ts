@@ -5,7 +5,8 @@
  *
  * The engine's pieces leave as far as the router has given credit; the rest waits here, and the engine is held. When the
  * engine has ended, the end goes out behind the last piece. A cancel or the deadline cuts that short: nobody waits for the
- * rest any more, so it is dropped, also what is still on its way from the engine, and the end waits for no credit.
+ * rest any more, so it is dropped, also what is still on its way from the engine, and the end waits for no credit. A node
+ * that leaves hands the attempt back: its end waits for the engine neither.
  */
 import { Code, REASONS } from '../proto/contract/faults.ts';
 import type { Ended, Work } from '../proto/gen/infermesh/v1/link.ts';
@@ -16,6 +17,7 @@ import { failure } from './backends/job-run.ts';
 import type { Engine } from './engine/engine.ts';
 import type { FrameWriter } from './frame.ts';
 import { deltaMessage } from './frame.ts';
+import { deliveredOf } from './refusal.ts';
 
 interface HeldPiece {
   readonly seq: number;
@@ -28,7 +30,7 @@ export interface AssignmentOptions {
   readonly generate: Engine['generate'];
   readonly frames: FrameWriter;
   readonly watch: WorkWatch;
-  /** Called once, when everything is handed to the link. */
+  /** Called once, when everything is handed to the link and the engine has stopped, or the attempt was handed back. */
   readonly onOver: () => void;
 }
 
@@ -45,10 +47,14 @@ export class Assignment implements Sink {
   #begun = false;
   /** Why it was stopped from here; undefined while its answer is wanted. */
   #cut: Failure | undefined;
-  /** Tokens in the pieces so far; the engine's own count has those too that no piece took along, such as a stop string. */
-  #given = 0;
+  /**
+   * Tokens in the pieces so far, those of other attempts with them; the engine's own count has those too that no piece
+   * took along, such as a stop string.
+   */
+  #given: number;
   /** How the engine ended, until the router is told. */
   #last: { readonly outcome: Outcome; readonly timings: Timings } | undefined;
+  #over = false;
 
   constructor({ work, generate, frames, watch, onOver }: AssignmentOptions) {
     this.#work = work;
@@ -58,13 +64,22 @@ export class Assignment implements Sink {
     this.#credit = work.creditBytes;
     this.#deadline = setTimeout(() => this.#cutShort(EXPIRED), work.deadlineMs);
     const { messages, sampling, maxTokens, stop, jsonSchema } = work;
-    this.#run = generate({ messages, sampling: sampling ?? {}, maxTokens, stop, jsonSchema }, this);
+    const delivered = deliveredOf(work);
+    this.#given = delivered?.tokens ?? 0;
+    this.#run = generate({ messages, sampling: sampling ?? {}, maxTokens, stop, jsonSchema, delivered }, this);
   }
 
   // From the router
 
   cancel(): void {
     this.#cutShort(CANCELLED);
+  }
+
+  /** The node leaves: what was not sent, another one gives. */
+  handBack(): void {
+    this.#cutShort(DRAINING);
+    this.#last ??= { outcome: DRAINING, timings: NO_TIMINGS };
+    this.#close();
   }
 
   credit(bytes: number): void {
@@ -115,10 +130,10 @@ export class Assignment implements Sink {
 
   /** Once the engine has ended and no piece waits: the end. */
   #close(): void {
-    if (!this.#last || this.#held.length > 0) return;
+    if (!this.#last || this.#held.length > 0 || this.#over) return;
     const { outcome, timings } = this.#last;
     const { request, epoch } = this.#work;
-    this.#last = undefined;
+    this.#over = true;
     clearTimeout(this.#deadline);
     this.#frames.ended({ ...endedFrame(this.#cut ?? outcome, this.#given, timings), request, epoch });
     this.#onOver();
@@ -134,6 +149,8 @@ export class Assignment implements Sink {
 }
 
 const CANCELLED = failure('CANCELLED', 'cancelled');
+const DRAINING = failure('DRAINING', 'the node is shutting down');
+const NO_TIMINGS: Timings = { queueMs: 0, prefillMs: 0, decodeMs: 0 };
 const EXPIRED = failure('DEADLINE_EXCEEDED', 'the deadline passed before the answer ended');
 
 function endedFrame(outcome: Outcome, tokens: number, timings: Timings): Omit<Ended, 'request' | 'epoch'> {

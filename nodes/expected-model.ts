@@ -27,10 +27,10 @@ export function expectedModel(spec: ModelSpec, { engine, slots, watts }: Known):
     price,
     sizeBytes,
     licence,
-    // A request for structured output is to hear that the model is not ready, rather than that it can't.
-    resumes: true,
-    resumesStructured: false,
+    // Who asks for something is to hear that the model is not ready, rather than that it can't.
     structuredOutput: engine !== 'replay',
+    resumes: true,
+    resumesStructured: engine !== 'replay',
     watts: watts ?? 0,
   };
 }

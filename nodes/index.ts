@@ -39,6 +39,8 @@ export interface RunningNode {
   readonly hardware: Hardware;
   /** The model, once it is loaded and measured. @throws Fault ENGINE_FAILED when it can't be loaded */
   readonly ready: Promise<ServedModel>;
+  /** Resolves when a router has asked the node to leave, which it then does by itself; `close` waits for the end of it. */
+  readonly leaving: Promise<void>;
   /** Drains and ends; resolves when everything is gone. */
   close(): Promise<void>;
 }
@@ -80,7 +82,7 @@ export async function startNode(settings: NodeSettings, hooks: NodeHooks = {}): 
       await agent.close();
       await telemetry.shutdown();
     };
-    return { id, hardware, ready: engine.start(), close };
+    return { id, hardware, ready: engine.start(), leaving: agent.leaving, close };
   } catch (thrown) {
     await telemetry.shutdown();
     throw thrown;

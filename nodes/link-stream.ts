@@ -22,9 +22,12 @@ type Status = Parameters<typeof faultOfStatus>[0];
 export type Frame = NonNullable<AttachRequest['frame']>;
 
 export interface StreamEvents {
-  readonly onWelcome: (routerId: string) => void;
+  /** `reportIntervalMs` is what the router asks for; 0: nothing. */
+  readonly onWelcome: (routerId: string, reportIntervalMs: number) => void;
   /** Begins an assignment; its frames go out by `frames`. `onOver` is called once, when its engine has stopped. */
   readonly onWork: (work: Work, frames: FrameWriter, onOver: () => void) => Assignment;
+  /** The router wants the node to leave, and what runs to have so long. */
+  readonly onDrain: (limitMs: number) => void;
   /** The stream is gone, and not by `goodbye`. */
   readonly onLost: (fault: Fault) => void;
 }
@@ -65,13 +68,15 @@ export class LinkStream {
     switch (frame?.$case) {
       case 'welcome':
         this.#welcomed = true;
-        return this.#events.onWelcome(frame.value.routerId);
+        return this.#events.onWelcome(frame.value.routerId, frame.value.reportIntervalMs);
       case 'work':
         return this.#begin(frame.value);
       case 'cancel':
         return this.#assignments.get(frame.value.request)?.cancel();
       case 'credit':
         return this.#assignments.get(frame.value.request)?.credit(frame.value.bytes);
+      case 'drain':
+        return this.#events.onDrain(frame.value.limitMs);
       default:
         return; // A newer router's frame that this node does not know.
     }
@@ -94,6 +99,11 @@ export class LinkStream {
 
   #cancelAll(): void {
     for (const assignment of this.#assignments.values()) assignment.cancel();
+  }
+
+  /** Ends every assignment with DRAINING, for the router to go on elsewhere. */
+  handBack(): void {
+    for (const assignment of this.#assignments.values()) assignment.handBack();
   }
 
   /**

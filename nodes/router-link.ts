@@ -11,7 +11,6 @@ import { Metadata } from '@grpc/grpc-js';
 import type { Fault, Reason } from '../proto/contract/faults.ts';
 import { LinkServiceClient } from '../proto/gen/infermesh/v1/link.ts';
 import { channelOptions, credentialsFor } from '../proto/transport/channel.ts';
-import { Drain } from '../proto/transport/drain.ts';
 import { bearer } from '../proto/transport/join-token.ts';
 import { CHALLENGE, NODE_KEY, publicHalf, signProof } from '../proto/transport/node-proof.ts';
 import type { Credentials } from './credentials.ts';
@@ -32,10 +31,11 @@ export interface LinkOptions extends Credentials {
   readonly random: () => number;
   /** The frames that introduce this node on a new stream. */
   readonly introduction: () => readonly Frame[];
-  readonly onConnected: (routerId: string) => void;
+  readonly onConnected: (routerId: string, reportIntervalMs: number) => void;
   /** `refused`: trying again soon changes nothing. */
   readonly onLost: (fault: Fault, retryInMs: number, refused: boolean) => void;
   readonly onWork: StreamEvents['onWork'];
+  readonly onDrain: StreamEvents['onDrain'];
 }
 
 export class RouterLink {
@@ -46,7 +46,8 @@ export class RouterLink {
   #retry: NodeJS.Timeout | undefined;
   #failures = 0;
   #working = 0;
-  readonly #drain = new Drain();
+  #abandoned = 0;
+  #onIdle: (() => void) | undefined;
 
   constructor(options: LinkOptions) {
     this.#options = options;
@@ -62,22 +63,28 @@ export class RouterLink {
     return this.#working;
   }
 
+  /** Those of lost streams alone: the router knows nothing of them any more. */
+  get abandoned(): number {
+    return this.#abandoned;
+  }
+
   send(frame: Frame): void {
     this.#stream?.send(frame);
   }
 
   #dial(): void {
-    const { token, key, introduction, onConnected } = this.#options;
+    const { token, key, introduction, onConnected, onDrain } = this.#options;
     const metadata = new Metadata();
     if (token !== undefined) metadata.set('authorization', bearer(token));
     if (key) metadata.set(NODE_KEY, publicHalf(key));
     const call = this.#client.attach(metadata);
     const stream = new LinkStream(call, key ? [] : introduction(), {
-      onWelcome: (routerId) => {
+      onWelcome: (routerId, reportIntervalMs) => {
         this.#failures = 0;
-        onConnected(routerId);
+        onConnected(routerId, reportIntervalMs);
       },
       onWork: this.#begin,
+      onDrain,
       onLost: (fault) => this.#lost(fault),
     });
     this.#stream = stream;
@@ -95,18 +102,21 @@ export class RouterLink {
 
   readonly #begin: StreamEvents['onWork'] = (work, frames, onOver) => {
     this.#working++;
+    const stream = this.#stream;
     return this.#options.onWork(work, frames, () => {
       // The end leaves in a frame at the end of this turn; who waits for the link to be idle is told after that.
       process.nextTick(() => {
         onOver();
         this.#working--;
-        if (this.#working === 0) this.#drain.idle();
+        if (stream !== this.#stream) this.#abandoned--;
+        if (this.#working === 0) this.#onIdle?.();
       });
     });
   };
 
   #lost(fault: Fault): void {
     this.#stream = undefined;
+    this.#abandoned = this.#working;
     const refused = REFUSALS.has(fault.reason);
     const retryInMs = this.#pause(refused);
     this.#retry = setTimeout(() => this.#dial(), retryInMs);
@@ -119,9 +129,18 @@ export class RouterLink {
     return Math.round(most * (0.5 + 0.5 * this.#options.random()));
   }
 
-  /** Resolves when no assignment is left, or after `limitMs`. */
-  async idle(limitMs: number): Promise<void> {
-    if (this.#working > 0) await this.#drain.wait(limitMs);
+  /** Resolves when no assignment is left, or when the signal is aborted. */
+  async idle(signal: AbortSignal): Promise<void> {
+    if (this.#working === 0 || signal.aborted) return;
+    await new Promise<void>((resolve) => {
+      this.#onIdle = resolve;
+      signal.addEventListener('abort', () => resolve(), { once: true });
+    });
+  }
+
+  /** Ends every assignment with DRAINING, for the router to go on elsewhere. */
+  handBack(): void {
+    this.#stream?.handBack();
   }
 
   /** Says goodbye, and dials no more; resolves when the router has heard, or soon after. What still runs is cancelled. */
@@ -129,6 +148,7 @@ export class RouterLink {
     clearTimeout(this.#retry);
     const stream = this.#stream;
     this.#stream = undefined;
+    this.#abandoned = this.#working;
     await stream?.goodbye();
     this.#client.close();
   }

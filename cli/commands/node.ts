@@ -74,14 +74,14 @@ async function serve({ command, terminal, interrupts }: Context): Promise<void> 
   if (terminal.json) terminal.object({ event: 'stopped' });
 }
 
-/** Until it is told to end, or its model turns out not to load. */
+/** Until it is told to end, a router asks it to, or its model turns out not to load. */
 async function untilEnd(node: RunningNode, signal: AbortSignal): Promise<void> {
   const broken = node.ready.then(
     () => new Promise<never>(() => {}),
     (thrown) => Promise.reject(thrown),
   );
   try {
-    await Promise.race([aborted(signal), broken]);
+    await Promise.race([aborted(signal), node.leaving, broken]);
   } finally {
     // An engine that is disposed before it was ready rejects too, which is then no news.
     broken.catch(() => {});

@@ -24,7 +24,7 @@ import { RemoteJobs } from './remote-jobs.ts';
 
 const WORKER = fileURLToPath(new URL('worker.ts', import.meta.url));
 /** What a child gets to stop its jobs and free its memory before it is killed. */
-const DISPOSE_GRACE_MS = 5_000;
+const DISPOSE_GRACE_MS = 2_000;
 
 export interface ChildEngineDeps {
   /** From 0 to below 1. */

@@ -1,9 +1,10 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Agent } from '../../nodes/agent.ts';
 import { expectedModel } from '../../nodes/expected-model.ts';
 import { nodeSettings } from '../../nodes/settings.ts';
+import { REASONS } from '../../proto/contract/faults.ts';
 import { prefixesOf } from '../../proto/contract/prefix.ts';
-import type { Report } from '../../proto/gen/infermesh/v1/link.ts';
+import type { Ended, Report } from '../../proto/gen/infermesh/v1/link.ts';
 import { Hardware, NodeState, Role } from '../../proto/gen/infermesh/v1/types.ts';
 import { loadOptions } from '../contract/jobs.ts';
 import type { NodeStream } from './fake-router.ts';
@@ -22,6 +23,16 @@ let agent: Agent;
 let routers: FakeRouter[];
 let streams: NodeStream[];
 let samples: number;
+
+/** So many attempts that ended with a failure, of one stream. */
+async function refusalsOf(stream: NodeStream, count: number): Promise<Ended[]> {
+  const refused: Ended[] = [];
+  while (refused.length < count) {
+    const { ended } = await stream.next('progress', (progress) => progress.ended.length > 0);
+    refused.push(...ended.filter(({ outcome }) => outcome?.$case === 'failure'));
+  }
+  return refused;
+}
 
 /** Two routers, and a node that serves both. */
 beforeEach(async () => {
@@ -72,6 +83,95 @@ it('tells the other routers at once that work took a slot, and that it is free a
   job?.sink.end(CANCELLED, 0, NO_TIMINGS);
   await other.next('report', ({ loads }) => loads[0]?.freeSlots === 4);
   expect(performance.now() - startedAt).toBeLessThan(900);
+});
+
+it('counts what runs for a stream that is lost as taken, also towards the router that lost it', async () => {
+  engine.become({ type: 'ready', model: MODEL });
+  const [stream] = streams as [NodeStream];
+  stream.work({ model: MODEL.name });
+  await vi.waitFor(() => expect(engine.jobs).toHaveLength(1));
+  stream.end();
+  const again = await routers[0]!.attached();
+  again.welcome();
+  await again.next('report', ({ loads }) => loads[0]?.freeSlots === 3);
+  engine.jobs[0]?.sink.end(CANCELLED, 0, NO_TIMINGS);
+  await again.next('report', ({ loads }) => loads[0]?.freeSlots === 4);
+});
+
+it('lets two routers that know nothing of each other fill its slots and a short queue, and refuses the rest at once', async () => {
+  engine.become({ type: 'ready', model: MODEL });
+  const [one, other] = streams as [NodeStream, NodeStream];
+  // Each believes that all four slots are free.
+  await Promise.all(streams.map((stream) => stream.next('report', ({ loads }) => loads[0]?.freeSlots === 4)));
+  for (const request of [1, 2, 3, 4]) one.work({ request, model: MODEL.name });
+  await vi.waitFor(() => expect(engine.jobs).toHaveLength(4));
+  for (const request of [1, 2, 3, 4]) other.work({ request, model: MODEL.name });
+  const full = { outcome: { value: { reason: 'QUEUE_FULL', code: REASONS.QUEUE_FULL.code } } };
+  expect(await refusalsOf(other, 3)).toMatchObject([full, full, full]);
+  expect(engine.jobs).toHaveLength(5);
+  // Each then sees what the other took.
+  await one.next('report', ({ loads }) => loads[0]?.freeSlots === 3);
+  await other.next('report', ({ loads }) => loads[0]?.freeSlots === 0);
+  for (const { sink } of engine.jobs) sink.end(CANCELLED, 0, NO_TIMINGS);
+  await Promise.all(streams.map((stream) => stream.next('report', ({ loads }) => loads[0]?.freeSlots === 4)));
+  one.work({ request: 9, model: MODEL.name });
+  await vi.waitFor(() => expect(engine.jobs).toHaveLength(6));
+});
+
+it('reports as often as a router asks for', async () => {
+  streams[0]!.send({ $case: 'welcome', value: { routerId: 'eager', reportIntervalMs: 100 } });
+  await streams[1]!.next('report');
+  const startedAt = performance.now();
+  for (let reports = 0; reports < 4; reports++) await streams[1]!.next('report');
+  expect(performance.now() - startedAt).toBeLessThan(1500);
+});
+
+describe('a node that a router asks to leave', () => {
+  const running = async () => {
+    engine.become({ type: 'ready', model: MODEL });
+    const [one, other] = streams as [NodeStream, NodeStream];
+    one.work({ request: 1, model: MODEL.name });
+    other.work({ request: 2, model: MODEL.name });
+    await vi.waitFor(() => expect(engine.jobs).toHaveLength(2));
+    return { one, other, jobs: engine.jobs };
+  };
+  const draining = ({ state }: Report) => state === NodeState.NODE_STATE_DRAINING;
+
+  it('says so to all routers, refuses what is new, lets what runs finish, and is gone', async () => {
+    const { one, other, jobs } = await running();
+    one.send({ $case: 'drain', value: { limitMs: 60_000 } });
+    await agent.leaving;
+    await Promise.all([one, other].map((stream) => stream.next('report', draining)));
+    other.work({ request: 3, model: MODEL.name });
+    expect(await refusalsOf(other, 1)).toMatchObject([{ request: 3, outcome: { value: { reason: 'DRAINING' } } }]);
+    for (const { sink, asked } of jobs) {
+      expect(asked).toEqual([]);
+      sink.end({ type: 'finish', reason: 1, usage: { inputTokens: 1, outputTokens: 0, cachedInputTokens: 0 } }, 0, NO_TIMINGS);
+    }
+    await one.next('progress', ({ ended }) => ended[0]?.outcome?.$case === 'finish');
+    await agent.close();
+    expect(engine.state).toEqual({ type: 'disposed' });
+  });
+
+  it('hands back to each router what is left at the limit, and waits for no engine', async () => {
+    const { one, other, jobs } = await running();
+    one.send({ $case: 'drain', value: { limitMs: 0 } });
+    const ends = await Promise.all([one, other].map((stream) => refusalsOf(stream, 1)));
+    expect(ends).toMatchObject([
+      [{ request: 1, outcome: { value: { reason: 'DRAINING', code: REASONS.DRAINING.code } } }],
+      [{ request: 2, outcome: { value: { reason: 'DRAINING' } } }],
+    ]);
+    expect(jobs.map(({ asked }) => asked)).toEqual([['cancel'], ['cancel']]);
+    await agent.close();
+  });
+
+  it('takes the shorter of two limits', async () => {
+    const { one, other } = await running();
+    one.send({ $case: 'drain', value: { limitMs: 3_600_000 } });
+    await other.next('report', draining);
+    other.send({ $case: 'drain', value: { limitMs: 0 } });
+    await agent.close();
+  });
 });
 
 describe('what a node announces', () => {

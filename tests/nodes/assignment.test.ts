@@ -22,16 +22,16 @@ afterEach(() => {
 });
 
 /** An assignment with credit for one piece, whose engine's words are the test's. */
-function begin() {
+function begin(more: Partial<Work> = {}) {
   const engine = new FakeEngine();
   const sent: Progress[] = [];
   const frames = new FrameWriter((progress) => sent.push(progress));
   const told: WorkEvent[] = [];
   const onOver = vi.fn();
-  const work = Work.fromPartial({ request: 7, epoch: 3, creditBytes: CREDIT, deadlineMs: DEADLINE_MS });
+  const work = Work.fromPartial({ request: 7, epoch: 3, creditBytes: CREDIT, deadlineMs: DEADLINE_MS, ...more });
   const watch = { tell: (event: WorkEvent) => told.push(event) };
   const assignment = new Assignment({ work, generate: engine.generate, frames, watch, onOver });
-  const { sink, asked } = engine.jobs[0]!;
+  const { job, sink, asked } = engine.jobs[0]!;
   sink.prefilling(0);
   const flushed = () => {
     frames.flush();
@@ -39,6 +39,7 @@ function begin() {
   };
   return {
     assignment,
+    job,
     sink,
     asked,
     onOver,
@@ -129,5 +130,56 @@ describe('a deadline that passes', () => {
     vi.advanceTimersByTime(1);
     expect(ends()).toMatchObject([failed('DEADLINE_EXCEEDED')]);
     expect(onOver).toHaveBeenCalledOnce();
+  });
+});
+
+describe('an assignment that goes on with an answer', () => {
+  const delivered = { model: 'm', tokenizerDigest: 'sha256:ab', tokens: 40, text: 'forty tokens', tokenIds: [] };
+
+  it('gives the engine what was delivered, and counts it', () => {
+    const { job, sink, pieces, ends } = begin({ delivered });
+    expect(job.delivered).toMatchObject({ tokens: 40, text: 'forty tokens', tokenIds: [] });
+    sink.delta(40, 2, 'x');
+    sink.end(DONE, 42, NO_TIMINGS);
+    expect(pieces()).toEqual([40]);
+    expect(ends()).toMatchObject([{ tokens: 42 }]);
+  });
+
+  it('counts it also when nothing came', () => {
+    const { sink, ends } = begin({ delivered });
+    sink.end(CANCELLED, 40, NO_TIMINGS);
+    expect(ends()).toMatchObject([{ tokens: 40 }]);
+  });
+
+  it('begins at the beginning where nothing was delivered', () => {
+    const { job, sink } = begin({ delivered: { ...delivered, tokens: 0, text: '' } });
+    expect(job.delivered).toBeUndefined();
+    sink.end(DONE, 0, NO_TIMINGS);
+  });
+});
+
+describe('an assignment that is handed back', () => {
+  it('ends at once, before the engine has stopped and without credit', () => {
+    const { assignment, sink, asked, pieces, ends, onOver, told } = begin();
+    sink.delta(0, 1, LONG);
+    sink.delta(1, 1, 'held');
+    assignment.handBack();
+    expect(asked).toContain('cancel');
+    expect([pieces(), ends()]).toMatchObject([[0], [failed('DRAINING')]]);
+    sink.delta(2, 1, 'on its way');
+    sink.end(CANCELLED, 3, NO_TIMINGS);
+    assignment.handBack();
+    expect([pieces(), ends()]).toMatchObject([[0], [failed('DRAINING')]]);
+    expect(onOver).toHaveBeenCalledOnce();
+    expect(told.filter(({ type }) => type === 'ended')).toMatchObject([{ reason: 'DRAINING', tokens: 3 }]);
+  });
+
+  it('stays cancelled where nobody wants its answer', () => {
+    const { assignment, ends, sink } = begin();
+    assignment.cancel();
+    assignment.handBack();
+    expect(ends()).toMatchObject([failed('CANCELLED')]);
+    sink.end(CANCELLED, 0, NO_TIMINGS);
+    expect(ends()).toHaveLength(1);
   });
 });

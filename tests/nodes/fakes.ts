@@ -1,5 +1,5 @@
 /** An engine and a router's wishes without either: what a node's parts are given to work with. */
-import type { Load, Run, Sink } from '../../nodes/backends/backend.ts';
+import type { Job, Load, Run, Sink } from '../../nodes/backends/backend.ts';
 import type { Engine, EngineState } from '../../nodes/engine/engine.ts';
 import type { ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
 import { ServedModel as ServedModelType } from '../../proto/gen/infermesh/v1/types.ts';
@@ -9,6 +9,7 @@ export const CANCELLED = { type: 'failure', reason: 'CANCELLED', message: 'cance
 
 /** A job that the engine was given, and what was asked of it since. */
 export interface FakeJob {
+  readonly job: Job;
   readonly sink: Sink;
   readonly asked: ('cancel' | 'pause' | 'resume')[];
 }
@@ -35,10 +36,10 @@ export class FakeEngine implements Engine {
     return Promise.reject(new Error('a fake engine becomes what the test says'));
   }
 
-  readonly generate = (_job: unknown, sink: Sink): Run => {
-    const job: FakeJob = { sink, asked: [] };
-    this.jobs.push(job);
-    const note = (wish: FakeJob['asked'][number]) => () => job.asked.push(wish);
+  readonly generate = (job: Job, sink: Sink): Run => {
+    const given: FakeJob = { job, sink, asked: [] };
+    this.jobs.push(given);
+    const note = (wish: FakeJob['asked'][number]) => () => given.asked.push(wish);
     return { cancel: note('cancel'), pause: note('pause'), resume: note('resume') };
   };
 

@@ -6,17 +6,20 @@ import { FakeRouter } from './fake-router.ts';
 
 /** An assignment as the link sees it. */
 function fakeAssignment(over: () => void) {
-  return { over, cancel: vi.fn(), credit: vi.fn() };
+  return { over, cancel: vi.fn(), credit: vi.fn(), handBack: vi.fn() };
 }
 type FakeAssignment = ReturnType<typeof fakeAssignment>;
 
 let router: FakeRouter;
 let link: RouterLink;
 let begun: FakeAssignment[];
+const drained = vi.fn();
+const connected = vi.fn();
 
 beforeEach(async () => {
   router = await FakeRouter.start();
   begun = [];
+  vi.clearAllMocks();
   link = new RouterLink({
     router: router.address,
     nodeId: 'n',
@@ -24,13 +27,14 @@ beforeEach(async () => {
     tls: undefined,
     random: () => 0,
     introduction: () => [],
-    onConnected() {},
+    onConnected: (_id, reportIntervalMs) => connected(reportIntervalMs),
     onLost() {},
     onWork: (_work, _frames, over) => {
       const assignment = fakeAssignment(over);
       begun.push(assignment);
       return assignment as never;
     },
+    onDrain: (limitMs) => drained(limitMs),
   });
 });
 afterEach(async () => {
@@ -64,13 +68,13 @@ async function lostAndAgain() {
 it("a lost stream's assignment is cancelled and counts until its engine has stopped", async () => {
   const { old, current } = await lostAndAgain();
   expect(old.cancel).toHaveBeenCalled();
-  expect(link.working).toBe(2);
+  expect([link.working, link.abandoned]).toEqual([2, 1]);
   current.over();
   await turn();
-  expect(link.working).toBe(1);
+  expect([link.working, link.abandoned]).toEqual([1, 1]);
   old.over();
   await turn();
-  expect(link.working).toBe(0);
+  expect([link.working, link.abandoned]).toEqual([0, 0]);
 });
 
 it('a new stream may use the same number again: the old end does not reach the new assignment', async () => {
@@ -88,7 +92,7 @@ it('a new stream may use the same number again: the old end does not reach the n
 it('is idle when the assignments of all its streams have ended', async () => {
   const { old, current } = await lostAndAgain();
   const idle = vi.fn();
-  const waiting = link.idle(60_000).then(idle);
+  const waiting = link.idle(new AbortController().signal).then(idle);
   current.over();
   await turn();
   expect(idle).not.toHaveBeenCalled();
@@ -106,4 +110,29 @@ it('closing cancels what runs and takes no new work', async () => {
   expect(begun).toHaveLength(1);
   expect(link.working).toBe(1);
   running.over();
+});
+
+it('waits no longer for its assignments than the signal says', async () => {
+  await works(await attached());
+  const limit = new AbortController();
+  const waiting = link.idle(limit.signal);
+  limit.abort();
+  await waiting;
+  await link.idle(limit.signal);
+  expect(link.working).toBe(1);
+});
+
+it("hands on the router's wishes: how often to report, and to leave", async () => {
+  const stream = await router.attached();
+  stream.send({ $case: 'welcome', value: { routerId: 'fake', reportIntervalMs: 250 } });
+  stream.send({ $case: 'drain', value: { limitMs: 1500 } });
+  await vi.waitFor(() => expect(drained).toHaveBeenCalledExactlyOnceWith(1500));
+  expect(connected).toHaveBeenCalledExactlyOnceWith(250);
+});
+
+it('hands back what runs, and not what runs for a stream that is lost', async () => {
+  const { old, current } = await lostAndAgain();
+  link.handBack();
+  expect(current.handBack).toHaveBeenCalledOnce();
+  expect(old.handBack).not.toHaveBeenCalled();
 });

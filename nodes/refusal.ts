@@ -1,0 +1,52 @@
+/** Why a node does not take a piece of work. Pure. */
+import { Fault } from '../proto/contract/faults.ts';
+import type { Work } from '../proto/gen/infermesh/v1/link.ts';
+import type { ServedModel } from '../proto/gen/infermesh/v1/types.ts';
+import type { Delivered } from './backends/backend.ts';
+
+export interface Standing {
+  readonly draining: boolean;
+  /** What the node announces; undefined when its engine has given up. */
+  readonly model: ServedModel | undefined;
+  /** Assignments of all routers whose engine has not stopped. */
+  readonly taken: number;
+}
+
+/** Assignments that may wait for a slot: two routers that chose at the same moment need not both be right. */
+export const queueOf = (slots: number) => Math.max(1, Math.ceil(slots / 4));
+
+/** The beginning of the answer, where there is one. */
+export function deliveredOf({ delivered }: Pick<Work, 'delivered'>): Delivered | undefined {
+  return delivered && (delivered.tokens > 0 || delivered.text !== '') ? delivered : undefined;
+}
+
+export function refusalOf(work: Work, { draining, model, taken }: Standing): Fault | undefined {
+  if (draining) return new Fault('DRAINING', 'the node is shutting down');
+  if (!model) return undefined; // The engine says what became of it.
+  if (model.name !== work.model) return new Fault('MODEL_NOT_FOUND', 'the node does not serve that model');
+  const most = model.slots + queueOf(model.slots);
+  if (taken >= most) {
+    return new Fault('QUEUE_FULL', `the node has ${model.slots} slots and takes ${most} requests at most; it has ${taken}`);
+  }
+  return refusalToGoOn(work, model);
+}
+
+function refusalToGoOn(work: Work, model: ServedModel): Fault | undefined {
+  const { delivered } = work;
+  if (!delivered || !deliveredOf(work)) return undefined;
+  const { tokens, tokenIds, tokenizerDigest } = delivered;
+  if (tokenIds.length > 0 && tokenIds.length !== tokens) {
+    const all = `delivered.token_ids: there must be none, or as many as delivered.tokens, ${tokens}`;
+    return new Fault('INVALID_REQUEST', `${all}; received ${tokenIds.length}`);
+  }
+  if (!model.resumes) return new Fault('STREAM_NOT_RESUMABLE', 'the engine cannot go on behind the beginning of an answer');
+  if (work.jsonSchema !== '' && model.structuredOutput && !model.resumesStructured) {
+    return new Fault('STREAM_NOT_RESUMABLE', 'the engine cannot go on with an answer under a JSON schema');
+  }
+  // Before the engine is ready nobody knows its tokenizer, and it takes no work.
+  const known = tokenizerDigest !== '' && model.tokenizerDigest !== '';
+  if (known && tokenizerDigest !== model.tokenizerDigest) {
+    return new Fault('STREAM_NOT_RESUMABLE', 'the beginning of the answer is of another tokenizer');
+  }
+  return undefined;
+}

@@ -11,6 +11,8 @@
  * Priorities are a tenant's own: they order its requests and take nothing from another tenant. A request of lower priority
  * stands as if it had come later, by `HANDICAP_MS`; so it rises as it waits, and nobody who came that much later is ahead.
  */
+import { Queue } from './queue.ts';
+
 export const PRIORITIES = ['high', 'normal', 'low'] as const;
 export type Priority = (typeof PRIORITIES)[number];
 
@@ -37,11 +39,12 @@ export interface InLine {
 interface Tenant<W> {
   /** Tokens it was given, counted on from where it began. */
   served: number;
-  readonly waiting: Readonly<Record<Priority, Set<W>>>;
+  size: number;
+  readonly waiting: Readonly<Record<Priority, Queue<W>>>;
 }
 
 export class Line<W extends InLine> {
-  readonly #migrating = new Set<W>();
+  readonly #migrating = new Queue<W>();
   readonly #tenants = new Map<string, Tenant<W>>();
   #size = 0;
   /** Where a tenant begins that comes now. */
@@ -71,7 +74,8 @@ export class Line<W extends InLine> {
     }
     const tenant = this.#tenants.get(name) ?? newTenant<W>();
     this.#tenants.set(name, tenant);
-    if (sizeOf(tenant) === 0) tenant.served = Math.max(tenant.served, this.#level);
+    if (tenant.size === 0) tenant.served = Math.max(tenant.served, this.#level);
+    tenant.size++;
     tenant.waiting[priority].add(waiter);
   }
 
@@ -85,16 +89,17 @@ export class Line<W extends InLine> {
     const tenant = this.#tenants.get(name);
     if (!tenant?.waiting[priority].delete(waiter)) return;
     this.#size--;
+    tenant.size--;
     if (admitted) {
       this.#level = Math.max(this.#level, tenant.served);
       tenant.served += cost;
     }
-    if (sizeOf(tenant) === 0) this.#forgive(name, tenant);
+    if (tenant.size === 0) this.#forgive(name, tenant);
   }
 
   /** Of those in the middle of a stream, the one to look next. */
   get migrant(): W | undefined {
-    return firstOf(this.#migrating);
+    return this.#migrating.first;
   }
 
   /** It found nothing; each may need another node, so the next one looks before it does again. */
@@ -110,7 +115,7 @@ export class Line<W extends InLine> {
   get head(): W | undefined {
     let next: Tenant<W> | undefined;
     for (const [name, tenant] of this.#tenants) {
-      if (sizeOf(tenant) === 0) this.#forgive(name, tenant);
+      if (tenant.size === 0) this.#forgive(name, tenant);
       else if (!next || tenant.served < next.served) next = tenant;
     }
     return next && headOf(next);
@@ -128,24 +133,20 @@ export class Line<W extends InLine> {
   outranked({ tenant: name, priority }: Place): W | undefined {
     const own = this.#tenants.get(name);
     let most: Tenant<W> | undefined;
-    for (const tenant of this.#tenants.values()) if (!most || sizeOf(tenant) > sizeOf(most)) most = tenant;
-    if (most && most !== own && sizeOf(most) > (own ? sizeOf(own) : 0) + 1) return leastUrgent(most, 'high');
+    for (const tenant of this.#tenants.values()) if (!most || tenant.size > most.size) most = tenant;
+    if (most && most !== own && most.size > (own?.size ?? 0) + 1) return leastUrgent(most, 'high');
     return own && leastUrgent(own, priority, true);
   }
 }
 
 function newTenant<W>(): Tenant<W> {
-  return { served: 0, waiting: { high: new Set(), normal: new Set(), low: new Set() } };
-}
-
-function sizeOf<W>({ waiting: { high, normal, low } }: Tenant<W>): number {
-  return high.size + normal.size + low.size;
+  return { served: 0, size: 0, waiting: { high: new Queue(), normal: new Queue(), low: new Queue() } };
 }
 
 function headOf<W extends InLine>({ waiting }: Tenant<W>): W | undefined {
   let head: W | undefined;
   for (const priority of PRIORITIES) {
-    const first = firstOf(waiting[priority]);
+    const { first } = waiting[priority];
     if (first && (!head || standing(first) < standing(head))) head = first;
   }
   return head;
@@ -153,17 +154,11 @@ function headOf<W extends InLine>({ waiting }: Tenant<W>): W | undefined {
 
 const standing = ({ since, place: { priority } }: InLine) => since + HANDICAP_MS[priority];
 
-function firstOf<W>(waiters: ReadonlySet<W>): W | undefined {
-  for (const waiter of waiters) return waiter;
-  return undefined;
-}
-
 /** The newest of the lowest priority, down to the given one or only to those below it. */
 function leastUrgent<W>({ waiting }: Tenant<W>, than: Priority, below = false): W | undefined {
   for (const priority of PRIORITIES.toReversed()) {
     if (priority === than && below) return undefined;
-    let newest: W | undefined;
-    for (const waiter of waiting[priority]) newest = waiter;
+    const newest = waiting[priority].last;
     if (newest || priority === than) return newest;
   }
   return undefined;

@@ -84,7 +84,9 @@ function openDecisionLog({ decisionLog: folder }: RouterSettings, log: Log): Dec
 
 function openTenants({ tenants: path }: RouterSettings, log: Log): TenantsFile | undefined {
   if (path === undefined) return undefined;
-  return new TenantsFile(path, {
+  return new TenantsFile({
+    path,
+    clock: systemClock,
     onRead: (tenants) => log.info({ event: 'tenants_read', tenants }, 'the tenants file has changed and was read'),
     onKept: (problem) =>
       log.error({ event: 'tenants_kept', problem }, 'the tenants file has changed and cannot be used; what it said before holds'),

@@ -50,9 +50,9 @@ export class Quotas {
   enter(tenant: string | undefined, tokens: number): QuotaLease {
     const quota = tenant === undefined ? undefined : this.#quotaOf(tenant);
     if (tenant === undefined || !quota || Object.keys(quota).length === 0) return FREE;
-    const account = this.#accounts.get(tenant) ?? new Account();
+    const account = this.#accounts.get(tenant) ?? new Account(this.#now);
     this.#accounts.set(tenant, account);
-    return account.enter(quota, Math.max(0, Math.ceil(tokens)), this.#now());
+    return account.enter(quota, Math.max(0, Math.ceil(tokens)));
   }
 
   /** Streams that are open now. */
@@ -62,11 +62,17 @@ export class Quotas {
 }
 
 class Account {
+  readonly #now: () => number;
   readonly #requests = new Bucket();
   readonly #tokens = new Bucket();
   streams = 0;
 
-  enter(quota: Quota, tokens: number, now: number): QuotaLease {
+  constructor(now: () => number) {
+    this.#now = now;
+  }
+
+  enter(quota: Quota, tokens: number): QuotaLease {
+    const now = this.#now();
     const { requestsPerMinute = Infinity, tokensPerMinute = Infinity, streams = Infinity } = quota;
     this.#requests.refill(requestsPerMinute, now);
     this.#tokens.refill(tokensPerMinute, now);
@@ -81,10 +87,10 @@ class Account {
     this.#requests.take(1);
     this.#tokens.take(charge);
     this.streams++;
-    return this.#lease(charge);
+    return this.#lease(charge, now);
   }
 
-  #lease(charge: number): QuotaLease {
+  #lease(charge: number, at: number): QuotaLease {
     let open = true;
     const settle = (tokens: number) => {
       if (!open) return;
@@ -92,7 +98,7 @@ class Account {
       this.streams--;
       const used = Number.isFinite(tokens) ? Math.max(0, tokens) : charge;
       if (used > charge) this.#tokens.owe(used - charge);
-      else this.#tokens.giveBack(charge - used);
+      else this.#tokens.giveBack(charge - used, this.#now() - at);
     };
     return { settle, [Symbol.dispose]: () => settle(0) };
   }
@@ -134,8 +140,12 @@ class Bucket {
     this.#level = Math.max(0, this.#level - amount);
   }
 
-  giveBack(amount: number): void {
-    this.#add(amount);
+  /**
+   * What was taken and not needed. A bucket that has been full since would have had no use for it, so only what cannot
+   * have been refilled meanwhile comes back: else a span could have more than the rate and a minute's worth.
+   */
+  giveBack(amount: number, afterMs: number): void {
+    if (Number.isFinite(this.#rate)) this.#add(Math.max(0, amount - (this.#rate * afterMs) / MINUTE_MS));
   }
 
   owe(amount: number): void {

@@ -116,8 +116,8 @@ function fieldName(path: readonly PropertyKey[]): string {
 }
 
 function describe(code: string, message: string): string {
-  if (message.startsWith('must')) return message;
   if (code === 'unrecognized_keys') return 'has settings that there are not: it may have role, keys, certificates and quotas';
   if (code === 'invalid_key') return 'must be named by 1 to 128 printable ASCII characters';
+  if (message.startsWith('must')) return message;
   return 'must hold settings as name: value';
 }

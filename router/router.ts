@@ -10,7 +10,6 @@ import type { TlsFiles } from '../proto/transport/server.ts';
 import { GrpcServer } from '../proto/transport/server.ts';
 import type { FleetEvent, RequestObserver, Tell } from '../telemetry/events.ts';
 import { WaitingRoom } from './admit/waiting-room.ts';
-import type { Trials } from './attempt/trials.ts';
 import type { Classifier } from './classify/classification.ts';
 import type { Clock } from './clock.ts';
 import { systemClock } from './clock.ts';
@@ -76,7 +75,7 @@ export class Router {
     random = Math.random,
   }: RouterParts) {
     this.#settings = settings;
-    this.#fleet = new Fleet(clock, tellFleet);
+    this.#fleet = new Fleet(clock, tellFleet, random);
     const fleet = this.#fleet;
     const tally = this.#tally;
     const room = new WaitingRoom<Admitted>(clock, random);
@@ -86,7 +85,6 @@ export class Router {
     const guarded = tenants !== undefined || settings.tlsClientCa !== undefined;
     const callers = new Callers({ tenants: () => tenants?.current, token, guarded });
     const gate = new NodeGate({ token, folder: new TrustFolder(trustFolder(settings)), clock });
-    const trials: Trials = { started: () => ({ succeeded: () => {}, failed: () => {}, neutral: () => {} }) };
     this.#journey = new Journey({
       fleet,
       sessions,
@@ -98,7 +96,7 @@ export class Router {
       classifier,
       policies,
       tally,
-      trials,
+      trials: fleet.breakers,
       callers,
     });
     const { listen, writer } = settings;

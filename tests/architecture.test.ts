@@ -48,7 +48,7 @@ const PURE = [
   'proto/transport/{framing,deadline}.ts',
   'router/admit/{line,pace,queue,waiting-room}.ts',
   'router/{classify,patience,select}/**/*.ts',
-  'router/fleet/{claims,lease}.ts',
+  'router/fleet/{claims,damping,lease}.ts',
   'router/idempotency/registry.ts',
   'router/ledger/{counterfactual,decision-entry,exploration,logged-choice,made-again,outcomes}.ts',
   'router/ledger/{refusal-wording,replay,replay-warnings,reward,savings,shares,trials}.ts',

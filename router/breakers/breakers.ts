@@ -73,9 +73,11 @@ export class Breakers {
   }
 
   #barred(node: string, model: string): Barred | undefined {
-    const breakers = this.#of(node, model);
-    if (breakers.some(({ state }) => state === 'open')) return 'open';
-    return breakers.some(({ permits }) => !permits) ? 'probing' : undefined;
+    const known = this.#nodes.get(node);
+    if (!known) return undefined;
+    const narrow = known.models.get(model);
+    if (known.node.state === 'open' || narrow?.state === 'open') return 'open';
+    return known.node.permits && (narrow?.permits ?? true) ? undefined : 'probing';
   }
 
   /** Nobody else both serves the model and is trusted. */

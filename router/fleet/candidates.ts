@@ -4,8 +4,11 @@ import { NodeState } from '../../proto/gen/infermesh/v1/types.ts';
 import type { Candidate } from '../select/candidate.ts';
 import type { NodeLink } from './node-link.ts';
 
+/** What this router makes of a node that says it serves. */
+export type Standing = Pick<Candidate, 'trouble' | 'barred'>;
+
 /** @param waiting requests in the router's line for the model */
-export function candidateOf(link: NodeLink, model: ServedModel, waiting: number): Candidate {
+export function candidateOf(link: NodeLink, model: ServedModel, waiting: number, { trouble, barred }: Standing): Candidate {
   const load = link.loads.find((one) => one.model === model.name);
   const own = link.reservations.of(model.name);
   const forThisRouter = Math.min(model.slots, load?.freeSlots ?? model.slots);
@@ -13,7 +16,9 @@ export function candidateOf(link: NodeLink, model: ServedModel, waiting: number)
     node: link.id,
     zone: link.hello.zone,
     state: link.state,
-    returning: isReturning(link),
+    returning: trouble !== undefined || isReturning(link),
+    trouble,
+    barred,
     model,
     freeSlots: Math.max(0, forThisRouter - own.requests),
     running: model.slots - forThisRouter + own.requests,

@@ -7,11 +7,15 @@ import type { Report } from '../../proto/gen/infermesh/v1/link.ts';
 import type { ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
 import { NodeState } from '../../proto/gen/infermesh/v1/types.ts';
 import type { FleetEvent, Tell } from '../../telemetry/events.ts';
+import { Breakers } from '../breakers/breakers.ts';
 import type { Clock } from '../clock.ts';
 import type { Candidate } from '../select/candidate.ts';
+import { Canaries } from './canaries.ts';
+import type { Standing } from './candidates.ts';
 import { candidateOf, missingCandidate } from './candidates.ts';
 import type { Claim } from './claims.ts';
 import { clampModel, clampReport } from './claims.ts';
+import { Damping } from './damping.ts';
 import { CHECK_INTERVAL_MS, forgiveness, leaseAt } from './lease.ts';
 import { Locality } from './locality.ts';
 import { Missing } from './missing.ts';
@@ -26,18 +30,35 @@ export class Fleet {
   readonly #tell: Tell<FleetEvent>;
   readonly #listeners = new Set<() => void>();
   readonly #missing: Missing;
+  readonly #damping = new Damping();
+  readonly #canaries: Canaries;
+  /** What attempts on the nodes came to, and who is given none for that. */
+  readonly breakers: Breakers;
   /** What the nodes' KV caches hold. */
   readonly locality = new Locality();
   #dueAt: number;
   #stopTicking: () => void;
   claimsClamped = 0;
 
-  constructor(clock: Clock, tell: Tell<FleetEvent>) {
+  constructor(clock: Clock, tell: Tell<FleetEvent>, random: () => number = Math.random) {
     this.#clock = clock;
     this.#tell = tell;
     this.#missing = new Missing(clock);
+    const onChange = () => this.#changed();
+    this.#canaries = new Canaries({ random, tell, onChange });
+    this.breakers = new Breakers({
+      clock,
+      random,
+      tell,
+      onPermit: onChange,
+      servers: (model) => this.#servers(model).map(({ id }) => id),
+      onStall: (node, model) => {
+        const link = this.#links.get(node);
+        if (link) this.#canaries.stalled(link, model, clock.now());
+      },
+    });
     this.#dueAt = clock.now() + CHECK_INTERVAL_MS;
-    this.#stopTicking = clock.every(CHECK_INTERVAL_MS, () => this.#checkLeases());
+    this.#stopTicking = clock.every(CHECK_INTERVAL_MS, () => this.#tick());
   }
 
   /** Calls back after anything that may let a waiting request through. Returns the unsubscribe. */
@@ -68,6 +89,9 @@ export class Fleet {
       dismiss(present, fenced);
     }
     this.#tell({ type: 'node_joined', node: link.id, epoch: link.hello.epoch, models: [] });
+    this.breakers.joined(link.id, link.hello.epoch);
+    const damped = this.#damping.joined(link.id, this.#clock.now());
+    if (damped) this.#tell({ type: 'node_damped', node: link.id, ...damped });
   }
 
   /** @returns what the present one is sent away with. @throws Fault when the newcomer is the older */
@@ -89,6 +113,9 @@ export class Fleet {
   #left(link: NodeLink, reason: Leaving): void {
     this.#missing.left(link.id, link.models);
     this.locality.left(link.id);
+    this.#canaries.left(link);
+    this.breakers.left(link.id);
+    this.#damping.left(link.id, this.#clock.now());
     this.#tell({ type: 'node_left', node: link.id, reason, lost: link.attempts });
   }
 
@@ -145,23 +172,29 @@ export class Fleet {
   /** Called with each link that is to be closed because its lease ran out or the router ends. */
   onDismissed: (link: NodeLink, fault: Fault) => void = () => {};
 
-  #checkLeases(): void {
+  #tick(): void {
     const now = this.#clock.now();
     const forgiven = forgiveness(now, this.#dueAt);
     this.#dueAt = now + CHECK_INTERVAL_MS;
     for (const link of this.links) {
-      link.lastReportAt += forgiven;
-      const lease = leaseAt(now, link.lastReportAt);
-      if (lease === link.lease) continue;
-      link.lease = lease;
-      const silentMs = now - link.lastReportAt;
-      if (lease === 'suspect') {
-        this.#tell({ type: 'node_suspect', node: link.id, silentMs });
-        this.#changed();
-      } else if (lease === 'expired') {
-        this.leave(link, 'expired');
-        this.onDismissed(link, new Fault('NODE_LOST', `silent for ${Math.round(silentMs)} ms`));
-      }
+      this.#checkLease(link, now, forgiven);
+      if (this.#links.get(link.id) === link) this.#canaries.look(link, now, forgiven);
+    }
+    if (this.#damping.released(now)) this.#changed();
+  }
+
+  #checkLease(link: NodeLink, now: number, forgiven: number): void {
+    link.lastReportAt += forgiven;
+    const lease = leaseAt(now, link.lastReportAt);
+    if (lease === link.lease) return;
+    link.lease = lease;
+    const silentMs = now - link.lastReportAt;
+    if (lease === 'suspect') {
+      this.#tell({ type: 'node_suspect', node: link.id, silentMs });
+      this.#changed();
+    } else if (lease === 'expired') {
+      this.leave(link, 'expired');
+      this.onDismissed(link, new Fault('NODE_LOST', `silent for ${Math.round(silentMs)} ms`));
     }
   }
 
@@ -172,9 +205,30 @@ export class Fleet {
   candidates(waitingFor: (model: string) => number = () => 0): Candidate[] {
     const all: Candidate[] = this.#missing.all().map(({ node, model }) => missingCandidate(node, model));
     for (const link of this.#links.values()) {
-      for (const model of link.models) all.push(candidateOf(link, model, this.#share(model.name, waitingFor(model.name))));
+      for (const model of link.models) {
+        const waiting = this.#share(model.name, waitingFor(model.name));
+        all.push(candidateOf(link, model, waiting, this.#standing(link, model.name)));
+      }
     }
     return all;
+  }
+
+  #standing(link: NodeLink, model: string): Standing {
+    const barred = this.breakers.barred(link.id, model);
+    if (link.wedged.has(model)) return { trouble: 'wedged', barred };
+    const held = this.#damping.holds(link.id, this.#clock.now()) && !this.#servers(model).includes(link);
+    return { trouble: held ? 'flapping' : undefined, barred };
+  }
+
+  /** Who could be given work for a model now, were it not for breakers. The last one is not held out for coming and going. */
+  #servers(model: string): readonly NodeLink[] {
+    const serving = this.links.filter(
+      (link) =>
+        link.state === NodeState.NODE_STATE_SERVING && !link.wedged.has(model) && link.models.some(({ name }) => name === model),
+    );
+    const now = this.#clock.now();
+    const steady = serving.filter(({ id }) => !this.#damping.holds(id, now));
+    return steady.length > 0 ? steady : serving;
   }
 
   /** Of those who wait for a model, as many as each of its nodes will get. */
@@ -188,12 +242,22 @@ export class Fleet {
   claim(nodeId: string, work: Work): Claimed {
     const link = this.#links.get(nodeId);
     if (!link) throw new Error(`no node ${nodeId}`);
+    const { model } = work;
+    this.#canaries.claimed(link, model);
+    const promise = this.breakers.promise(nodeId, model);
     const reservation = link.reservations.take(work);
+    const isHere = () => this.#links.get(nodeId) === link;
     return {
       link,
-      delivered: (tokens) => reservation.delivered(tokens),
+      delivered: (tokens) => {
+        reservation.delivered(tokens);
+        if (isHere()) this.#canaries.gave(link, model, this.#clock.now());
+      },
       [Symbol.dispose]: () => {
-        if (reservation.free()) this.#changed();
+        promise[Symbol.dispose]();
+        if (!reservation.free()) return;
+        if (isHere()) this.#canaries.freed(link, model, this.#clock.now());
+        this.#changed();
       },
     };
   }
@@ -205,6 +269,7 @@ export class Fleet {
   /** Sends every node away; they come back to a router that is started again here. */
   stop(): void {
     this.#stopTicking();
+    this.breakers.stop();
     for (const link of this.links) this.onDismissed(link, new Fault('DRAINING', 'the router is shutting down'));
   }
 }

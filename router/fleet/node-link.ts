@@ -36,6 +36,8 @@ export class NodeLink {
   report: Report | undefined;
   /** Whether it ever served on this stream. */
   hasServed = false;
+  /** Models whose engine gives no token, though the node says that it serves. */
+  readonly wedged = new Set<string>();
   lastReportAt: number;
   lease: Lease = 'held';
 
@@ -58,8 +60,13 @@ export class NodeLink {
   }
 
   get state(): NodeState {
-    if (this.lease !== 'held') return NodeState.NODE_STATE_SUSPECT;
+    if (this.lease !== 'held' || this.#isWedged) return NodeState.NODE_STATE_SUSPECT;
     return this.report?.state ?? NodeState.NODE_STATE_LOADING;
+  }
+
+  /** In all that it serves. */
+  get #isWedged(): boolean {
+    return this.wedged.size > 0 && this.models.every(({ name }) => this.wedged.has(name));
   }
 
   get attempts(): number {

@@ -13,6 +13,10 @@ export interface Candidate {
   readonly state: NodeState;
   /** Not serving now, has been a moment ago, and is expected to again. */
   readonly returning: boolean;
+  /** Why it is not given work though it says that it serves: its engine gives nothing, or it comes and goes. */
+  readonly trouble?: 'wedged' | 'flapping' | undefined;
+  /** Its breaker is open, or tries it with one request now. */
+  readonly barred?: 'open' | 'probing' | undefined;
   readonly model: ServedModel;
   /** Slots that this router may still take. */
   readonly freeSlots: number;

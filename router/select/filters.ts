@@ -70,8 +70,20 @@ const context: Rule = {
 
 const state: Rule = {
   name: 'state',
-  rulesOut: (candidate) => candidate.state !== NodeState.NODE_STATE_SERVING,
-  reason: (candidate) => `the node is ${stateName(candidate.state)}`,
+  rulesOut: ({ state, trouble }) => trouble !== undefined || state !== NodeState.NODE_STATE_SERVING,
+  reason: ({ state, trouble }) => (trouble ? TROUBLES[trouble] : `the node is ${stateName(state)}`),
+};
+
+const TROUBLES = {
+  wedged: 'its engine gives no tokens',
+  flapping: 'the node left and came back too often',
+} as const;
+
+const breaker: Rule = {
+  name: 'breaker',
+  rulesOut: ({ barred }) => barred !== undefined,
+  reason: ({ barred }) =>
+    barred === 'open' ? 'too much failed there lately' : 'too much failed there lately, and one request tries it now',
 };
 
 const tried: Rule = {
@@ -80,7 +92,7 @@ const tried: Rule = {
   reason: () => 'the request has failed there already',
 };
 
-export const PERMITS: readonly Rule[] = [target, resumable, policy, zone, structured, context, state, tried];
+export const PERMITS: readonly Rule[] = [target, resumable, policy, zone, structured, context, state, breaker, tried];
 
 const deadline: Rule = {
   name: 'deadline',

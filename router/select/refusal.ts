@@ -16,6 +16,7 @@ const REASON_OF: Readonly<Record<string, Reason>> = {
   structured: 'UNSUPPORTED',
   context: 'CONTEXT_TOO_LONG',
   state: 'NO_NODE',
+  breaker: 'NO_NODE',
   tried: 'NO_NODE',
   deadline: 'DEADLINE_EXCEEDED',
   cost: 'UNSUPPORTED',

@@ -291,14 +291,13 @@ describe('whatever happens', () => {
     run(steps: readonly Step[]): void {
       for (const one of steps) {
         this.#take(one);
-        const { changes } = this.world;
-        inOrder(changes);
         if (this.#here.length > 0)
           for (const model of MODELS) expect(this.#here.some((name) => this.world.permits(name, model))).toBe(true);
       }
       for (const trial of this.#trials) trial.neutral();
       this.world.clock.advance(OPEN_MS.most);
       for (const name of this.#here) for (const model of MODELS) expect(this.world.permits(name, model)).toBe(true);
+      inOrder(this.world.changes);
       this.world.breakers.stop();
       expect(this.world.clock.pending).toBe(0);
     }
@@ -336,8 +335,7 @@ describe('whatever happens', () => {
     }
 
     #probe(breaker: string, trial: Trial, isLast: boolean): void {
-      const since =
-        this.world.changes.length - [...this.world.changes].reverse().findIndex((change) => change.startsWith(`${breaker} `));
+      const since = this.world.changes.findLastIndex((change) => change.startsWith(`${breaker} `));
       const other = this.#probes.get(breaker);
       const running = other?.since === since && this.#trials.includes(other.trial);
       if (running && !isLast) throw new Error(`two probes of ${breaker}`);

@@ -7,6 +7,8 @@ import { FakeClock, seeded } from '../../support/clock.ts';
 export class World {
   readonly clock = new FakeClock();
   readonly told: FleetEvent[] = [];
+  /** Breaker events in short. */
+  readonly changes: string[] = [];
   /** Who serves which model. */
   readonly serving = new Map<string, Set<string>>();
   readonly stalled: string[] = [];
@@ -18,7 +20,7 @@ export class World {
     this.breakers = new Breakers({
       clock: this.clock,
       random: seeded(seed),
-      tell: (event) => this.told.push(event),
+      tell: (event) => this.#take(event),
       servers: (name) => [...(this.serving.get(name) ?? [])],
       onPermit: () => this.permitted++,
       onStall: (node, name) => this.stalled.push(`${node} ${name}`),
@@ -63,13 +65,11 @@ export class World {
     return this.told.findLast((event) => event.type === 'breaker_opened')?.openMs ?? 0;
   }
 
-  /** Breaker events in short. */
-  get changes(): string[] {
-    return this.told.flatMap((event) => {
-      if (event.type === 'breaker_opened') return [`${name(event)} opened: ${event.why}`];
-      if (event.type === 'breaker_half_open') return [`${name(event)} half open`];
-      return event.type === 'breaker_closed' ? [`${name(event)} closed: ${event.why}`] : [];
-    });
+  #take(event: FleetEvent): void {
+    this.told.push(event);
+    if (event.type === 'breaker_opened') this.changes.push(`${name(event)} opened: ${event.why}`);
+    if (event.type === 'breaker_half_open') this.changes.push(`${name(event)} half open`);
+    if (event.type === 'breaker_closed') this.changes.push(`${name(event)} closed: ${event.why}`);
   }
 }
 

@@ -1,60 +1,92 @@
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { Bearer } from '../../cli/certs/authority.ts';
+import { Authority } from '../../cli/certs/authority.ts';
 import { connect } from '../../client/index.ts';
 import { replayText } from '../../nodes/backends/replay.ts';
 import { Code } from '../../proto/contract/faults.ts';
 import { Role } from '../../proto/gen/infermesh/v1/types.ts';
 import type { TestMesh } from '../support/mesh.ts';
-import { startMember, startMesh } from '../support/mesh.ts';
+import { startMember, startMesh, TOKEN } from '../support/mesh.ts';
 import { expectAtRest } from './rest.ts';
 
 const canned = { engine: 'replay', model: 'canned', replay: 'length=5' } as const;
 const answer = replayText([{ role: Role.ROLE_USER, text: 'hello' }], 5);
 const UNAVAILABLE = { code: Code.UNAVAILABLE, reason: 'UNREACHABLE' };
 
-const hasOpenssl = (() => {
-  try {
-    execFileSync('openssl', ['version'], { stdio: 'ignore' });
-    return true;
-  } catch {
-    return false;
-  }
-})();
+const LOOPBACK: Bearer = { type: 'router', hosts: ['127.0.0.1', 'localhost'] };
 
-/** A self-signed certificate for loopback. */
-function certificate(folder: string, name: string): { cert: string; key: string } {
-  const [cert, key] = [join(folder, `${name}.pem`), join(folder, `${name}.key`)];
-  const subject = ['-subj', '/CN=infermesh test', '-addext', 'subjectAltName=IP:127.0.0.1,DNS:localhost'];
-  const kind = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'];
-  execFileSync('openssl', ['req', '-x509', ...kind, '-keyout', key, '-out', cert, ...subject], { stdio: 'ignore' });
-  return { cert, key };
+/** Files of a certificate, as settings name them. */
+interface Files {
+  readonly cert: string;
+  readonly key: string;
 }
 
-describe.skipIf(!hasOpenssl)('a router with TLS (needs openssl to make a certificate)', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'infermesh-tls-'));
+/** An authority with its certificates in a folder that goes with the test. */
+class Certificates implements Disposable {
+  readonly folder = mkdtempSync(join(tmpdir(), 'infermesh-tls-'));
+  readonly #authority: Authority;
+  readonly ca: string;
+
+  private constructor(authority: Authority, cert: string) {
+    this.#authority = authority;
+    this.ca = this.file('ca.pem', cert);
+  }
+
+  static async make(): Promise<Certificates> {
+    const authority = await Authority.create(2);
+    return new Certificates(authority, (await authority.own()).cert);
+  }
+
+  file(name: string, content: string): string {
+    const path = join(this.folder, name);
+    writeFileSync(path, content);
+    return path;
+  }
+
+  async issue(name: string, bearer: Bearer): Promise<Files> {
+    const { cert, key } = await this.#authority.issue(bearer);
+    return { cert: this.file(`${name}.pem`, cert), key: this.file(`${name}.key`, key) };
+  }
+
+  [Symbol.dispose](): void {
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+let certificates: Certificates;
+let strangers: Certificates;
+let server: Files;
+
+beforeAll(async () => {
+  certificates = await Certificates.make();
+  strangers = await Certificates.make();
+  server = await certificates.issue('router', LOOPBACK);
+});
+afterAll(() => {
+  certificates[Symbol.dispose]();
+  strangers[Symbol.dispose]();
+});
+
+const identity = ({ cert, key }: Files) => ({ cert: readFileSync(cert), key: readFileSync(key) });
+
+describe('a router with TLS', () => {
   let mesh: TestMesh;
-  let cert: string;
 
   beforeAll(async () => {
-    const own = certificate(folder, 'server');
-    cert = own.cert;
     mesh = await startMesh({
-      routerFlags: ['--tls-cert', cert, '--tls-key', own.key],
-      connect: { tls: readFileSync(cert) },
-      nodes: [{ ...canned, flags: ['--tls-ca', cert] }],
+      routerFlags: ['--tls-cert', server.cert, '--tls-key', server.key],
+      connect: { tls: readFileSync(certificates.ca) },
+      nodes: [{ ...canned, flags: ['--tls-ca', certificates.ca] }],
     });
   });
   afterEach(async () => {
     await expectAtRest(mesh);
     expect((await mesh.client.ask({ messages: 'hello' })).text).toBe(answer);
   });
-  afterAll(async () => {
-    await mesh?.[Symbol.asyncDispose]();
-    rmSync(folder, { recursive: true, force: true });
-  });
+  afterAll(() => mesh?.[Symbol.asyncDispose]());
 
   it('serves clients and nodes that trust its certificate', async () => {
     expect((await mesh.client.ask({ messages: 'hello' })).text).toBe(answer);
@@ -63,7 +95,7 @@ describe.skipIf(!hasOpenssl)('a router with TLS (needs openssl to make a certifi
 
   it.each([
     ['speaks plaintext', () => ({})],
-    ['trusts another authority', () => ({ tls: readFileSync(certificate(folder, 'other').cert) })],
+    ['trusts another authority', () => ({ tls: readFileSync(strangers.ca) })],
   ])('is UNAVAILABLE at once for a client that %s', async (_how, options) => {
     using stranger = connect(mesh.address, options());
     const startedAt = performance.now();
@@ -80,17 +112,105 @@ describe.skipIf(!hasOpenssl)('a router with TLS (needs openssl to make a certifi
   });
 });
 
-describe.skipIf(!hasOpenssl)('a router without TLS (needs openssl to make a certificate)', () => {
+describe.each(['required', 'optional'] as const)('a router that asks for certificates, which are %s', (auth) => {
+  let mesh: TestMesh;
+  let client: Files;
+  let node: Files;
+  let admin: { readonly apiKey: string };
+  const nodeFlags = (id: string, files: Files | undefined) => [
+    ...[
+      'node',
+      '--join',
+      mesh.address,
+      '--token-file',
+      '/nonexistent/token',
+      '--id',
+      id,
+      '--engine',
+      'replay',
+      '--model',
+      'canned',
+    ],
+    ...['--tls-ca', certificates.ca, ...(files ? ['--tls-cert', files.cert, '--tls-key', files.key] : [])],
+  ];
+
+  beforeAll(async () => {
+    client = await certificates.issue('client', { type: 'client', name: 'acme' });
+    node = await certificates.issue('node', { type: 'node', id: 'gpu-1' });
+    admin = { apiKey: TOKEN };
+    mesh = await startMesh({
+      routerFlags: [
+        ...['--tls-cert', server.cert, '--tls-key', server.key],
+        ...['--tls-client-ca', certificates.ca, '--tls-client-auth', auth],
+      ],
+      connect: { tls: readFileSync(certificates.ca), identity: identity(client), ...admin },
+      nodes: [{ ...canned, id: 'gpu-1', flags: ['--tls-ca', certificates.ca, '--tls-cert', node.cert, '--tls-key', node.key] }],
+    });
+  });
+  afterEach(async () => {
+    await expectAtRest(mesh);
+    expect((await mesh.client.ask({ messages: 'hello' })).text).toBe(answer);
+  });
+  afterAll(() => mesh?.[Symbol.asyncDispose]());
+
+  it('serves a client that has one', async () => {
+    expect((await mesh.client.ask({ messages: 'hello' })).text).toBe(answer);
+  });
+
+  it('has a node by its certificate alone, under the id that is its name', async () => {
+    const files = await certificates.issue('node-gpu-2', { type: 'node', id: 'gpu-2' });
+    const member = startMember(nodeFlags('gpu-2', files));
+    await mesh.until((nodes) => nodes.some(({ id, models }) => id === 'gpu-2' && models.length > 0));
+    await member.stop();
+  });
+
+  it.each([
+    ['whose certificate is of another id', async () => node, 'FORBIDDEN'],
+    ['that has the certificate of a client', async () => client, 'UNAUTHENTICATED'],
+  ])('refuses a node %s, which says so', async (_who, files, reason) => {
+    const member = startMember(nodeFlags('gpu-3', await files()));
+    await expect.poll(() => member.output(), { timeout: 10_000 }).toContain('router_refused');
+    expect(member.output()).toContain(reason);
+    expect(mesh.router.output()).toContain('join_refused');
+    expect((await mesh.client.nodes()).map(({ id }) => id)).not.toContain('gpu-3');
+    await member.stop();
+  });
+
+  it('gives nobody a look at the mesh who is no admin', async () => {
+    using other = connect(mesh.address, { tls: readFileSync(certificates.ca), identity: identity(client) });
+    await expect(other.nodes()).rejects.toMatchObject({ code: Code.PERMISSION_DENIED, reason: 'FORBIDDEN' });
+    await expect(other.stats()).rejects.toMatchObject({ reason: 'FORBIDDEN' });
+    const watch = other.watchNodes();
+    await expect(watch.next()).rejects.toMatchObject({ reason: 'FORBIDDEN' });
+    expect((await other.ask({ messages: 'hello' })).text).toBe(answer);
+  });
+
+  it(auth === 'required' ? 'has no connection for a client without one' : 'serves a client without one', async () => {
+    using bare = connect(mesh.address, { tls: readFileSync(certificates.ca) });
+    const asked = bare.ask({ messages: 'hello' });
+    if (auth === 'required') await expect(asked).rejects.toMatchObject(UNAVAILABLE);
+    else expect((await asked).text).toBe(answer);
+  });
+
+  it('does not believe a certificate of a strange authority', async () => {
+    const forged = await strangers.issue('forged', { type: 'node', id: 'gpu-1' });
+    const member = startMember(nodeFlags('gpu-1', forged));
+    const refused = auth === 'required' ? 'router_lost' : 'router_refused';
+    await expect.poll(() => member.output(), { timeout: 10_000 }).toContain(refused);
+    expect(mesh.router.output()).not.toContain('node_fenced');
+    await member.stop();
+  });
+});
+
+describe('a router without TLS', () => {
   it('is UNAVAILABLE at once for a client that speaks TLS, and goes on', async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'infermesh-tls-'));
     await using mesh = await startMesh({ nodes: [canned] });
-    using stranger = connect(mesh.address, { tls: readFileSync(certificate(folder, 'any').cert) });
+    using stranger = connect(mesh.address, { tls: readFileSync(certificates.ca) });
     const startedAt = performance.now();
     await expect(stranger.ask({ messages: 'hello' })).rejects.toMatchObject(UNAVAILABLE);
     expect(performance.now() - startedAt).toBeLessThan(2000);
     expect((await mesh.client.ask({ messages: 'hello' })).text).toBe(answer);
     await expectAtRest(mesh);
-    rmSync(folder, { recursive: true, force: true });
   });
 });
 
@@ -103,5 +223,16 @@ describe('an address that is not loopback', () => {
     const code = await new Promise((resolve) => member.process.once('close', resolve));
     expect(code).toBe(2);
     expect(member.output()).toContain(says);
+  });
+});
+
+describe('a key', () => {
+  it('is not sent in the clear to an address that is not loopback, unless that is asked for', () => {
+    const apiKey = 'a-key-of-more-than-16';
+    expect(() => connect('router.example:50051', { apiKey })).toThrow(/is not sent to router.example:50051 without TLS/);
+    for (const options of [{ tls: true }, { allowPlaintext: true }] as const) {
+      connect('router.example:50051', { apiKey, ...options }).close();
+    }
+    connect('127.0.0.1:50051', { apiKey }).close();
   });
 });

@@ -4,7 +4,7 @@
  */
 import { Fault } from '../proto/contract/faults.ts';
 import { HOP_MARGIN_MS } from '../proto/transport/deadline.ts';
-import type { EventStream } from '../proto/transport/event-stream.ts';
+import type { ClientStream } from '../proto/transport/event-stream.ts';
 import type { Clock } from './clock.ts';
 
 const TIMER_SLACK_MS = 10;
@@ -14,13 +14,13 @@ const deadlinePassed = () => new Fault('DEADLINE_EXCEEDED', 'the deadline passed
 export class Cut implements Disposable {
   readonly #controller = new AbortController();
   readonly #clock: Clock;
-  readonly #stream: EventStream;
+  readonly #stream: ClientStream;
   #stopTimer: () => void = () => {};
   #deadlineAt = Number.POSITIVE_INFINITY;
 
   readonly #onDispose: () => void;
 
-  constructor(stream: EventStream, clock: Clock, onDispose: () => void) {
+  constructor(stream: ClientStream, clock: Clock, onDispose: () => void) {
     this.#clock = clock;
     this.#stream = stream;
     this.#onDispose = onDispose;

@@ -6,7 +6,7 @@ import { checkFeedback, checkResume } from '../proto/contract/bounds.ts';
 import { Code, Fault, toFault } from '../proto/contract/faults.ts';
 import type { ChatRequest, ExplainResponse, FeedbackRequest, ResumeRequest } from '../proto/gen/infermesh/v1/inference.ts';
 import type { Delivered } from '../proto/gen/infermesh/v1/types.ts';
-import type { EventStream } from '../proto/transport/event-stream.ts';
+import type { ClientStream, EventStream } from '../proto/transport/event-stream.ts';
 import type { CallContext } from '../proto/transport/handlers.ts';
 import type { RequestObserver, RequestWatch } from '../telemetry/events.ts';
 import type { Admitted, Resumption, Wish } from './admit/admission.ts';
@@ -24,6 +24,10 @@ import type { Trials } from './attempt/trials.ts';
 import { Cut } from './cut.ts';
 import type { Fleet } from './fleet/fleet.ts';
 import type { Sessions } from './fleet/sessions.ts';
+import { bodyDigest, keyDigest } from './idempotency/digest.ts';
+import type { Entry as Claim } from './idempotency/registry.ts';
+import { IdempotencyRegistry } from './idempotency/registry.ts';
+import { SwitchedStream } from './idempotency/switched-stream.ts';
 import type { Entry, Ledger } from './ledger/ledger.ts';
 import type { Identified, Identifier } from './request.ts';
 import { identify, newRequestId } from './request.ts';
@@ -32,6 +36,7 @@ import type { Tally } from './tally.ts';
 
 export type { Admitted };
 
+const EMPTY = Buffer.alloc(0);
 const SERVICE = 'infermesh.v1.InferenceService';
 /** How often the stream moved to another node, for those who read no events. */
 const MIGRATIONS_TRAILER = 'infermesh-migrations';
@@ -49,10 +54,14 @@ export interface JourneyParts extends Identifier {
 /** What the stages of one request share. */
 interface Trip {
   readonly chat: ChatRequest;
-  readonly stream: EventStream;
+  readonly stream: ClientStream;
   readonly watch: RequestWatch;
   readonly cut: Cut;
   readonly kept: Kept;
+  /** The `started` that went to the client. */
+  opening: Buffer | undefined;
+  /** Where the request carries an idempotency key: what is kept of it under the key. */
+  claim: Claim | undefined;
   /** What another router delivered of the answer; undefined for a whole one. */
   readonly resumption: Resumption | undefined;
   /** The choice as the ledger keeps it, once there is one. */
@@ -66,6 +75,7 @@ export class Journey {
   readonly #cuts = new Set<Cut>();
   readonly #series: SeriesParts;
   readonly #quarantine: Quarantine;
+  readonly #claims: IdempotencyRegistry<ClientStream>;
   #draining = false;
 
   constructor(parts: JourneyParts) {
@@ -73,6 +83,7 @@ export class Journey {
     const { clock, room } = parts;
     this.#admission = new Admission(parts);
     this.#quarantine = new Quarantine(clock);
+    this.#claims = new IdempotencyRegistry(clock);
     this.#series = { ...parts, sweep: new Sweep(clock), pacing: new Pacing(clock, () => room.size > 0) };
   }
 
@@ -96,15 +107,18 @@ export class Journey {
   ): Promise<void> {
     const id = newRequestId();
     using _open = this.#parts.tally.request();
-    using cut = this.#cutFor(stream);
+    const client = chat.idempotencyKey === '' ? stream : new SwitchedStream(stream);
+    using cut = this.#cutFor(client);
     const watch = this.#watch(id, context, method);
     const resumption = delivered && delivered.tokens > 0 ? resumptionOf(delivered, this.#parts.clock.now()) : undefined;
     const kept = new Kept(resumption?.delivered);
-    const trip: Trip = { chat, stream, cut, watch, kept, resumption, entry: undefined, attempts: undefined };
+    const begun = { entry: undefined, attempts: undefined, opening: undefined, claim: undefined };
+    const trip: Trip = { chat, stream: client, cut, watch, kept, resumption, ...begun };
     try {
       const request = identify(id, chat, context, this.#parts);
       if (this.#draining) throw new Fault('DRAINING', 'the router is shutting down');
       if (this.#quarantine.has(chat)) throw poison();
+      if (client instanceof SwitchedStream && this.#isKnown(request, trip, client)) return;
       cut.at(request.deadlineAt);
       this.#classify(request, trip);
       const admitted = await this.#admit(request, trip);
@@ -145,10 +159,41 @@ export class Journey {
     return this.#parts.observer.watch({ requestId, method, ...(traceparent === undefined ? {} : { traceparent }) });
   }
 
-  #cutFor(stream: EventStream): Cut {
+  #cutFor(stream: ClientStream): Cut {
     const cut = new Cut(stream, this.#parts.clock, () => this.#cuts.delete(cut));
     this.#cuts.add(cut);
     return cut;
+  }
+
+  // Identify
+
+  /** @returns true when the same request is or was answered already, and this call gets that answer */
+  #isKnown(request: Identified, trip: Trip, client: SwitchedStream): boolean {
+    const { chat, kept, cut, watch, resumption } = trip;
+    const soFar = () => Buffer.concat([trip.opening ?? EMPTY, kept.bytes()]);
+    const running = {
+      takeOver: (reader: ClientStream) => client.switchTo(reader, soFar()),
+      replaced: () => cut.abort(new Fault('CANCELLED', 'another call with the same idempotency key goes on with the answer')),
+    };
+    const key = keyDigest(request.tenant, chat.idempotencyKey);
+    const body = bodyDigest(chat);
+    if (resumption) {
+      trip.claim = this.#claims.renew(key, body, running);
+      return false;
+    }
+    const entered = this.#claims.enter(key, body, running);
+    if (entered.type === 'new') {
+      trip.claim = entered.entry;
+      return false;
+    }
+    if (entered.type === 'running') entered.takeOver(client.handOver());
+    else {
+      client.write(entered.answer);
+      client.end();
+    }
+    this.#parts.tally.ended.finished++;
+    watch.tell({ type: 'ended', outcome: 'finished', code: Code.OK, tokens: 0, migrations: 0 });
+    return true;
   }
 
   // Classify
@@ -197,7 +242,10 @@ export class Journey {
       watch,
       kept,
       resumption,
-      opening: ({ chosen, decision }) => startedEvent(request.id, chosen, decision, watch),
+      opening: ({ chosen, decision }) => {
+        trip.opening = startedEvent(request.id, chosen, decision, watch);
+        return trip.opening;
+      },
       admit: (wish) => this.#admit(request, trip, wish),
       admitNow: (wish) => this.#admission.admitNow(request, wish),
       hasOther: (one) => this.#admission.hasOther(one),
@@ -235,6 +283,9 @@ export class Journey {
       },
     });
     stream.write(unopened ? Buffer.concat([unopened, finished]) : finished);
+    // Behind what another router gave there is no whole answer to keep.
+    if (kept.isWhole && !trip.resumption) trip.claim?.finished(Buffer.concat([trip.opening ?? EMPTY, kept.bytes(), finished]));
+    else trip.claim?.freed();
     stream.end({ [MIGRATIONS_TRAILER]: String(migrations) });
     tally.ended.finished++;
     const { reason: finishReason, usage } = finish;
@@ -246,6 +297,7 @@ export class Journey {
     const { stream, watch, attempts } = trip;
     const tokens = attempts?.tokens ?? 0;
     stream.fail(fault);
+    trip.claim?.freed();
     const outcome = fault.reason === 'CANCELLED' ? 'cancelled' : 'failed';
     this.#parts.tally.ended[outcome]++;
     trip.entry?.failed(fault, tokens);

@@ -28,6 +28,9 @@ const LINGER_MS = 30_000;
 /** The same for one that has been given up because it does not read. */
 const SLOW_LINGER_MS = 1000;
 
+/** What a request needs of the stream that its answer goes to. */
+export type ClientStream = Pick<EventStream, 'held' | 'onRelease' | 'onGone' | 'open' | 'write' | 'end' | 'fail'>;
+
 export class EventStream {
   /** Bytes taken by `write` that have not left towards the client. */
   get held(): number {

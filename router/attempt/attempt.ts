@@ -17,7 +17,7 @@
  */
 import { Fault } from '../../proto/contract/faults.ts';
 import type { Ended, Work } from '../../proto/gen/infermesh/v1/link.ts';
-import type { EventStream } from '../../proto/transport/event-stream.ts';
+import type { ClientStream } from '../../proto/transport/event-stream.ts';
 import { isWhole } from '../../proto/transport/framing.ts';
 import type { Clock } from '../clock.ts';
 import type { AttemptPort, NodeLink } from '../fleet/node-link.ts';
@@ -42,7 +42,7 @@ export type AttemptResult =
 
 export interface AttemptOptions {
   readonly link: NodeLink;
-  readonly stream: EventStream;
+  readonly stream: ClientStream;
   readonly clock: Clock;
   readonly work: Omit<Work, 'request' | 'creditBytes'>;
   /**

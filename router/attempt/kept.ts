@@ -49,6 +49,11 @@ export class Kept {
     return this.#whole;
   }
 
+  /** What went towards the client, as it went; without what came before. */
+  bytes(): Buffer {
+    return this.#bytes.subarray(0, this.#length);
+  }
+
   /** Of all that was kept. */
   text(): string {
     return this.#before.text + textOf(this.#deltas(this.#length));

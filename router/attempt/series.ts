@@ -17,7 +17,7 @@ import { Fault } from '../../proto/contract/faults.ts';
 import type { Ended, Finish } from '../../proto/gen/infermesh/v1/link.ts';
 import type { ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
 import { HOP_MARGIN_MS } from '../../proto/transport/deadline.ts';
-import type { EventStream } from '../../proto/transport/event-stream.ts';
+import type { ClientStream } from '../../proto/transport/event-stream.ts';
 import type { RequestWatch } from '../../telemetry/events.ts';
 import type { Admitted, Resumption, Wish } from '../admit/admission.ts';
 import type { Clock } from '../clock.ts';
@@ -52,7 +52,7 @@ export interface SeriesParts {
 
 export interface SeriesOptions {
   readonly request: Identified;
-  readonly stream: EventStream;
+  readonly stream: ClientStream;
   readonly cut: Cut;
   readonly watch: RequestWatch;
   readonly kept: Kept;

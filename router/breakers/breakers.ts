@@ -12,7 +12,7 @@ import type { Clock } from '../clock.ts';
 import type { BreakerChange, Entry } from './breaker.ts';
 import { Breaker } from './breaker.ts';
 
-/** What a probe that is told no limit has for its first token, or for its whole answer if it ends before. */
+/** What a probe that is given no limit has for its first token. */
 export const PROBE_LIMIT_MS = 10_000;
 /** What is known of a node that left is kept for so long. */
 export const REMEMBER_MS = 60_000;
@@ -24,9 +24,7 @@ export type Barred = 'open' | 'probing';
 
 /** What is to be known of one attempt. The first verdict stands; all three do nothing after it. */
 export interface Trial extends Disposable {
-  /** The first token came within its budget. */
-  firstToken(): void;
-  /** It completed cleanly. */
+  /** Its first token came within its budget, and it completed cleanly. */
   succeeded(): void;
   failed(kind: FailureKind): void;
   /** It tells nothing of the node: cancelled, or the client's fault. Disposing is the same. */
@@ -50,6 +48,8 @@ interface Known {
   readonly epoch: number;
   readonly node: Breaker;
   readonly models: Map<string, Breaker>;
+  /** By model, what was sent as a probe last. */
+  readonly probes: Map<string, Verdict>;
   /** When it left; undefined while it is here. */
   leftAt: number | undefined;
 }
@@ -109,7 +109,7 @@ export class Breakers {
 
   /**
    * An attempt is sent. If a breaker is half open, this may be its probe.
-   * @param probeLimitMs what a probe has for its first token; one that streams by then has succeeded
+   * @param probeLimitMs what a probe has for its first token; if tokens come from there by then it has succeeded
    */
   started(node: string, model: string, probeLimitMs = PROBE_LIMIT_MS): Trial {
     const known = this.#nodes.get(node);
@@ -123,8 +123,16 @@ export class Breakers {
       isLast: () => this.#isLast(node, model),
       onStall: () => this.#options.onStall(node, model),
     });
-    if (verdict.isProbe) verdict.limit(this.#options.clock, probeLimitMs);
+    if (verdict.isProbe) {
+      verdict.limit(this.#options.clock, probeLimitMs);
+      known.probes.set(model, verdict);
+    }
     return verdict;
+  }
+
+  /** A token came from there. */
+  gave(node: string, model: string): void {
+    this.#nodes.get(node)?.probes.get(model)?.gave();
   }
 
   #breaker(node: string, model?: string): Breaker {
@@ -159,7 +167,7 @@ export class Breakers {
       return;
     }
     if (known) this.#forget(node, known);
-    this.#nodes.set(node, { epoch, node: this.#breaker(node), models: new Map(), leftAt: undefined });
+    this.#nodes.set(node, { epoch, node: this.#breaker(node), models: new Map(), probes: new Map(), leftAt: undefined });
   }
 
   left(node: string): void {
@@ -230,7 +238,7 @@ class Verdict implements Trial {
     if (narrow && this.#narrow) this.#narrow = narrow.proved(this.#narrow);
   }
 
-  firstToken(): void {
+  gave(): void {
     this.#streams = true;
   }
 

@@ -251,7 +251,9 @@ export class Fleet {
       link,
       delivered: (tokens) => {
         reservation.delivered(tokens);
-        if (isHere()) this.#canaries.gave(link, model, this.#clock.now());
+        if (!isHere()) return;
+        this.#canaries.gave(link, model, this.#clock.now());
+        this.breakers.gave(nodeId, model);
       },
       [Symbol.dispose]: () => {
         promise[Symbol.dispose]();

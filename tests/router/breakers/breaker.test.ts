@@ -87,7 +87,7 @@ it('7: one of fifty streams that outlast the window fails, and it stays closed',
 it('8: a stream that began well and died is a failure', () => {
   for (let i = 0; i < 20; i++) {
     const stream = world.started();
-    stream.firstToken();
+    world.breakers.gave('a', 'm');
     stream.failed('engine');
   }
   expect(world.changes).toEqual(['a/m opened: low_success']);

@@ -122,10 +122,10 @@ describe('a probe', () => {
     expect(world.permits()).toBe(true);
   });
 
-  it('that streams at its limit has succeeded, and its end counts like any other', () => {
+  it('that has given tokens by its limit has succeeded, and its end counts like any other', () => {
     world.toHalfOpen();
     const probe = world.started();
-    probe.firstToken();
+    world.breakers.gave('a', 'm');
     world.clock.advance(PROBE_LIMIT_MS);
     expect(world.changes.at(-1)).toBe('a closed: succeeded');
     probe.failed('transport');
@@ -354,7 +354,7 @@ describe('whatever happens', () => {
     #end(which: number, how: Extract<Step, { do: 'end' }>['how']): void {
       const trial = this.#trials[which % Math.max(1, this.#trials.length)];
       if (!trial) return;
-      if (how === 'token') return trial.firstToken();
+      if (how === 'token') return this.world.breakers.gave(NODES[which % 3] as string, MODELS[which % 2] as string);
       this.#trials = this.#trials.filter((other) => other !== trial);
       if (how === 'ok') trial.succeeded();
       else if (how === 'neutral') trial.neutral();

@@ -107,8 +107,9 @@ function reasonOfBareCode(code: number): Reason {
     case Code.UNAVAILABLE:
       return 'UNREACHABLE';
     case Code.UNAUTHENTICATED:
-    case Code.PERMISSION_DENIED:
       return 'UNAUTHENTICATED';
+    case Code.PERMISSION_DENIED:
+      return 'FORBIDDEN';
     default:
       return 'INTERNAL';
   }

@@ -21,6 +21,7 @@ import { Series } from './attempt/series.ts';
 import { poison } from './attempt/survival.ts';
 import { Sweep } from './attempt/sweep.ts';
 import type { Trials } from './attempt/trials.ts';
+import { sizeOf } from './classify/size.ts';
 import { Cut } from './cut.ts';
 import type { Fleet } from './fleet/fleet.ts';
 import type { Sessions } from './fleet/sessions.ts';
@@ -33,6 +34,7 @@ import type { Identified, Identifier } from './request.ts';
 import { identify, newRequestId } from './request.ts';
 import { decidedEvent, explanation } from './select/explain.ts';
 import type { Tally } from './tally.ts';
+import type { QuotaLease, Quotas } from './trust/quotas.ts';
 
 export type { Admitted };
 
@@ -49,6 +51,7 @@ export interface JourneyParts extends Identifier {
   readonly observer: RequestObserver;
   readonly tally: Tally;
   readonly trials: Trials;
+  readonly quotas: Quotas;
 }
 
 /** What the stages of one request share. */
@@ -62,6 +65,8 @@ interface Trip {
   opening: Buffer | undefined;
   /** Where the request carries an idempotency key: what is kept of it under the key. */
   claim: Claim | undefined;
+  /** Of the tenant's quota. */
+  lease: QuotaLease | undefined;
   /** What another router delivered of the answer; undefined for a whole one. */
   readonly resumption: Resumption | undefined;
   /** The choice as the ledger keeps it, once there is one. */
@@ -112,13 +117,15 @@ export class Journey {
     const watch = this.#watch(id, context, method);
     const resumption = delivered && delivered.tokens > 0 ? resumptionOf(delivered, this.#parts.clock.now()) : undefined;
     const kept = new Kept(resumption?.delivered);
-    const begun = { entry: undefined, attempts: undefined, opening: undefined, claim: undefined };
+    const begun = { entry: undefined, attempts: undefined, opening: undefined, claim: undefined, lease: undefined };
     const trip: Trip = { chat, stream: client, cut, watch, kept, resumption, ...begun };
     try {
       const request = identify(id, chat, context, this.#parts);
       if (this.#draining) throw new Fault('DRAINING', 'the router is shutting down');
       if (this.#quarantine.has(chat)) throw poison();
       if (client instanceof SwitchedStream && this.#isKnown(request, trip, client)) return;
+      trip.lease = this.#parts.quotas.enter(request.tenant, request.needs.promptTokens + request.needs.expectedOutputTokens);
+      this.#series.pacing.request();
       cut.at(request.deadlineAt);
       this.#classify(request, trip);
       const admitted = await this.#admit(request, trip);
@@ -127,6 +134,8 @@ export class Journey {
     } catch (thrown) {
       if (trip.attempts?.poisonous) this.#quarantine.add(chat);
       this.#refuse(toFault(thrown), trip);
+    } finally {
+      trip.lease?.[Symbol.dispose]();
     }
   }
 
@@ -264,6 +273,8 @@ export class Journey {
     const timings = ended.timings ?? { queueMs: 0, prefillMs: 0, decodeMs: 0 };
     const latencyMs = clock.now() - request.arrivedAt;
     const { usd, referenceUsd } = (trip.entry as Entry).finished({ finish, latencyMs, firstTokenMs, kept });
+    const { inputTokens = 0, outputTokens = 0 } = finish.usage ?? {};
+    trip.lease?.settle(inputTokens + outputTokens);
     if (request.session !== undefined) sessions.served(request.session, node, model.name);
     fleet.locality.served(node, model, request.prefixes, finish.usage);
     const finished = event({
@@ -298,6 +309,8 @@ export class Journey {
     const tokens = attempts?.tokens ?? 0;
     stream.fail(fault);
     trip.claim?.freed();
+    // The prompt of an answer that was begun has been read.
+    if (tokens > 0) trip.lease?.settle(tokens + sizeOf(trip.chat.messages).promptTokens);
     const outcome = fault.reason === 'CANCELLED' ? 'cancelled' : 'failed';
     this.#parts.tally.ended[outcome]++;
     trip.entry?.failed(fault, tokens);

@@ -29,6 +29,7 @@ import type { RouterSettings } from './settings.ts';
 import { Tally } from './tally.ts';
 import { Callers } from './trust/callers.ts';
 import { NodeGate } from './trust/node-gate.ts';
+import { Quotas } from './trust/quotas.ts';
 import type { Tenants } from './trust/tenants.ts';
 import { TrustFolder } from './trust/trust-folder.ts';
 
@@ -98,6 +99,10 @@ export class Router {
       tally,
       trials: fleet.breakers,
       callers,
+      quotas: new Quotas(
+        () => clock.now(),
+        (tenant) => tenants?.current.get(tenant)?.quota,
+      ),
     });
     const { listen, writer } = settings;
     const tls = tlsOf(settings);

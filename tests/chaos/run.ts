@@ -1,4 +1,5 @@
 /** npm run chaos [-- SCENARIO ...] [--streams N] [--minutes M] [--json] [--list]. Exits 0 when it ran, whatever it found. */
+import { loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
 import type { Report } from '../bench/report.ts';
 import { toJson, toTable } from '../bench/report.ts';
@@ -43,10 +44,12 @@ process.exit(broken.length > 0 ? 1 : 0);
 
 /** A scenario that could not be run to its end is told, and does not keep the others from running. */
 async function ran({ name, targets, run }: Scenario): Promise<Report | undefined> {
+  // Read before the scenario makes its own: what others do here is in every figure of time.
+  const [busy = 0] = loadavg();
   try {
     const { figures, notes = [], skipped } = await run(scale);
     if (skipped !== undefined) say(`chaos ${name}: skipped, ${skipped}\n`);
-    return skipped === undefined ? { name, figures, targets, notes } : undefined;
+    return skipped === undefined ? { name, figures: { ...figures, machine_load_before: busy }, targets, notes } : undefined;
   } catch (error) {
     broken.push(`chaos ${name} did not run to its end: ${error instanceof Error ? error.message : error}`);
     return undefined;

@@ -1,6 +1,11 @@
 /** All scenarios, in the order in which they run. */
 import type { Scenario } from './scenario.ts';
+import { blockedLoop } from './scenarios/blocked-loop.ts';
 import { cancelStorm } from './scenarios/cancel-storm.ts';
+import { clockJump } from './scenarios/clock-jump.ts';
+import { collectorHung } from './scenarios/collector-hung.ts';
+import { credentials } from './scenarios/credentials.ts';
+import { diskFull } from './scenarios/disk-full.ts';
 import { duplicateIds } from './scenarios/duplicate-ids.ts';
 import { flapping } from './scenarios/flapping.ts';
 import { halfOpen } from './scenarios/half-open.ts';
@@ -8,6 +13,7 @@ import { idleStreams } from './scenarios/idle-streams.ts';
 import { killNodes } from './scenarios/kill-nodes.ts';
 import { killRouter } from './scenarios/kill-router.ts';
 import { lyingCapacity } from './scenarios/lying-capacity.ts';
+import { mutatedFrames } from './scenarios/mutated-frames.ts';
 import { overload } from './scenarios/overload.ts';
 import { poison } from './scenarios/poison.ts';
 import { registrationStorm } from './scenarios/registration-storm.ts';
@@ -34,4 +40,10 @@ export const SCENARIOS: readonly Scenario[] = [
   overload,
   stalledReaders,
   idleStreams,
+  clockJump,
+  blockedLoop,
+  collectorHung,
+  diskFull,
+  credentials,
+  mutatedFrames,
 ];

@@ -1,15 +1,19 @@
 /** A mesh whose members can be killed and started again: routers on fixed ports, nodes with fixed ids. */
+import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Mesh, Node } from '../../../client/index.ts';
+import { fileURLToPath } from 'node:url';
+import type { ConnectOptions, Mesh, Node } from '../../../client/index.ts';
 import { connect, NodeState } from '../../../client/index.ts';
 import type { Member } from '../../support/mesh.ts';
 import { startMember, TOKEN } from '../../support/mesh.ts';
 import { poll } from './clock.ts';
 
+const CLI = fileURLToPath(new URL('../../../cli/main.ts', import.meta.url));
+const FAULTY_PROCESS = new URL('./faulty-process.ts', import.meta.url).href;
 const FAULTY_ENGINE = new URL('./faulty-engine.ts', import.meta.url).href;
 const START_LIMIT_MS = 60_000;
 
@@ -31,6 +35,10 @@ export interface FleetOptions {
   readonly routers?: number;
   readonly routerFlags?: readonly string[];
   readonly routerEnv?: Readonly<Record<string, string>>;
+  /** A file that takes what the routers write, instead of this process. */
+  readonly routerOutput?: string;
+  /** What a router wants to see of who asks for its nodes. */
+  readonly adminToken?: string;
 }
 
 export class Fleet implements AsyncDisposable {
@@ -61,6 +69,11 @@ export class Fleet implements AsyncDisposable {
     }
   }
 
+  get #dial(): ConnectOptions {
+    const { adminToken } = this.#options;
+    return adminToken === undefined ? {} : { apiKey: adminToken };
+  }
+
   get tokenFile(): string {
     return join(this.folder, 'token');
   }
@@ -71,7 +84,7 @@ export class Fleet implements AsyncDisposable {
 
   /** Of the first router. */
   get client(): Mesh {
-    this.#client ??= connect(this.address);
+    this.#client ??= connect(this.address, this.#dial);
     return this.#client;
   }
 
@@ -85,8 +98,9 @@ export class Fleet implements AsyncDisposable {
 
   /** Resolves when it listens. */
   async startRouter(address: string): Promise<Member> {
-    const { routerFlags = [], routerEnv = {} } = this.#options;
-    const router = startMember(['router', '--listen', address, '--token-file', this.tokenFile, ...routerFlags], routerEnv);
+    const { routerFlags = [], routerEnv = {}, routerOutput } = this.#options;
+    const args = ['router', '--listen', address, '--token-file', this.tokenFile, ...routerFlags];
+    const router = routerOutput === undefined ? startMember(args, routerEnv) : writingTo(routerOutput, args);
     this.#routerMembers.set(address, router);
     const [message] = await Promise.race([once(router.process, 'message'), once(router.process, 'exit')]);
     if ((message as { type?: string })?.type !== 'listening') throw new Error(`the router did not start:\n${router.output()}`);
@@ -109,7 +123,7 @@ export class Fleet implements AsyncDisposable {
   /** Resolves when every router has these nodes serving. @throws Error after a minute */
   async serving(ids: readonly string[], limitMs = START_LIMIT_MS): Promise<void> {
     for (const address of this.routers) {
-      using client = connect(address);
+      using client = connect(address, this.#dial);
       const all = await poll(async () => (serves(await seen(client), ids) ? true : undefined), limitMs, 50);
       if (all) continue;
       const ended = ids.filter((id) => this.node(id)?.process.exitCode !== null).map((id) => this.node(id)?.output());
@@ -124,6 +138,29 @@ export class Fleet implements AsyncDisposable {
     await Promise.all(members.map((member) => member.stop('SIGKILL')));
     rmSync(this.folder, { recursive: true, force: true });
   }
+}
+
+/** A router whose standard output and error are a file. */
+function writingTo(file: string, args: readonly string[]): Member {
+  const fd = openSync(file, 'w');
+  const child = fork(CLI, args, { stdio: ['ignore', fd, fd, 'ipc'], serialization: 'advanced' });
+  closeSync(fd);
+  return {
+    pid: child.pid as number,
+    process: child,
+    output: () => '',
+    async stop(signal = 'SIGTERM') {
+      if (child.exitCode !== null || child.signalCode !== null) return;
+      const gone = once(child, 'exit');
+      child.kill(signal);
+      await gone;
+    },
+  };
+}
+
+/** The environment of a process with faults of its own: see faulty-process.ts. */
+export function faultyProcess(faults: Readonly<Record<string, string>>): Record<string, string> {
+  return { ...faults, NODE_OPTIONS: `--import ${FAULTY_PROCESS}` };
 }
 
 const flag = ([name, value]: [string, string]) => (value === '' ? [] : [`--${name}`, value]);

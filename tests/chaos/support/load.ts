@@ -3,6 +3,7 @@ import type { ChildProcess } from 'node:child_process';
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { percentile } from '../../bench/report.ts';
+import type { Member } from '../../support/mesh.ts';
 import type { Verdict } from './check.ts';
 import { pause, poll } from './clock.ts';
 import type { LoadOptions, LoadResult, ToLoad } from './load-process.ts';
@@ -72,7 +73,7 @@ export class Load implements AsyncDisposable {
 export async function loadFor(options: LoadOptions, ms: number, limitMs = 15_000): Promise<LoadResult> {
   await using load = await Load.start(options);
   await pause(ms);
-  return load.stop(limitMs);
+  return await load.stop(limitMs);
 }
 
 /** The figures that every scenario has: what came wrong, and how long readers waited. */
@@ -120,4 +121,9 @@ export function failuresOf(verdicts: readonly Verdict[]): string[] {
   const counts = new Map<string, number>();
   for (const { end } of verdicts) if (end !== 'finished') counts.set(end, (counts.get(end) ?? 0) + 1);
   return counts.size === 0 ? [] : [`Streams ended with ${[...counts].map(([end, count]) => `${end} (${count})`).join(', ')}.`];
+}
+
+/** Nodes that a router saw leave, by its log. */
+export function leftNodes(router: Member): number {
+  return (router.output().match(/"event":"node_left"/g) ?? []).length;
 }

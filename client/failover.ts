@@ -17,7 +17,7 @@ export const MOST_TRIES = 8;
 export const MOST_RESUMES = 3;
 export const PROGRESS_TOKENS = 8;
 
-/** Before the first try after a failure, doubling with each; half of it is chance. */
+/** After a stream that broke, and twice as long after each call since that gave nothing; half of it is chance. */
 const FIRST_PAUSE_MS = 40;
 const LONGEST_PAUSE_MS = 1000;
 

@@ -2,15 +2,13 @@
  * One answer as its reader sees it, whatever number of calls bring it: started once, deltas without gap or repetition,
  * finished once. Pure.
  */
-import { MAX_DELIVERED_BYTES } from '../proto/contract/bounds.ts';
+import { MAX_DELIVERED_BYTES, MOST_DELIVERED_IDS } from '../proto/contract/bounds.ts';
 import { Fault } from '../proto/contract/faults.ts';
 import type { ChatResponse, Delta, Started } from '../proto/gen/infermesh/v1/inference.ts';
 import type { Delivered } from '../proto/gen/infermesh/v1/types.ts';
 import type { ChatEvent } from './events.ts';
 
 type Came = NonNullable<ChatResponse['event']>;
-
-const BYTES_PER_ID = 4;
 
 export class Progress {
   /** What the reader was told of who answers. */
@@ -24,7 +22,7 @@ export class Progress {
   #moves = 0;
   #texts: string[] = [];
   #ids: number[] = [];
-  /** Kept of both; past the bound nothing is. */
+  /** Of the texts; past the bound nothing is kept. */
   #bytes = 0;
 
   /** @param keeps what was delivered, so that another router can go on behind it */
@@ -50,7 +48,7 @@ export class Progress {
     if (!this.started || this.#bytes > MAX_DELIVERED_BYTES) return undefined;
     const { model, tokenizerDigest } = this.started;
     // Ids of some tokens only are of no use.
-    const tokenIds = this.#ids.length === this.tokens ? this.#ids : [];
+    const tokenIds = this.#ids.length === this.tokens ? [...this.#ids] : [];
     return { model, tokenizerDigest, tokens: this.tokens, text: this.#texts.join(''), tokenIds };
   }
 
@@ -75,13 +73,13 @@ export class Progress {
 
   #keep({ text, tokenIds }: Delta): void {
     if (this.#bytes > MAX_DELIVERED_BYTES) return;
-    this.#bytes += Buffer.byteLength(text) + BYTES_PER_ID * tokenIds.length;
+    this.#bytes += Buffer.byteLength(text);
     if (this.#bytes > MAX_DELIVERED_BYTES) {
       this.#texts = [];
       this.#ids = [];
       return;
     }
     this.#texts.push(text);
-    for (const id of tokenIds) this.#ids.push(id);
+    if (this.tokens <= MOST_DELIVERED_IDS) for (const id of tokenIds) this.#ids.push(id);
   }
 }

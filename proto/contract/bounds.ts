@@ -18,6 +18,8 @@ export const DEFAULT_MAX_TOKENS = 512;
 export const MOST_TOKENS = 131_072;
 /** Of an answer that another router is to go on with. */
 export const MAX_DELIVERED_BYTES = 4 << 20;
+/** As many as fit into the fields and items of one request; behind a longer answer its text alone is sent. */
+export const MOST_DELIVERED_IDS = 12_288;
 
 const PRINTABLE = /^[\x21-\x7e]{0,128}$/;
 const LABEL_NAME = /^[A-Za-z0-9._/-]{1,64}$/;

@@ -21,8 +21,8 @@ function strictUtf8(bytes: Uint8Array): string {
 }
 
 /**
- * Tags and lengths in one request. The largest that is within all bounds has some 6,000; without a limit 2 MiB of empty
- * messages would hold the event loop, and with it every other stream, for half a second.
+ * Tags and lengths in one request. The largest that is within all bounds has some 6,000; without a limit 6 MiB of empty
+ * messages would hold the event loop, and with it every other stream, for more than a second.
  */
 const MAX_PARTS = 20_000;
 

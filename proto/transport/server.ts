@@ -41,8 +41,8 @@ export interface ServerOptions {
 const RESETS = { resetBurst: 20_000, resetRate: 5_000 };
 
 const CHANNEL_OPTIONS: grpc.ServerOptions = {
-  // The largest request within bounds has 1.2 MiB, a node's frame a quarter of one.
-  'grpc.max_receive_message_length': 2 * 1024 * 1024,
+  // The largest request within bounds has 1.2 MiB, with 4 MiB of an answer to go on behind; a node's frame a quarter of one.
+  'grpc.max_receive_message_length': 6 * 1024 * 1024,
   // Of one connection; a client beyond it queues by itself.
   'grpc.max_concurrent_streams': 16_384,
   'grpc.keepalive_time_ms': 20_000,

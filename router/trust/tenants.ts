@@ -18,7 +18,8 @@ export interface Tenant {
 
 export interface Tenants {
   readonly size: number;
-  get(id: string): Tenant | undefined;
+  /** Undefined for a tenant that is no longer in the file. */
+  quotaOf(id: string): Quota | undefined;
   /** By an API key as it came. */
   ofKey(key: string): Tenant | undefined;
   /** By the names of a certificate that was checked. */
@@ -92,7 +93,7 @@ function indexed(entries: readonly (readonly [string, z.infer<typeof tenant>])[]
   }
   return {
     size: byId.size,
-    get: (id) => byId.get(id),
+    quotaOf: (id) => byId.get(id)?.quota,
     // Looked up by its digest, so that how long it takes tells nothing of a key.
     ofKey: (key) => byKey.get(digestOfSecret(key)),
     ofCertificate: (names) => names.map((name) => byName.get(name)).find((found) => found !== undefined),

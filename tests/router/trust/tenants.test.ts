@@ -48,7 +48,7 @@ describe('the tenants file', () => {
     expect(tenants.ofKey(digestOfSecret('the-key-of-ops'))).toBeUndefined();
     expect(tenants.ofCertificate(['other.example', 'bolt.example'])).toMatchObject({ id: 'bolt' });
     expect(tenants.ofCertificate([])).toBeUndefined();
-    expect(tenants.get('acme')?.quota.requestsPerMinute).toBe(60);
+    expect(tenants.quotaOf('acme')?.requestsPerMinute).toBe(60);
   });
 
   it.each([

@@ -101,7 +101,7 @@ export class Router {
       callers,
       quotas: new Quotas(
         () => clock.now(),
-        (tenant) => tenants?.current.get(tenant)?.quota,
+        (tenant) => tenants?.current.quotaOf(tenant),
       ),
     });
     const { listen, writer } = settings;

@@ -9,6 +9,7 @@ const BENCHES: Readonly<Record<string, () => Promise<(args: readonly string[]) =
   decide: async () => (await import('./decide.ts')).decide,
   bandit: async () => (await import('./bandit.ts')).bandit,
   split: async () => (await import('./split.ts')).split,
+  overload: async () => (await import('./overload.ts')).overload,
 };
 
 const [name = '', ...rest] = process.argv.slice(2);

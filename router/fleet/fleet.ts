@@ -220,7 +220,10 @@ export class Fleet {
     return { trouble: held ? 'flapping' : undefined, barred };
   }
 
-  /** Who could be given work for a model now, were it not for breakers. The last one is not held out for coming and going. */
+  /**
+   * Who could be given work for a model now, were it not for breakers. While most of its nodes come and go none is held
+   * out for that: the few others could not take it all, and it is hardly the nodes that are to blame.
+   */
   #servers(model: string): readonly NodeLink[] {
     const serving = this.links.filter(
       (link) =>
@@ -228,7 +231,7 @@ export class Fleet {
     );
     const now = this.#clock.now();
     const steady = serving.filter(({ id }) => !this.#damping.holds(id, now));
-    return steady.length > 0 ? steady : serving;
+    return 2 * steady.length >= serving.length ? steady : serving;
   }
 
   /** Of those who wait for a model, as many as each of its nodes will get. */

@@ -135,9 +135,11 @@ describe('in the fleet', () => {
     expect(troubleOf('flaps')).toBe('flapping');
   });
 
-  it('of nodes that all flap none is held out', () => {
-    for (const id of ['a', 'b']) join(id);
+  it('while most nodes of a model flap none of them is held out', () => {
+    for (const id of ['a', 'b', 'c']) join(id);
     for (let i = 0; i < 6; i++) for (const id of ['a', 'b']) flap(id, 1);
-    expect([troubleOf('a'), troubleOf('b')]).toEqual([undefined, undefined]);
+    expect(['a', 'b', 'c'].map(troubleOf)).toEqual([undefined, undefined, undefined]);
+    join('d');
+    expect(['a', 'b', 'c', 'd'].map(troubleOf)).toEqual(['flapping', 'flapping', undefined, undefined]);
   });
 });

@@ -57,12 +57,11 @@ export class Agent {
   /** Assignments that were not refused and are not over. */
   #taken = 0;
   #draining = false;
-  readonly #leaving = Promise.withResolvers<void>();
+  readonly #gone = Promise.withResolvers<void>();
   /** Aborted when what still runs is handed back. */
   readonly #limit = new AbortController();
   #limitAt = Number.POSITIVE_INFINITY;
   #limitTimer: NodeJS.Timeout | undefined;
-  #left: Promise<void> | undefined;
 
   constructor(parts: AgentParts) {
     this.#parts = parts;
@@ -75,9 +74,13 @@ export class Agent {
     engine.onState((state) => this.#engineChanged(state));
   }
 
-  /** Resolves when the node begins to leave. */
-  get leaving(): Promise<void> {
-    return this.#leaving.promise;
+  get leaving(): boolean {
+    return this.#draining;
+  }
+
+  /** Resolves when the node has left, whoever asked for it. */
+  get left(): Promise<void> {
+    return this.#gone.promise;
   }
 
   #dial(router: string): RouterLink {
@@ -209,9 +212,9 @@ export class Agent {
     return crashes > 0 ? NodeState.NODE_STATE_RECOVERING : NodeState.NODE_STATE_LOADING;
   }
 
-  /** Leaves, within the node's own drain time where no router has set another; resolves when everything is gone. */
+  /** Leaves within the node's own drain time; resolves when everything is gone. */
   close(): Promise<void> {
-    return this.#left ?? this.leave(this.#parts.settings.drainMs);
+    return this.leave(this.#parts.settings.drainMs);
   }
 
   /**
@@ -220,13 +223,13 @@ export class Agent {
    */
   leave(limitMs: number): Promise<void> {
     this.#handBackWithin(Math.min(LONGEST_DRAIN_MS, limitMs));
-    this.#left ??= this.#leave();
-    return this.#left;
+    if (!this.#draining) this.#leave().then(this.#gone.resolve, this.#gone.reject);
+    return this.#gone.promise;
   }
 
   #handBackWithin(limitMs: number): void {
     const at = performance.now() + limitMs;
-    if (at >= this.#limitAt) return;
+    if (at >= this.#limitAt || this.#limit.signal.aborted) return;
     this.#limitAt = at;
     clearTimeout(this.#limitTimer);
     this.#limitTimer = setTimeout(() => this.#limit.abort(), limitMs);
@@ -235,12 +238,12 @@ export class Agent {
   async #leave(): Promise<void> {
     const { engine, tell } = this.#parts;
     this.#draining = true;
-    this.#leaving.resolve();
     tell({ type: 'draining', inFlight: this.#links.reduce((sum, { working }) => sum + working, 0) });
     // Reports go on, or the routers would take a long drain for a silent node.
     this.#report();
     await Promise.all(this.#links.map((link) => link.idle(this.#limit.signal)));
     clearTimeout(this.#limitTimer);
+    this.#limit.abort();
     for (const link of this.#links) link.handBack();
     await Promise.all(this.#links.map((link) => link.close()));
     this.#pace.stop();

@@ -39,9 +39,11 @@ export interface RunningNode {
   readonly hardware: Hardware;
   /** The model, once it is loaded and measured. @throws Fault ENGINE_FAILED when it can't be loaded */
   readonly ready: Promise<ServedModel>;
-  /** Resolves when a router has asked the node to leave, which it then does by itself; `close` waits for the end of it. */
-  readonly leaving: Promise<void>;
-  /** Drains and ends; resolves when everything is gone. */
+  /** From the moment in which it was told to end, or a router asked it to. */
+  readonly leaving: boolean;
+  /** Resolves when it has left the routers, whoever asked for that. */
+  readonly left: Promise<void>;
+  /** Drains, within the limit that comes first if a router has asked for it already; resolves when everything is gone. */
   close(): Promise<void>;
 }
 
@@ -82,7 +84,16 @@ export async function startNode(settings: NodeSettings, hooks: NodeHooks = {}): 
       await agent.close();
       await telemetry.shutdown();
     };
-    return { id, hardware, ready: engine.start(), leaving: agent.leaving, close };
+    return {
+      id,
+      hardware,
+      ready: engine.start(),
+      get leaving() {
+        return agent.leaving;
+      },
+      left: agent.left,
+      close,
+    };
   } catch (thrown) {
     await telemetry.shutdown();
     throw thrown;

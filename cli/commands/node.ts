@@ -76,14 +76,15 @@ async function serve({ command, terminal, interrupts }: Context): Promise<void> 
 
 /** Until it is told to end, a router asks it to, or its model turns out not to load. */
 async function untilEnd(node: RunningNode, signal: AbortSignal): Promise<void> {
+  const never = new Promise<never>(() => {});
   const broken = node.ready.then(
-    () => new Promise<never>(() => {}),
-    (thrown) => Promise.reject(thrown),
+    () => never,
+    // An engine that is disposed before it was ready rejects too, which is then no news.
+    (thrown) => (node.leaving ? never : Promise.reject(thrown)),
   );
   try {
-    await Promise.race([aborted(signal), node.leaving, broken]);
+    await Promise.race([aborted(signal), node.left, broken]);
   } finally {
-    // An engine that is disposed before it was ready rejects too, which is then no news.
     broken.catch(() => {});
     await node.close();
   }

@@ -140,8 +140,8 @@ describe('a node that a router asks to leave', () => {
   it('says so to all routers, refuses what is new, lets what runs finish, and is gone', async () => {
     const { one, other, jobs } = await running();
     one.send({ $case: 'drain', value: { limitMs: 60_000 } });
-    await agent.leaving;
     await Promise.all([one, other].map((stream) => stream.next('report', draining)));
+    expect(agent.leaving).toBe(true);
     other.work({ request: 3, model: MODEL.name });
     expect(await refusalsOf(other, 1)).toMatchObject([{ request: 3, outcome: { value: { reason: 'DRAINING' } } }]);
     for (const { sink, asked } of jobs) {
@@ -149,7 +149,7 @@ describe('a node that a router asks to leave', () => {
       sink.end({ type: 'finish', reason: 1, usage: { inputTokens: 1, outputTokens: 0, cachedInputTokens: 0 } }, 0, NO_TIMINGS);
     }
     await one.next('progress', ({ ended }) => ended[0]?.outcome?.$case === 'finish');
-    await agent.close();
+    await agent.left;
     expect(engine.state).toEqual({ type: 'disposed' });
   });
 
@@ -162,7 +162,7 @@ describe('a node that a router asks to leave', () => {
       [{ request: 2, outcome: { value: { reason: 'DRAINING' } } }],
     ]);
     expect(jobs.map(({ asked }) => asked)).toEqual([['cancel'], ['cancel']]);
-    await agent.close();
+    await agent.left;
   });
 
   it('takes the shorter of two limits', async () => {
@@ -170,7 +170,7 @@ describe('a node that a router asks to leave', () => {
     one.send({ $case: 'drain', value: { limitMs: 3_600_000 } });
     await other.next('report', draining);
     other.send({ $case: 'drain', value: { limitMs: 0 } });
-    await agent.close();
+    await agent.left;
   });
 });
 

@@ -115,6 +115,17 @@ describe('a node that a router asks to drain', () => {
     silent.close();
   });
 
+  it('ends with 0 also while it loads its model', async () => {
+    const addresses = routers.map(({ address }) => address).join(',');
+    node = startMember(['node', '--join', addresses, '--token-file', join(folder, 'token'), '--model', 'stories-15m']);
+    const exited = once(node.process, 'exit');
+    const [one] = (await Promise.all(routers.map((router) => router.attached()))) as [NodeStream];
+    one.welcome();
+    await one.next('report', ({ state }) => state === NodeState.NODE_STATE_LOADING);
+    one.send({ $case: 'drain', value: { limitMs: 1000 } });
+    expect(await exited).toEqual([0, null]);
+  });
+
   it("leaves no engine's process behind", async () => {
     const { one, exited } = await serve(['--threads', '1'], 'stories-15m');
     await work(one, 'stories-15m');
@@ -138,6 +149,18 @@ describe('a node that is told to end by a signal', () => {
     expect(performance.now() - toldAt).toBeGreaterThan(290);
     expect(await exited).toBe(0);
     expect(performance.now() - toldAt).toBeLessThan(300 + AFTER_LIMIT_MS);
+  });
+
+  it('drains no longer than its own time, also when a router gave it more', async () => {
+    const { one, exited } = await serve(replay('rate=100', '--drain-ms', '200'));
+    await work(one);
+    one.send({ $case: 'drain', value: { limitMs: 3_600_000 } });
+    await one.next('report', draining);
+    const toldAt = performance.now();
+    node.process.kill('SIGTERM');
+    expect(await endOf(one)).toMatchObject(handedBack);
+    expect(await exited).toBe(0);
+    expect(performance.now() - toldAt).toBeLessThan(200 + AFTER_LIMIT_MS);
   });
 
   it.each(['SIGTERM', 'SIGINT'] as const)('ends at once when %s comes as a second one', async (second) => {

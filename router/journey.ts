@@ -120,7 +120,10 @@ export class Journey {
     const begun = { entry: undefined, attempts: undefined, opening: undefined, claim: undefined, lease: undefined };
     const trip: Trip = { chat, stream: client, cut, watch, kept, resumption, ...begun };
     try {
-      const request = identify(id, chat, context, this.#parts);
+      // An answer that has begun, here or elsewhere, takes no place in a line.
+      const mayHaveBegun = resumption !== undefined || chat.idempotencyKey !== '';
+      const shed = mayHaveBegun ? undefined : (tenant?: string) => this.#admission.shed(chat, tenant);
+      const request = identify(id, chat, context, this.#parts, shed);
       if (this.#draining) throw new Fault('DRAINING', 'the router is shutting down');
       if (this.#quarantine.has(chat)) throw poison();
       if (client instanceof SwitchedStream && this.#isKnown(request, trip, client)) return;

@@ -50,12 +50,22 @@ export function newRequestId(): string {
   return randomUUID();
 }
 
-/** @throws Fault UNAUTHENTICATED, FORBIDDEN, INVALID_REQUEST or DEADLINE_EXCEEDED */
-export function identify(id: string, chat: ChatRequest, context: CallContext, parts: Identifier): Identified {
+/**
+ * @param shed throws what refuses the request before it costs anything; called with its tenant
+ * @throws Fault UNAUTHENTICATED, FORBIDDEN, INVALID_REQUEST or DEADLINE_EXCEEDED
+ */
+export function identify(
+  id: string,
+  chat: ChatRequest,
+  context: CallContext,
+  parts: Identifier,
+  shed: (tenant: string | undefined) => void = () => {},
+): Identified {
   const tenant = parts.callers.tenantOf(context);
   checkChat(chat);
   const budgetMs = clampDeadline(context.remainingMs);
   if (budgetMs <= 0) throw new Fault('DEADLINE_EXCEEDED', 'the deadline had passed when the request arrived');
+  shed(tenant);
   const arrivedAt = parts.clock.now();
   const maxTokens = chat.maxTokens ?? DEFAULT_MAX_TOKENS;
   const needs = needsOf(chat, policyOf(chat, parts.policies.policyFor(tenant)), maxTokens, parts);
@@ -77,7 +87,7 @@ function sessionOf({ sessionId }: ChatRequest, tenant = ''): string | undefined 
   return sessionId === '' ? undefined : `${tenant} ${sessionId}`;
 }
 
-function targetOf({ target }: ChatRequest): Target {
+export function targetOf({ target }: ChatRequest): Target {
   if (!target || (target.$case === 'model' && target.value === AUTO_MODEL)) return { type: 'auto' };
   return target.$case === 'model' ? { type: 'model', name: target.value } : { type: 'tier', tier: target.value };
 }

@@ -4,15 +4,18 @@
  * is out of the choice.
  */
 import type { Fault } from '../../proto/contract/faults.ts';
+import type { ChatRequest } from '../../proto/gen/infermesh/v1/inference.ts';
 import { Priority as ChatPriority } from '../../proto/gen/infermesh/v1/inference.ts';
 import type { Delivered } from '../../proto/gen/infermesh/v1/types.ts';
 import { NodeState } from '../../proto/gen/infermesh/v1/types.ts';
 import type { Clock } from '../clock.ts';
 import type { Claimed, Fleet } from '../fleet/fleet.ts';
+import type { NodeLink } from '../fleet/node-link.ts';
 import type { Sessions } from '../fleet/sessions.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Identified } from '../request.ts';
-import type { Ask, Considered, Decision } from '../select/candidate.ts';
+import { targetOf } from '../request.ts';
+import type { Ask, Considered, Decision, Target } from '../select/candidate.ts';
 import { couldServe, decide } from '../select/decide.ts';
 import { refusalFault } from '../select/refusal.ts';
 import type { Priority } from './line.ts';
@@ -81,6 +84,24 @@ export class Admission {
   constructor(parts: AdmissionParts) {
     this.#parts = parts;
     parts.fleet.onChange(() => parts.room.lookAgain());
+  }
+
+  /**
+   * Refuses a request before it is classified where that could change nothing: every line that it might stand in is full.
+   * Of what else would be wrong with it, it hears when there is room.
+   * @throws Fault QUEUE_FULL
+   */
+  shed(chat: ChatRequest, tenant = ''): void {
+    const { fleet, room } = this.#parts;
+    if (room.size === 0) return;
+    const place = { tenant, priority: PRIORITIES[chat.priority] ?? 'normal' };
+    const slots = slotsByModel(fleet.links, targetOf(chat));
+    let full: string | undefined;
+    for (const [model, count] of slots) {
+      if (room.hasRoom(model, WAITING_PER_SLOT * count, place)) return;
+      full = model;
+    }
+    if (full !== undefined) throw room.full(full);
   }
 
   /**
@@ -228,6 +249,19 @@ function slotsOf(model: string, { considered }: Decision): number {
   return considered
     .filter((one) => one.candidate.model.name === model && couldServe(one))
     .reduce((sum, { candidate }) => sum + candidate.model.slots, 0);
+}
+
+/** Of every model that a request may be answered by, on all nodes, also those that could not serve it. */
+function slotsByModel(links: readonly NodeLink[], target: Target): ReadonlyMap<string, number> {
+  const slots = new Map<string, number>();
+  for (const { models } of links) {
+    for (const { name, tier, slots: own } of models) {
+      if (target.type === 'model' && target.name !== name) continue;
+      if (target.type === 'tier' && target.tier !== tier) continue;
+      slots.set(name, (slots.get(name) ?? 0) + own);
+    }
+  }
+  return slots;
 }
 
 const PRIORITIES: Readonly<Record<number, Priority>> = {

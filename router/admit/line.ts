@@ -130,7 +130,7 @@ export class Line<W extends InLine> {
    * Whom a newcomer may take the place of when the line is full: the newest and least urgent of the tenant that has the
    * most waiting, if it has more than the newcomer's would then have, or else one of its own that is less urgent.
    */
-  outranked({ tenant: name, priority }: Place): W | undefined {
+  outranked({ tenant: name, priority }: Pick<Place, 'tenant' | 'priority'>): W | undefined {
     const own = this.#tenants.get(name);
     let most: Tenant<W> | undefined;
     for (const tenant of this.#tenants.values()) if (!most || tenant.size > most.size) most = tenant;

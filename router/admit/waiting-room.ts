@@ -70,7 +70,7 @@ export class WaitingRoom<T> {
   }
 
   /** Whether one more may wait in a line of at most so many, be it in the place of one who then has to go. */
-  hasRoom(key: string, most: number, place: Place): boolean {
+  hasRoom(key: string, most: number, place: Pick<Place, 'tenant' | 'priority'>): boolean {
     const line = this.#lines.get(key);
     return (line?.size ?? 0) < most || line?.outranked(place) !== undefined;
   }

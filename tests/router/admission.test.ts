@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Fault } from '../../proto/contract/faults.ts';
-import { ChatRequest } from '../../proto/gen/infermesh/v1/inference.ts';
+import { ChatRequest, Priority } from '../../proto/gen/infermesh/v1/inference.ts';
 import { Report } from '../../proto/gen/infermesh/v1/link.ts';
 import { NodeState, Role, ServedModel, Tier } from '../../proto/gen/infermesh/v1/types.ts';
 import type { Admitted } from '../../router/admit/admission.ts';
@@ -146,5 +146,54 @@ describe('a request that leaves the model open', () => {
     expect(await reasonOf(admit(anything()))).toBe('QUEUE_FULL');
     serving('m', 1, { decodeTokensPerSecond: 0.1, prefillTokensPerSecond: 1 });
     expect((await admit(anything())).chosen.candidate.model.name).toBe('m');
+  });
+});
+
+describe('what is refused before it is classified', () => {
+  const shed = (target?: ChatRequest['target'], tenant?: string, priority = Priority.PRIORITY_UNSPECIFIED as Priority) => {
+    try {
+      admission.shed(ChatRequest.fromPartial({ ...(target ? { target } : {}), priority }), tenant);
+      return 'not yet';
+    } catch (fault) {
+      return (fault as Fault).reason;
+    }
+  };
+  const of = (tenant: string) => ({ ...request(), tenant });
+  let ends: readonly Promise<string>[];
+  const fill = () => {
+    ends = Array.from({ length: 4 }, () => reasonOf(admit(of('a'))));
+  };
+
+  it('is what finds every line full that it may stand in', async () => {
+    serving('n');
+    await admit();
+    expect(shed(undefined, 'a')).toBe('not yet');
+    fill();
+    expect(shed(undefined, 'a')).toBe('QUEUE_FULL');
+    expect(shed({ $case: 'model', value: 'm' }, 'a')).toBe('QUEUE_FULL');
+    expect(await reasonOf(admit(of('a')))).toBe('QUEUE_FULL');
+  });
+
+  it('is nothing that may be answered by another model, or asks for one that is not there', async () => {
+    serving('n');
+    await admit();
+    fill();
+    expect(shed({ $case: 'model', value: 'unknown' }, 'a')).toBe('not yet');
+    serving('other', 1, { name: 'other', tier: Tier.TIER_QUALITY });
+    expect(shed(undefined, 'a')).toBe('not yet');
+    expect(shed({ $case: 'tier', value: Tier.TIER_QUALITY }, 'a')).toBe('not yet');
+    expect(shed({ $case: 'model', value: 'm' }, 'a')).toBe('QUEUE_FULL');
+  });
+
+  it('is nothing of a tenant that has less than its share, and nothing more urgent', async () => {
+    serving('n');
+    await admit();
+    fill();
+    expect(shed(undefined, 'b')).toBe('not yet');
+    expect(shed(undefined, 'a', Priority.PRIORITY_HIGH)).toBe('not yet');
+    expect(shed(undefined, 'a', Priority.PRIORITY_LOW)).toBe('QUEUE_FULL');
+    void admit(of('b'));
+    expect(await Promise.race(ends)).toBe('QUEUE_FULL');
+    expect(waiting).toBe(5);
   });
 });

@@ -36,7 +36,7 @@ export interface BreakersOptions {
   readonly random: () => number;
   readonly tell: Tell<FleetEvent>;
   /** The nodes that could serve a model now, as far as everything else is concerned. */
-  readonly servers: (model: string) => readonly string[];
+  readonly servers: (model: string) => Iterable<string>;
   /** A node may be let in that was not. */
   readonly onPermit: () => void;
   /** An attempt stalled there. */
@@ -66,10 +66,18 @@ export class Breakers {
     return this.barred(node, model) === undefined;
   }
 
-  /** Why a candidate is out; undefined when it is not. */
-  barred(node: string, model: string): Barred | undefined {
+  /**
+   * Why a candidate is out; undefined when it is not.
+   * @param hasTrusted `hasTrusted` below, for who asks of many nodes at once and remembers what it said
+   */
+  barred(node: string, model: string, hasTrusted = (name: string) => this.hasTrusted(name)): Barred | undefined {
     const barred = this.#barred(node, model);
-    return barred && this.#isLast(node, model) ? undefined : barred;
+    return barred && hasTrusted(model) ? barred : undefined;
+  }
+
+  /** Whether some node could serve the model whose breakers are closed. */
+  hasTrusted(model: string): boolean {
+    return !this.#isLast(undefined, model);
   }
 
   #barred(node: string, model: string): Barred | undefined {
@@ -81,9 +89,14 @@ export class Breakers {
   }
 
   /** Nobody else both serves the model and is trusted. */
-  #isLast(node: string, model: string): boolean {
-    const trusted = (other: string) => this.#of(other, model).every(({ state }) => state === 'closed');
-    return !this.#options.servers(model).some((other) => other !== node && trusted(other));
+  #isLast(node: string | undefined, model: string): boolean {
+    for (const other of this.#options.servers(model)) if (other !== node && this.#isTrusted(other, model)) return false;
+    return true;
+  }
+
+  #isTrusted(node: string, model: string): boolean {
+    const known = this.#nodes.get(node);
+    return !known || (known.node.state === 'closed' && (known.models.get(model)?.state ?? 'closed') === 'closed');
   }
 
   /** Those that have seen something. */

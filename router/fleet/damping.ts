@@ -30,7 +30,8 @@ export interface Damped {
 export class Damping {
   /** By node id; the one that left first stands first. */
   readonly #histories = new Map<string, History>();
-  /** When the next node is let in again. */
+  /** When the last of those held is let in again, and when the next. */
+  #lastRelease = 0;
   #nextRelease = Number.POSITIVE_INFINITY;
 
   left(node: string, now: number): void {
@@ -52,11 +53,16 @@ export class Damping {
     history.doublings = Math.min(MOST_DOUBLINGS, history.doublings + 1);
     history.heldUntil = now + heldMs;
     this.#nextRelease = Math.min(this.#nextRelease, history.heldUntil);
+    this.#lastRelease = Math.max(this.#lastRelease, history.heldUntil);
     return { returns: history.returns.length, heldMs };
   }
 
   holds(node: string, now: number): boolean {
-    return (this.#histories.get(node)?.heldUntil ?? 0) > now;
+    return this.holdsAny(now) && (this.#histories.get(node)?.heldUntil ?? 0) > now;
+  }
+
+  holdsAny(now: number): boolean {
+    return this.#lastRelease > now;
   }
 
   /** Whether a node is let in again since this was asked last. */

@@ -51,7 +51,7 @@ export class Fleet {
       random,
       tell,
       onPermit: onChange,
-      servers: (model) => this.#servers(model).map(({ id }) => id),
+      servers: (model) => this.#servers(model),
       onStall: (node, model) => {
         const link = this.#links.get(node);
         if (link) this.#canaries.stalled(link, model, clock.now());
@@ -204,34 +204,47 @@ export class Fleet {
    */
   candidates(waitingFor: (model: string) => number = () => 0): Candidate[] {
     const all: Candidate[] = this.#missing.all().map(({ node, model }) => missingCandidate(node, model));
+    const mayHold = remembering((model) => this.#mayHold(model));
+    const hasTrusted = remembering((model) => this.breakers.hasTrusted(model));
     for (const link of this.#links.values()) {
       for (const model of link.models) {
         const waiting = this.#share(model.name, waitingFor(model.name));
-        all.push(candidateOf(link, model, waiting, this.#standing(link, model.name)));
+        all.push(candidateOf(link, model, waiting, this.#standing(link, model.name, mayHold, hasTrusted)));
       }
     }
     return all;
   }
 
-  #standing(link: NodeLink, model: string): Standing {
-    const barred = this.breakers.barred(link.id, model);
+  #standing(link: NodeLink, model: string, mayHold: OfModel, hasTrusted: OfModel): Standing {
+    const barred = this.breakers.barred(link.id, model, hasTrusted);
     if (link.wedged.has(model)) return { trouble: 'wedged', barred };
-    const held = this.#damping.holds(link.id, this.#clock.now()) && !this.#servers(model).includes(link);
+    const held = this.#damping.holds(link.id, this.#clock.now()) && mayHold(model);
     return { trouble: held ? 'flapping' : undefined, barred };
   }
 
-  /**
-   * Who could be given work for a model now, were it not for breakers. While most of its nodes come and go none is held
-   * out for that: the few others could not take it all, and it is hardly the nodes that are to blame.
-   */
-  #servers(model: string): readonly NodeLink[] {
-    const serving = this.links.filter(
-      (link) =>
-        link.state === NodeState.NODE_STATE_SERVING && !link.wedged.has(model) && link.models.some(({ name }) => name === model),
-    );
+  /** Who could be given work for a model now, were it not for breakers. */
+  *#servers(model: string): Iterable<string> {
     const now = this.#clock.now();
-    const steady = serving.filter(({ id }) => !this.#damping.holds(id, now));
-    return 2 * steady.length >= serving.length ? steady : serving;
+    const mayHold = this.#damping.holdsAny(now) && this.#mayHold(model);
+    for (const link of this.#links.values()) {
+      if (serves(link, model) && !(mayHold && this.#damping.holds(link.id, now))) yield link.id;
+    }
+  }
+
+  /**
+   * While most of a model's nodes come and go none is held out for that: the few others could not take it all, and it is
+   * hardly the nodes that are to blame.
+   */
+  #mayHold(model: string): boolean {
+    const now = this.#clock.now();
+    let serving = 0;
+    let held = 0;
+    for (const link of this.#links.values()) {
+      if (!serves(link, model)) continue;
+      serving++;
+      if (this.#damping.holds(link.id, now)) held++;
+    }
+    return held <= serving / 2;
   }
 
   /** Of those who wait for a model, as many as each of its nodes will get. */
@@ -277,6 +290,23 @@ export class Fleet {
     this.breakers.stop();
     for (const link of this.links) this.onDismissed(link, new Fault('DRAINING', 'the router is shutting down'));
   }
+}
+
+type OfModel = (model: string) => boolean;
+
+/** Asks once for each model. */
+function remembering(ask: OfModel): OfModel {
+  const known = new Map<string, boolean>();
+  return (model) => {
+    const answer = known.get(model) ?? ask(model);
+    known.set(model, answer);
+    return answer;
+  };
+}
+
+/** Says that it serves the model, and is believed. */
+function serves(link: NodeLink, model: string): boolean {
+  return link.state === NodeState.NODE_STATE_SERVING && !link.wedged.has(model) && link.models.some(({ name }) => name === model);
 }
 
 /** A slot on a node, until the engine has stopped working for it. */

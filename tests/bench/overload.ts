@@ -13,7 +13,7 @@ import { startMesh, TOKEN } from '../support/mesh.ts';
 import type { Report } from './report.ts';
 import { percentile } from './report.ts';
 import type { Ends, TenantLoad } from './support/overload-clients.ts';
-import { forkScript } from './support/process.ts';
+import { cpuSeconds, forkScript } from './support/process.ts';
 
 const OPTIONS = {
   /** Of each of the three loads. */
@@ -43,10 +43,13 @@ export async function overload(args: readonly string[]): Promise<Report> {
       routerFlags: ['--tenants', tenants],
       connect: { apiKey: TOKEN },
     });
+    const { pid } = mesh.router;
     const put = (load: readonly TenantLoad[]) => underLoad(mesh.address, seconds, load);
     // Half of them wait, so no slot is ever without work, and nobody is refused.
     const [peak] = await put([{ key: HEAVY, rate: 0, atOnce: 2 * nodes * slots }]);
+    const cpuBefore = cpuSeconds(pid);
     const [loaded] = await put([{ key: HEAVY, rate: TIMES * capacity, atOnce: 0 }]);
+    const cpu = cpuSeconds(pid) - cpuBefore;
     const [heavy, light] = await put([
       { key: HEAVY, rate: TIMES * capacity, atOnce: 0 },
       { key: LIGHT, rate: 0.25 * capacity, atOnce: 0 },
@@ -60,6 +63,8 @@ export async function overload(args: readonly string[]): Promise<Report> {
         overload_answers_per_s: loaded.answeredPerSecond,
         goodput_over_peak: loaded.answeredPerSecond / peak.answeredPerSecond,
         refused_per_s: loaded.refusedMs.length / (seconds * 0.8),
+        router_cpu_share: cpu / seconds,
+        router_cpu_us_per_request: (cpu * 1e6) / (TIMES * capacity * seconds),
         refusal_p50_ms: percentile(loaded.refusedMs, 0.5),
         refusal_p99_ms: percentile(loaded.refusedMs, 0.99),
         other_errors: Object.values(loaded.errors).reduce((sum, count) => sum + count, 0),

@@ -7,15 +7,13 @@ import type { Report } from '../../proto/gen/infermesh/v1/link.ts';
 import type { ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
 import { NodeState } from '../../proto/gen/infermesh/v1/types.ts';
 import type { FleetEvent, Tell } from '../../telemetry/events.ts';
-import { Breakers } from '../breakers/breakers.ts';
+import type { Breakers } from '../breakers/breakers.ts';
 import type { Clock } from '../clock.ts';
 import type { Candidate } from '../select/candidate.ts';
-import { Canaries } from './canaries.ts';
-import type { Standing } from './candidates.ts';
 import { candidateOf, missingCandidate } from './candidates.ts';
 import type { Claim } from './claims.ts';
 import { clampModel, clampReport } from './claims.ts';
-import { Damping } from './damping.ts';
+import { Health } from './health.ts';
 import { CHECK_INTERVAL_MS, forgiveness, leaseAt } from './lease.ts';
 import { Locality } from './locality.ts';
 import { Missing } from './missing.ts';
@@ -30,10 +28,7 @@ export class Fleet {
   readonly #tell: Tell<FleetEvent>;
   readonly #listeners = new Set<() => void>();
   readonly #missing: Missing;
-  readonly #damping = new Damping();
-  readonly #canaries: Canaries;
-  /** What attempts on the nodes came to, and who is given none for that. */
-  readonly breakers: Breakers;
+  readonly #health: Health;
   /** What the nodes' KV caches hold. */
   readonly locality = new Locality();
   #dueAt: number;
@@ -44,19 +39,7 @@ export class Fleet {
     this.#clock = clock;
     this.#tell = tell;
     this.#missing = new Missing(clock);
-    const onChange = () => this.#changed();
-    this.#canaries = new Canaries({ random, tell, onChange });
-    this.breakers = new Breakers({
-      clock,
-      random,
-      tell,
-      onPermit: onChange,
-      servers: (model) => this.#servers(model),
-      onStall: (node, model) => {
-        const link = this.#links.get(node);
-        if (link) this.#canaries.stalled(link, model, clock.now());
-      },
-    });
+    this.#health = new Health({ clock, random, tell, links: this.#links, onChange: () => this.#changed() });
     this.#dueAt = clock.now() + CHECK_INTERVAL_MS;
     this.#stopTicking = clock.every(CHECK_INTERVAL_MS, () => this.#tick());
   }
@@ -65,6 +48,11 @@ export class Fleet {
   onChange(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
+  }
+
+  /** What attempts on the nodes came to, and who is given none for that. */
+  get breakers(): Breakers {
+    return this.#health.breakers;
   }
 
   get links(): readonly NodeLink[] {
@@ -89,9 +77,7 @@ export class Fleet {
       dismiss(present, fenced);
     }
     this.#tell({ type: 'node_joined', node: link.id, epoch: link.hello.epoch, models: [] });
-    this.breakers.joined(link.id, link.hello.epoch);
-    const damped = this.#damping.joined(link.id, this.#clock.now());
-    if (damped) this.#tell({ type: 'node_damped', node: link.id, ...damped });
+    this.#health.joined(link);
   }
 
   /** @returns what the present one is sent away with. @throws Fault when the newcomer is the older */
@@ -113,9 +99,7 @@ export class Fleet {
   #left(link: NodeLink, reason: Leaving): void {
     this.#missing.left(link.id, link.models);
     this.locality.left(link.id);
-    this.#canaries.left(link);
-    this.breakers.left(link.id);
-    this.#damping.left(link.id, this.#clock.now());
+    this.#health.left(link);
     this.#tell({ type: 'node_left', node: link.id, reason, lost: link.attempts });
   }
 
@@ -176,11 +160,8 @@ export class Fleet {
     const now = this.#clock.now();
     const forgiven = forgiveness(now, this.#dueAt);
     this.#dueAt = now + CHECK_INTERVAL_MS;
-    for (const link of this.links) {
-      this.#checkLease(link, now, forgiven);
-      if (this.#links.get(link.id) === link) this.#canaries.look(link, now, forgiven);
-    }
-    if (this.#damping.released(now)) this.#changed();
+    for (const link of this.links) this.#checkLease(link, now, forgiven);
+    this.#health.look(now, forgiven);
   }
 
   #checkLease(link: NodeLink, now: number, forgiven: number): void {
@@ -204,47 +185,14 @@ export class Fleet {
    */
   candidates(waitingFor: (model: string) => number = () => 0): Candidate[] {
     const all: Candidate[] = this.#missing.all().map(({ node, model }) => missingCandidate(node, model));
-    const mayHold = remembering((model) => this.#mayHold(model));
-    const hasTrusted = remembering((model) => this.breakers.hasTrusted(model));
+    const standing = this.#health.standings();
     for (const link of this.#links.values()) {
       for (const model of link.models) {
         const waiting = this.#share(model.name, waitingFor(model.name));
-        all.push(candidateOf(link, model, waiting, this.#standing(link, model.name, mayHold, hasTrusted)));
+        all.push(candidateOf(link, model, waiting, standing(link, model.name)));
       }
     }
     return all;
-  }
-
-  #standing(link: NodeLink, model: string, mayHold: OfModel, hasTrusted: OfModel): Standing {
-    const barred = this.breakers.barred(link.id, model, hasTrusted);
-    if (link.wedged.has(model)) return { trouble: 'wedged', barred };
-    const held = this.#damping.holds(link.id, this.#clock.now()) && mayHold(model);
-    return { trouble: held ? 'flapping' : undefined, barred };
-  }
-
-  /** Who could be given work for a model now, were it not for breakers. */
-  *#servers(model: string): Iterable<string> {
-    const now = this.#clock.now();
-    const mayHold = this.#damping.holdsAny(now) && this.#mayHold(model);
-    for (const link of this.#links.values()) {
-      if (serves(link, model) && !(mayHold && this.#damping.holds(link.id, now))) yield link.id;
-    }
-  }
-
-  /**
-   * While most of a model's nodes come and go none is held out for that: the few others could not take it all, and it is
-   * hardly the nodes that are to blame.
-   */
-  #mayHold(model: string): boolean {
-    const now = this.#clock.now();
-    let serving = 0;
-    let held = 0;
-    for (const link of this.#links.values()) {
-      if (!serves(link, model)) continue;
-      serving++;
-      if (this.#damping.holds(link.id, now)) held++;
-    }
-    return held <= serving / 2;
   }
 
   /** Of those who wait for a model, as many as each of its nodes will get. */
@@ -258,23 +206,17 @@ export class Fleet {
   claim(nodeId: string, work: Work): Claimed {
     const link = this.#links.get(nodeId);
     if (!link) throw new Error(`no node ${nodeId}`);
-    const { model } = work;
-    this.#canaries.claimed(link, model);
-    const promise = this.breakers.promise(nodeId, model);
+    const attendance = this.#health.attend(link, work.model);
     const reservation = link.reservations.take(work);
-    const isHere = () => this.#links.get(nodeId) === link;
     return {
       link,
       delivered: (tokens) => {
         reservation.delivered(tokens);
-        if (!isHere()) return;
-        this.#canaries.gave(link, model, this.#clock.now());
-        this.breakers.gave(nodeId, model);
+        attendance.gave();
       },
       [Symbol.dispose]: () => {
-        promise[Symbol.dispose]();
         if (!reservation.free()) return;
-        if (isHere()) this.#canaries.freed(link, model, this.#clock.now());
+        attendance[Symbol.dispose]();
         this.#changed();
       },
     };
@@ -287,26 +229,9 @@ export class Fleet {
   /** Sends every node away; they come back to a router that is started again here. */
   stop(): void {
     this.#stopTicking();
-    this.breakers.stop();
+    this.#health.stop();
     for (const link of this.links) this.onDismissed(link, new Fault('DRAINING', 'the router is shutting down'));
   }
-}
-
-type OfModel = (model: string) => boolean;
-
-/** Asks once for each model. */
-function remembering(ask: OfModel): OfModel {
-  const known = new Map<string, boolean>();
-  return (model) => {
-    const answer = known.get(model) ?? ask(model);
-    known.set(model, answer);
-    return answer;
-  };
-}
-
-/** Says that it serves the model, and is believed. */
-function serves(link: NodeLink, model: string): boolean {
-  return link.state === NodeState.NODE_STATE_SERVING && !link.wedged.has(model) && link.models.some(({ name }) => name === model);
 }
 
 /** A slot on a node, until the engine has stopped working for it. */

@@ -284,6 +284,7 @@ export function backendContract(name: string, contract: Contract): void {
       for (let pieces = 1; pieces < whole.sink.deltas.length; pieces += each) {
         await complete(jobOf('Something else altogether', { maxTokens: 1 }), other);
         const delivered = deliveredAfter(whole.sink, pieces);
+        expect(delivered.text).not.toContain('\ufffd');
         const resumed = await complete({ ...job, delivered }, other);
         expect(delivered.text + resumed.text).toBe(whole.text);
         expect(resumed.tokens).toBe(whole.tokens);
@@ -299,6 +300,11 @@ export function backendContract(name: string, contract: Contract): void {
     test('goes on with an answer that was cut at any token exactly as the uninterrupted one', async () => {
       const { outcome } = await cutAnywhere(jobOf('Once upon a time', { maxTokens: 30 }));
       expect(outcome).toMatchObject({ reason: FinishReason.FINISH_REASON_LENGTH });
+    });
+
+    test('goes on so where tokens that came up before are penalized', async () => {
+      const sampling = { repeatPenalty: 1.3, frequencyPenalty: 0.4, presencePenalty: 0.2 };
+      await cutAnywhere(jobOf('Once upon a time', { maxTokens: 40, sampling }), 3);
     });
 
     test('goes on so before a stop string, wherever the answer was cut', async () => {

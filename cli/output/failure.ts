@@ -13,7 +13,8 @@ const NEXT: Partial<Record<Reason, string>> = {
   ENGINE_CRASHED: 'the same request may succeed when asked again',
   CONTEXT_TOO_LONG: 'shorten the prompt, or choose a model with a longer context (infermesh models)',
   DEADLINE_EXCEEDED: 'give it more time with --deadline SECONDS',
-  UNAUTHENTICATED: 'a node needs the token of its router: copy the file and name it with --token-file',
+  UNAUTHENTICATED: 'a client needs an API key (--api-key-file), a node a token (infermesh token create)',
+  FORBIDDEN: "admins show the router's own token, or the key of a tenant whose role is admin, by --api-key-file",
 };
 
 /** What a failure comes to. */

@@ -16,7 +16,11 @@ export function inferenceHandlers(journey: Journey, callers: Pick<Callers, 'tena
   return {
     chat: serverStream(ChatRequest, 'ChatRequest', (request, stream, context) => journey.chat(request, stream, context)),
     // What it sends has on the wire the form of ResumeResponse.
-    resume: serverStream(ResumeRequest, 'ResumeRequest', (request, stream, context) => journey.resume(request, stream, context)),
+    resume: serverStream(ResumeRequest, 'ResumeRequest', (request, stream, context) => {
+      // It is looked at before its journey begins, which asks who calls.
+      callers.tenantOf(context);
+      return journey.resume(request, stream, context);
+    }),
     explain: unary(ExplainRequest, ExplainResponse, 'ExplainRequest', ({ chat }, context) =>
       journey.explain(chat ?? ChatRequest.create(), context),
     ),

@@ -11,6 +11,9 @@ import type { Hello, Report } from '../../proto/gen/infermesh/v1/link.ts';
 import type { Hardware, ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
 
 const NODE_ID = /^[a-z0-9](?:[a-z0-9.-]{0,62}[a-z0-9])?$/;
+/** Of weights or a tokenizer, by whatever its engine reckons: a name, and never a place. */
+const DIGEST = /^(?:[A-Za-z0-9][A-Za-z0-9._:-]{0,127})?$/;
+const DIGEST_BOUND = 'up to 128 letters, digits and ._:-';
 const LABEL_NAME = /^[A-Za-z0-9._/-]{1,64}$/;
 const MAX_MODELS = 256;
 const MAX_LOADS = 256;
@@ -77,11 +80,11 @@ export function checkModels(models: readonly ServedModel[]): void {
 
 function checkModel(found: Violations, at: string, model: ServedModel): void {
   found.name(`${at}.name`, model.name, MODEL_NAME, 'up to 128 letters, digits and ._:-');
-  found.text(`${at}.digest`, model.digest, SHORT_BYTES);
+  found.name(`${at}.digest`, model.digest, DIGEST, DIGEST_BOUND);
   found.text(`${at}.engine`, model.engine, SHORT_BYTES);
   found.text(`${at}.engine_version`, model.engineVersion, SHORT_BYTES);
   found.text(`${at}.quantization`, model.quantization, SHORT_BYTES);
-  found.text(`${at}.tokenizer_digest`, model.tokenizerDigest, SHORT_BYTES);
+  found.name(`${at}.tokenizer_digest`, model.tokenizerDigest, DIGEST, DIGEST_BOUND);
   found.text(`${at}.licence`, model.licence, SHORT_BYTES);
   found.texts(`${at}.tasks`, model.tasks, MAX_TASKS, SHORT_BYTES);
 }

@@ -35,8 +35,9 @@ class Certificates implements Disposable {
     this.ca = this.file('ca.pem', cert);
   }
 
-  static async make(): Promise<Certificates> {
-    const authority = await Authority.create(2);
+  /** @param now when it is made; an authority and all that it signs are good for 2 days */
+  static async make(now = Date.now()): Promise<Certificates> {
+    const authority = await Authority.create(2, now);
     return new Certificates(authority, (await authority.own()).cert);
   }
 
@@ -58,16 +59,20 @@ class Certificates implements Disposable {
 
 let certificates: Certificates;
 let strangers: Certificates;
+/** The router's own authority too, long ago. */
+let bygone: Certificates;
 let server: Files;
 
 beforeAll(async () => {
   certificates = await Certificates.make();
   strangers = await Certificates.make();
+  bygone = await Certificates.make(Date.now() - 10 * 86_400_000);
   server = await certificates.issue('router', LOOPBACK);
 });
 afterAll(() => {
   certificates[Symbol.dispose]();
   strangers[Symbol.dispose]();
+  bygone[Symbol.dispose]();
 });
 
 const identity = ({ cert, key }: Files) => ({ cert: readFileSync(cert), key: readFileSync(key) });
@@ -138,10 +143,11 @@ describe.each(['required', 'optional'] as const)('a router that asks for certifi
     client = await certificates.issue('client', { type: 'client', name: 'acme' });
     node = await certificates.issue('node', { type: 'node', id: 'gpu-1' });
     admin = { apiKey: TOKEN };
+    const authorities = certificates.file('authorities.pem', `${readFileSync(certificates.ca)}${readFileSync(bygone.ca)}`);
     mesh = await startMesh({
       routerFlags: [
         ...['--tls-cert', server.cert, '--tls-key', server.key],
-        ...['--tls-client-ca', certificates.ca, '--tls-client-auth', auth],
+        ...['--tls-client-ca', authorities, '--tls-client-auth', auth],
       ],
       connect: { tls: readFileSync(certificates.ca), identity: identity(client), ...admin },
       nodes: [{ ...canned, id: 'gpu-1', flags: ['--tls-ca', certificates.ca, '--tls-cert', node.cert, '--tls-key', node.key] }],
@@ -192,8 +198,11 @@ describe.each(['required', 'optional'] as const)('a router that asks for certifi
     else expect((await asked).text).toBe(answer);
   });
 
-  it('does not believe a certificate of a strange authority', async () => {
-    const forged = await strangers.issue('forged', { type: 'node', id: 'gpu-1' });
+  it.each([
+    ['of a strange authority', () => strangers],
+    ['that has expired', () => bygone],
+  ])('does not believe a certificate %s', async (_what, authority) => {
+    const forged = await authority().issue('forged', { type: 'node', id: 'gpu-1' });
     const member = startMember(nodeFlags('gpu-1', forged));
     const refused = auth === 'required' ? 'router_lost' : 'router_refused';
     await expect.poll(() => member.output(), { timeout: 10_000 }).toContain(refused);

@@ -91,16 +91,25 @@ describe('an inventory', () => {
   const of = (more: Partial<ServedModel>) => violations(() => checkModels([ServedModel.fromPartial({ name: 'm', ...more })]));
 
   it.each([
-    ['digest', 'digest'],
     ['engine', 'engine'],
     ['engineVersion', 'engine_version'],
     ['quantization', 'quantization'],
-    ['tokenizerDigest', 'tokenizer_digest'],
     ['licence', 'licence'],
   ] as const)('is refused beyond the bound of %s', (key, field) => {
     expect(of({ [key]: x(128) })).toEqual([]);
     const description = 'must be of up to 128 bytes, received 129';
     expect(of({ [key]: x(129) })).toEqual([{ field: `inventory.models[0].${field}`, description }]);
+  });
+
+  it.each([
+    ['digest', 'digest'],
+    ['tokenizerDigest', 'tokenizer_digest'],
+  ] as const)('is refused with a %s that is no name', (key, field) => {
+    for (const fine of ['', 'sha256:ab', x(128)]) expect(of({ [key]: fine })).toEqual([]);
+    for (const wrong of ['../weights', '/etc/passwd', 'https://a.example/b', 'a b', 'a\nb', '..', x(129)]) {
+      const description = `must be up to 128 letters, digits and ._:-, received ${wrong.length} characters`;
+      expect(of({ [key]: wrong })).toEqual([{ field: `inventory.models[0].${field}`, description }]);
+    }
   });
 
   it('is refused with too many tasks, too long ones, or too many models', () => {

@@ -80,8 +80,8 @@ export interface Hello_LabelsEntry {
 /** Inventory is the full list of models a node serves. */
 export interface Inventory {
   /**
-   * At most 256. A name has up to 128 letters, digits and ._:- and begins with a letter or digit; each of at most 32
-   * tasks, and every other string, up to 128 bytes. Figures that cannot be true are clamped, not refused.
+   * At most 256. A name, and a digest unless it is empty, has up to 128 letters, digits and ._:- and begins with a letter
+   * or digit; each of at most 32 tasks, and every other string, up to 128 bytes. Figures that cannot be true are clamped, not refused.
    */
   models: ServedModel[];
 }

@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { Fault } from '../../proto/contract/faults.ts';
 import { Ended, Progress, Report } from '../../proto/gen/infermesh/v1/link.ts';
 import { FinishReason, NodeState, ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
-import { CANARY_LIMIT_MS } from '../../router/fleet/canaries.ts';
+import { CANARY_LIMIT_MS } from '../../router/fleet/canary.ts';
 import { Fleet } from '../../router/fleet/fleet.ts';
 import { REPORT_INTERVAL_MS } from '../../router/fleet/lease.ts';
 import type { FleetEvent } from '../../telemetry/events.ts';

@@ -162,9 +162,8 @@ export class Series {
         this.#failed.set(link.id, link);
         if (!step.soon) await this.#pause();
         resumption = this.#resumption(over.run.admitted.chosen.candidate.model, fault);
-        admitted = await this.#options.admit({ failed: this.#failed, resumption }).catch((refusal) => {
-          // Why it needs another node says more than that there is none.
-          throw refusal instanceof Fault && NOBODY.has(refusal.reason) ? fault : refusal;
+        admitted = await this.#options.admit({ failed: this.#failed, resumption }).catch((refusal: unknown) => {
+          throw refusalOf(refusal, fault);
         });
         if (this.#tokens > 0) this.#moved(admitted, fault);
       }
@@ -187,8 +186,7 @@ export class Series {
     if (this.#tokens === 0) return undefined;
     const { kept } = this.#options;
     if (!kept.isWhole) {
-      const message = `${fault.message}; the answer had grown too long for another node to go on behind it`;
-      throw new Fault('STREAM_NOT_RESUMABLE', message, { facts: fault.facts });
+      throw notResumable(fault, 'the answer had grown too long for another node to go on behind it');
     }
     const { name, tokenizerDigest } = model;
     return { model: name, tokenizerDigest, delivered: kept.delivered(), since: this.#parts.clock.now() };
@@ -365,3 +363,13 @@ export class Series {
     };
   }
 }
+
+/** Why a request needed another node says more than that there is none. */
+function refusalOf(refusal: unknown, fault: Fault): unknown {
+  if (!(refusal instanceof Fault)) return refusal;
+  if (refusal.reason === 'STREAM_NOT_RESUMABLE') return notResumable(fault, 'no node can go on behind what was delivered');
+  return NOBODY.has(refusal.reason) ? fault : refusal;
+}
+
+const notResumable = ({ message, facts }: Fault, why: string) =>
+  new Fault('STREAM_NOT_RESUMABLE', `${message}; ${why}`, { facts });

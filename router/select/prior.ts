@@ -10,7 +10,7 @@ const SPECIALIST_QUALITY = 0.85;
  * Of what a weaker model loses to the strongest in examinations, the part that it loses on everyday prompts. An
  * assumption, since no public data rates them on many models; feedback corrects it.
  */
-const EVERYDAY_LOSS = 0.25;
+const EVERYDAY_LOSS = 0.12;
 /** What a model gives that cannot do the task. */
 const UNSUITED_QUALITY = 0.05;
 

@@ -272,9 +272,10 @@ const PRIORITIES: Readonly<Record<number, Priority>> = {
 /** How it waits in the line of a model. */
 function whoOf({ request }: Seeker, model: string, { considered }: Decision): Who {
   const { tenant = '', chat, needs, deadlineAt } = request;
+  // Alone on the engine: what others read beside it may have ended by then.
   const readingMs = considered
     .filter((one) => one.candidate.model.name === model && couldServe(one))
-    .map(({ candidate, estimate }) => (estimate.firstTokenMs - estimate.waitMs) / Math.max(1, candidate.running));
+    .map(({ candidate, estimate }) => (estimate.firstTokenMs - estimate.waitMs) / (candidate.running + 1));
   return {
     tenant,
     priority: PRIORITIES[chat.priority] ?? 'normal',

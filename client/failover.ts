@@ -6,7 +6,8 @@
  *   going on was refused   tried again, also where all slots were busy: half an answer is worth its wait
  *
  * A new request that finds all slots busy is not tried again: the queues stand before the same nodes, and its caller knows
- * better than this library what else it could do.
+ * better than this library what else it could do. A router that knows no such model is believed, but not where another was
+ * lost before: it may have just started, and its nodes are on their way.
  */
 import type { Fault, Reason } from '../proto/contract/faults.ts';
 import { Code } from '../proto/contract/faults.ts';
@@ -23,6 +24,7 @@ const LONGEST_PAUSE_MS = 1000;
 
 /** The router has done what can be done about these on its nodes; before the first token one other router may try. */
 const NODE_DIED: ReadonlySet<Reason> = new Set(['NODE_LOST', 'NODE_STALLED', 'ENGINE_CRASHED']);
+const ROUTER_LOST: ReadonlySet<Reason> = new Set(['UNREACHABLE', 'DRAINING']);
 const BUSY: ReadonlySet<Reason> = new Set(['QUEUE_FULL', 'QUOTA_EXCEEDED']);
 
 export interface Failed {
@@ -49,6 +51,7 @@ export class Failover {
   #resumes = 0;
   #mark = 0;
   #died = 0;
+  #routerLost = false;
   /** What broke the stream, while nothing has come since. */
   #broke: Fault | undefined;
 
@@ -69,9 +72,10 @@ export class Failover {
 
   /** What ends the request, if anything does. */
   #end({ fault, begun, opened, tokens }: Failed): Fault | undefined {
+    this.#routerLost ||= ROUTER_LOST.has(fault.reason);
     if (begun && opened) return this.#brokeOff(fault, tokens);
     if (begun) return this.#refused(fault);
-    if (!this.#others || !mayGoElsewhere(fault)) return fault;
+    if (!this.#others || !(mayGoElsewhere(fault) || this.#isFresh(fault))) return fault;
     if (NODE_DIED.has(fault.reason) && ++this.#died > 1) return fault;
     return ++this.#tries >= MOST_TRIES ? fault : undefined;
   }
@@ -86,8 +90,15 @@ export class Failover {
   }
 
   #refused(fault: Fault): Fault | undefined {
-    if (!mayGoElsewhere(fault) && !BUSY.has(fault.reason)) return fault;
+    const { reason } = fault;
+    const changes = mayGoElsewhere(fault) || BUSY.has(reason) || this.#isFresh(fault);
+    // Of a model that has begun the answer, the loss is what there is to tell.
+    if (!changes) return reason === 'MODEL_NOT_FOUND' ? (this.#broke ?? fault) : fault;
     return ++this.#tries >= MOST_TRIES ? (this.#broke ?? fault) : undefined;
+  }
+
+  #isFresh({ reason }: Fault): boolean {
+    return reason === 'MODEL_NOT_FOUND' && this.#routerLost;
   }
 }
 

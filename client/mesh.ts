@@ -2,6 +2,7 @@
 import { checkFeedback } from '../proto/contract/bounds.ts';
 import type {
   CreateJoinTokenResponse,
+  DrainNodeResponse,
   FleetModel,
   GetStatsResponse,
   ListModelsResponse,
@@ -139,6 +140,17 @@ export class Mesh implements Disposable {
   /** What the router in use holds and has done. @throws Fault */
   stats(): Promise<GetStatsResponse> {
     return this.#ask(({ admin }, ...call) => admin.getStats({}, ...call));
+  }
+
+  /**
+   * Lets a node finish what it has and leave.
+   * @param limitMs what runs longer goes on at another node; 0 to 3,600,000
+   * @returns requests of the asked router that run there now
+   * @throws Fault NODE_UNKNOWN
+   */
+  async drain(node: string, limitMs = 30_000): Promise<number> {
+    const request = { nodeId: node, limitMs };
+    return (await this.#ask<DrainNodeResponse>(({ admin }, ...call) => admin.drainNode(request, ...call))).inFlight;
   }
 
   /**

@@ -87,7 +87,24 @@ describe('a stream that broke', () => {
     policy.next(broke('NODE_LOST', 5));
     for (let n = 1; n < MOST_TRIES; n++) expect(ended(policy.next(refused('NO_NODE')))).toBeUndefined();
     expect(ended(policy.next(refused('NO_NODE')))).toBe('NODE_LOST');
-    expect(ended(policy.next(refused('MODEL_NOT_FOUND')))).toBe('MODEL_NOT_FOUND');
+    expect(ended(policy.next(refused('STREAM_NOT_RESUMABLE')))).toBe('STREAM_NOT_RESUMABLE');
+  });
+});
+
+describe('a router that knows no such model', () => {
+  it('may have just started where another was lost, and is asked again', () => {
+    const before = of();
+    expect(ended(before.next(failed('DRAINING')))).toBeUndefined();
+    expect(ended(before.next(failed('MODEL_NOT_FOUND')))).toBeUndefined();
+    const within = of(1);
+    expect(ended(within.next(broke('UNREACHABLE', 5)))).toBeUndefined();
+    expect(ended(within.next(refused('MODEL_NOT_FOUND')))).toBeUndefined();
+  });
+
+  it('is believed otherwise; in the middle of an answer the loss of its node is what the caller is told', () => {
+    const policy = of();
+    expect(ended(policy.next(broke('NODE_LOST', 5)))).toBeUndefined();
+    expect(ended(policy.next(refused('MODEL_NOT_FOUND')))).toBe('NODE_LOST');
   });
 });
 

@@ -205,7 +205,19 @@ describe('a stream that breaks in the middle', () => {
     await two.asked[0]?.gone;
   });
 
-  it.each<Reason>(['STREAM_NOT_RESUMABLE', 'MODEL_NOT_FOUND', 'IDEMPOTENCY_CONFLICT'])(
+  it('goes on at a router that has just started, once its nodes are there', async () => {
+    one.onAsked = (asked) => {
+      if (asked.delivered) asked.fail(new Fault('DRAINING', 'shutting down'));
+      else asked.started().tokens(0, 12).fail(new Fault('DRAINING', 'shutting down'));
+    };
+    two.onAsked = (asked) => {
+      if (two.asked.length < 3) asked.fail(new Fault('MODEL_NOT_FOUND', 'no node yet'));
+      else asked.started().tokens(12, 20).finish();
+    };
+    expectOneStream(await read(mesh.chat(INPUT)), 1);
+  });
+
+  it.each<Reason>(['STREAM_NOT_RESUMABLE', 'CONTEXT_TOO_LONG', 'IDEMPOTENCY_CONFLICT'])(
     'ends with the reason why nobody can go on: %s',
     async (reason) => {
       one.onAsked = (asked) => asked.started().tokens(0, 12).fail(new Fault('DRAINING', 'shutting down'));

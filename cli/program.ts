@@ -27,6 +27,7 @@ export const COMMANDS: Readonly<Record<string, Entry>> = {
   models: { summary: 'list, fetch, check and remove models', load: () => import('./commands/models.ts') },
   router: { summary: 'run a router', load: () => import('./commands/router.ts') },
   node: { summary: 'run a node and join it to a router', load: () => import('./commands/node.ts') },
+  drain: { summary: 'let a node finish what it has and leave', load: () => import('./commands/drain.ts') },
   certs: { summary: 'make certificates for development', load: () => import('./commands/certs.ts') },
   token: { summary: 'let a node join, or make an API key', load: () => import('./commands/token.ts') },
   doctor: {

@@ -7,6 +7,7 @@ import { replayText } from '../../nodes/backends/replay.ts';
 import type { DrainNodeRequest, DrainNodeResponse } from '../../proto/gen/infermesh/v1/admin.ts';
 import { AdminServiceClient } from '../../proto/gen/infermesh/v1/admin.ts';
 import { Role } from '../../proto/gen/infermesh/v1/types.ts';
+import { infermesh } from '../cli/run.ts';
 import type { Member, NodeOptions, TestMesh } from '../support/mesh.ts';
 import { startMesh } from '../support/mesh.ts';
 import { expectAtRest } from './rest.ts';
@@ -86,6 +87,18 @@ describe('a node that is asked to drain while it answers', () => {
     const { text, finished } = await ended;
     expect(text).toBe(replayText([{ role: Role.ROLE_USER, text: 'hello' }], 300));
     expect(finished).toMatchObject({ migrations: 1, usage: { outputTokens: 300 } });
+    await stopAll(nodes);
+  });
+
+  it('by infermesh drain is waited for until it has left', async () => {
+    const nodes = await pair('told', { engine: 'replay', replay: 'rate=100' });
+    const { by, ended } = await answering('told', 'hello', 300);
+    const { code, stdout } = await infermesh(['drain', by, '--drain-ms', '200', '--router', mesh.address]);
+    expect(code).toBe(0);
+    expect(stdout).toBe(`${by} takes nothing new; 1 request runs there\n${by} has left\n`);
+    expect((await ended).text).toBe(replayText([{ role: Role.ROLE_USER, text: 'hello' }], 300));
+    const unknown = await infermesh(['drain', by, '--router', mesh.address]);
+    expect(unknown.stderr).toContain(`no node ${by} is attached to the router`);
     await stopAll(nodes);
   });
 

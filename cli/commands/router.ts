@@ -65,8 +65,11 @@ function greeting(id: string, address: string, { tokenFile, tlsCert, allowPlaint
   return [
     `${style('bold', id)} listens on ${style('cyan', address)}`,
     '',
-    'Join a node, here or on another machine that has a copy of the token:',
+    'Join a node on this machine:',
     `  infermesh node --join ${dial} --token-file ${tokenFile}${trust}`,
+    '',
+    'On another one, with a token that infermesh token create prints:',
+    `  infermesh node --join ${dial} --join-token TOKEN${trust}`,
     '',
   ];
 }

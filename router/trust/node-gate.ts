@@ -104,7 +104,10 @@ export class NodeGate {
 
 function checkName(names: readonly string[], nodeId: string): void {
   if (!names.includes(`${NODE_NAME}${nodeId}`)) {
-    throw new Fault('FORBIDDEN', `the certificate is of another node: it lacks the name ${NODE_NAME}ID with the id that the node has`);
+    throw new Fault(
+      'FORBIDDEN',
+      `the certificate is of another node: it lacks the name ${NODE_NAME}ID with the id that the node has`,
+    );
   }
 }
 

@@ -9,7 +9,7 @@
  */
 
 import { randomBytes } from 'node:crypto';
-import { linkSync, mkdirSync, readdirSync, readFileSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, linkSync, mkdirSync, readdirSync, readFileSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { Fault } from '../../proto/contract/faults.ts';
@@ -23,6 +23,8 @@ export interface PendingToken {
 
 const pending = z.object({ node: z.string().optional(), expiresAt: z.number() });
 const bound = z.object({ key: z.string() });
+/** No digest. */
+const NO_KEY = '';
 
 /** Digests are sha256:HEX; ids are within their bounds, and so names of files. */
 export class TrustFolder {
@@ -59,9 +61,10 @@ export class TrustFolder {
     }
   }
 
-  /** @returns the digest of the key that the id belongs to */
+  /** @returns the digest of the key that the id belongs to; of none, where its file is damaged */
   keyOf(node: string): string | undefined {
-    return read(join(this.#nodes, `${node}.json`), bound)?.key;
+    const path = join(this.#nodes, `${node}.json`);
+    return read(path, bound)?.key ?? (existsSync(path) ? NO_KEY : undefined);
   }
 
   /** @returns whether the id belongs to the key now @throws Fault INVALID_REQUEST when the disk won't have it */
@@ -102,7 +105,7 @@ function unlessRefused(path: string, write: () => void): void {
   }
 }
 
-/** @returns undefined for what is not there, and for what is no such record: then nobody is let in by it */
+/** @returns undefined for what is not there, and for what is no such record */
 function read<T>(path: string, schema: z.ZodType<T>): T | undefined {
   try {
     return schema.parse(JSON.parse(readFileSync(path, 'utf8')));

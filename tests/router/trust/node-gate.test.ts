@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -176,6 +176,17 @@ describe('a node id', () => {
     expect(() => new Node().join('gpu-1', gate.newToken(undefined).token)).toThrow(taken);
     expect(() => new Node().join('gpu-1', SHARED)).toThrow(taken);
     expect(() => open({ token: SHARED }).check({ nodeId: 'gpu-1' })).toThrow(refused('FORBIDDEN', /belongs to a key/));
+  });
+
+  it('whose file is damaged is for nobody, until it is removed', () => {
+    const node = new Node();
+    node.join('gpu-1', gate.newToken(undefined).token);
+    const path = join(folder, 'nodes', 'gpu-1.json');
+    writeFileSync(path, '{"key":');
+    expect(() => node.join('gpu-1')).toThrow(refused('FORBIDDEN', /belongs to another key/));
+    expect(() => open({ token: SHARED }).check({ nodeId: 'gpu-1' })).toThrow(refused('FORBIDDEN', /belongs to a key/));
+    rmSync(path);
+    node.join('gpu-1', gate.newToken(undefined).token);
   });
 
   it('that belongs to nobody is for whoever has the shared token, and stays so', () => {

@@ -168,7 +168,13 @@ export class Journey {
 
   #watch(requestId: string, context: CallContext, method: string): RequestWatch {
     const traceparent = context.metadata('traceparent');
-    return this.#parts.observer.watch({ requestId, method, ...(traceparent === undefined ? {} : { traceparent }) });
+    const tenant = this.#parts.callers.knownTenant(context);
+    return this.#parts.observer.watch({
+      requestId,
+      method,
+      ...(traceparent === undefined ? {} : { traceparent }),
+      ...(tenant === undefined ? {} : { tenant }),
+    });
   }
 
   #cutFor(stream: ClientStream): Cut {

@@ -43,7 +43,7 @@ export interface Identifier {
   readonly random: () => number;
   readonly classifier: Classifier;
   readonly policies: Policies;
-  readonly callers: Pick<Callers, 'tenantOf'>;
+  readonly callers: Pick<Callers, 'tenantOf' | 'knownTenant'>;
 }
 
 export function newRequestId(): string {

@@ -52,6 +52,7 @@ const PURE = [
   'router/idempotency/registry.ts',
   'router/ledger/{counterfactual,decision-entry,exploration,logged-choice,made-again,outcomes}.ts',
   'router/ledger/{refusal-wording,replay,replay-warnings,reward,savings,shares,trials}.ts',
+  'router/trust/quotas.ts',
   'nodes/backends/text-assembler.ts',
 ];
 const IMPURE =

@@ -34,6 +34,12 @@ export class Callers {
     throw new Fault('UNAUTHENTICATED', 'the API key is not known here');
   }
 
+  /** For what is told of a request before it is let in, or refused. */
+  knownTenant(shown: Shown): string | undefined {
+    const tenants = this.#parts.tenants();
+    return tenants && this.#find(tenants, shown)?.id;
+  }
+
   /** What reads the state of the mesh. @throws Fault UNAUTHENTICATED or FORBIDDEN */
   checkReader(shown: Shown): void {
     if (this.#parts.guarded) this.checkAdmin(shown);

@@ -185,6 +185,11 @@ tenants:
     await as({ apiKey: keys.ops }).createJoinToken();
   });
 
+  it('says in its log whose request it was', async () => {
+    await as({ apiKey: keys.acme }).ask({ messages: 'hello', model: 'canned' });
+    await expect.poll(() => mesh.router.output()).toMatch(/"tenant":"acme".*"outcome":"finished"/);
+  });
+
   it('lets a tenant have what its quota says, and says when to come back; others do not feel it', async () => {
     const bolt = as({ apiKey: keys.bolt });
     for (let i = 0; i < 2; i++) await bolt.ask({ messages: 'hello', model: 'canned' });

@@ -27,3 +27,7 @@ export interface Scenario {
 
 export const durationMs = ({ minutes }: Scale, seconds: number): number =>
   minutes === undefined ? seconds * 1000 : minutes * 60_000;
+
+/** How long an answer takes; in a load that is shorter than that, as long as the load, and 4 s at least. */
+export const answerSeconds = (scale: Scale, seconds: number): number =>
+  Math.min(seconds, Math.max(4, Math.ceil(durationMs(scale, seconds) / 1000)));

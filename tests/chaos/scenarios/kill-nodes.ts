@@ -1,5 +1,5 @@
 import type { Scenario } from '../scenario.ts';
-import { durationMs } from '../scenario.ts';
+import { answerSeconds, durationMs } from '../scenario.ts';
 import { loadWithDisturbance } from '../support/disturbed.ts';
 import { WHOLE } from '../support/load.ts';
 
@@ -16,7 +16,7 @@ export const killNodes: Scenario = {
       nodes: NODES,
       rate: RATE,
       streams,
-      tokens: 8 * RATE,
+      tokens: RATE * answerSeconds(scale, 8),
       durationMs: durationMs(scale, 30),
       async disturb(fleet, { round, everyMs }) {
         const id = `node-${1 + (round % NODES)}`;

@@ -1,5 +1,6 @@
 import { percentile } from '../../bench/report.ts';
 import type { Scenario } from '../scenario.ts';
+import { answerSeconds } from '../scenario.ts';
 import { pause } from '../support/clock.ts';
 import { Fleet } from '../support/fleet.ts';
 import { failuresOf, Load, streamFigures, WHOLE } from '../support/load.ts';
@@ -10,11 +11,13 @@ export const killRouter: Scenario = {
   name: 'kill-router',
   does: 'One of two routers is killed while every stream goes through it; clients know both and go on at the other.',
   targets: [...WHOLE, { figure: 'worst_gap_p99_ms', most: 1000 + 1000 / RATE, unit: 'ms (1 s and the pace of the tokens)' }],
-  async run({ streams = 500 }) {
+  async run(scale) {
+    const { streams = 500 } = scale;
+    const tokens = RATE * answerSeconds(scale, 10);
     const nodes = [1, 2, 3].map((n) => ({ id: `node-${n}`, replay: `rate=${RATE}`, slots: streams }));
     await using fleet = await Fleet.start(nodes, { routers: 2 });
     const { routers, address } = fleet;
-    const options = { routers, library: true, streams, tokens: 10 * RATE, prompt: 'router', again: false, rampMs: streams };
+    const options = { routers, library: true, streams, tokens, prompt: 'router', again: false, rampMs: streams };
     await using load = await Load.start(options);
     await load.flowing(streams, RATE);
     const { open } = await load.count();

@@ -1,5 +1,5 @@
 import type { Scenario } from '../scenario.ts';
-import { durationMs } from '../scenario.ts';
+import { answerSeconds, durationMs } from '../scenario.ts';
 import { loadWithDisturbance } from '../support/disturbed.ts';
 import { WHOLE } from '../support/load.ts';
 
@@ -18,7 +18,7 @@ export const stopNodes: Scenario = {
       nodes: NODES,
       rate: RATE,
       streams: scale.streams ?? 500,
-      tokens: 8 * RATE,
+      tokens: RATE * answerSeconds(scale, 8),
       durationMs: durationMs(scale, 40),
       async disturb(fleet, { round, everyMs }) {
         // One node is never stopped, so that there is always somewhere to go on.

@@ -29,6 +29,8 @@ export interface Disturbed extends FleetOptions {
   readonly disturb: (fleet: Fleet, round: Round) => Promise<void>;
   /** After the last round and before the streams are let end. */
   readonly mend?: (fleet: Fleet) => Promise<void>;
+  /** After the last stream. */
+  readonly after?: (fleet: Fleet) => Promise<void>;
 }
 
 export async function loadWithDisturbance(disturbed: Disturbed): Promise<Findings> {
@@ -53,5 +55,6 @@ export async function loadWithDisturbance(disturbed: Disturbed): Promise<Finding
   }
   await disturbed.mend?.(fleet);
   const result = await load.stop((1000 * tokens) / rate + 10_000);
+  await disturbed.after?.(fleet);
   return { figures: { ...streamFigures(result), disturbances: rounds }, notes: failuresOf(result.verdicts) };
 }

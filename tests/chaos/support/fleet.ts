@@ -35,8 +35,8 @@ export interface FleetOptions {
   readonly routers?: number;
   readonly routerFlags?: readonly string[];
   readonly routerEnv?: Readonly<Record<string, string>>;
-  /** A file that takes what the routers write, instead of this process. */
-  readonly routerOutput?: string;
+  /** A file that takes the routers' logs, instead of this process. */
+  readonly routerLog?: string;
   /** What a router wants to see of who asks for its nodes. */
   readonly adminToken?: string;
 }
@@ -98,9 +98,9 @@ export class Fleet implements AsyncDisposable {
 
   /** Resolves when it listens. */
   async startRouter(address: string): Promise<Member> {
-    const { routerFlags = [], routerEnv = {}, routerOutput } = this.#options;
+    const { routerFlags = [], routerEnv = {}, routerLog } = this.#options;
     const args = ['router', '--listen', address, '--token-file', this.tokenFile, ...routerFlags];
-    const router = routerOutput === undefined ? startMember(args, routerEnv) : writingTo(routerOutput, args);
+    const router = routerLog === undefined ? startMember(args, routerEnv) : writingTo(routerLog, args);
     this.#routerMembers.set(address, router);
     const [message] = await Promise.race([once(router.process, 'message'), once(router.process, 'exit')]);
     if ((message as { type?: string })?.type !== 'listening') throw new Error(`the router did not start:\n${router.output()}`);
@@ -140,10 +140,10 @@ export class Fleet implements AsyncDisposable {
   }
 }
 
-/** A router whose standard output and error are a file. */
+/** A router whose log is a file. */
 function writingTo(file: string, args: readonly string[]): Member {
   const fd = openSync(file, 'w');
-  const child = fork(CLI, args, { stdio: ['ignore', fd, fd, 'ipc'], serialization: 'advanced' });
+  const child = fork(CLI, args, { stdio: ['ignore', 'ignore', fd, 'ipc'], serialization: 'advanced' });
   closeSync(fd);
   return {
     pid: child.pid as number,

@@ -2,7 +2,6 @@
  * One answer, by as many calls as it takes: when the router in use is lost, another one goes on behind what has come. The
  * reader sees one stream.
  */
-import { randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Fault, toFault } from '../proto/contract/faults.ts';
 import type { ChatRequest, ChatResponse } from '../proto/gen/infermesh/v1/inference.ts';
@@ -31,7 +30,7 @@ export interface Chat {
 /** The first call begins with the first step; leaving the iteration cancels the one that is open. @throws Fault */
 export async function* streamChat({ routers, answered, input, options, failover }: Chat): AsyncGenerator<ChatEvent, void, void> {
   if (options.signal?.aborted) throw new Fault('CANCELLED', 'cancelled before it began');
-  const request = failover ? withKey(chatRequest(input)) : chatRequest(input);
+  const request = chatRequest(input);
   const facts = factsOf(options, clampDeadline(options.deadlineMs));
   const progress = new Progress(failover);
   const policy = failover ? new Failover(routers.all.length, Math.random) : undefined;
@@ -76,11 +75,6 @@ export async function* streamChat({ routers, answered, input, options, failover 
     facts.signal?.removeEventListener('abort', abort);
     seen.left();
   }
-}
-
-/** A request that is sent twice must be known by something. */
-function withKey(request: ChatRequest): ChatRequest {
-  return request.idempotencyKey === '' ? { ...request, idempotencyKey: randomUUID() } : request;
 }
 
 function open(router: Router, chat: ChatRequest, progress: Progress, facts: CallFacts): Streaming<ChatResponse> {

@@ -12,7 +12,7 @@ import type { Fault } from '../proto/contract/faults.ts';
 import type { Hello, Report, Work } from '../proto/gen/infermesh/v1/link.ts';
 import type { Hardware, ModelLoad, ServedModel } from '../proto/gen/infermesh/v1/types.ts';
 import { NodeState } from '../proto/gen/infermesh/v1/types.ts';
-import type { NodeEvent, Tell, WorkObserver } from '../telemetry/events.ts';
+import type { NodeEvent, Tell, WorkObserver, WorkWatch } from '../telemetry/events.ts';
 import { Assignment } from './assignment.ts';
 import { failure } from './backends/job-run.ts';
 import type { Credentials } from './credentials.ts';
@@ -124,7 +124,7 @@ export class Agent {
   #begin(work: Work, frames: FrameWriter, onOver: () => void): Assignment {
     const { id, observer, engine } = this.#parts;
     const { model, request, epoch, traceparent } = work;
-    const watch = observer.watch({ node: id, model, request, epoch, traceparent });
+    const watch = work.canary ? UNWATCHED : observer.watch({ node: id, model, request, epoch, traceparent });
     const refusal = refusalOf(work, { draining: this.#draining, model: this.#model, taken: this.#taken });
     if (refusal) return new Assignment({ work, generate: refusing(refusal), frames, watch, onOver });
     this.#taken++;
@@ -134,7 +134,8 @@ export class Agent {
       this.#taken--;
       this.#reportSoon();
     };
-    const generate: Engine['generate'] = (job, sink) => engine.generate(job, this.#prefixes.watching(job, sink));
+    const generate: Engine['generate'] = (job, sink) =>
+      engine.generate(job, job.canary ? sink : this.#prefixes.watching(job, sink));
     return new Assignment({ work, generate, frames, watch, onOver: over });
   }
 
@@ -256,3 +257,6 @@ export class Agent {
 function refusing({ reason, message }: Fault): Engine['generate'] {
   return (_job, sink) => refuseWith(sink, failure(reason, message));
 }
+
+/** A canary is no request of anybody's. */
+const UNWATCHED: WorkWatch = { tell: () => {} };

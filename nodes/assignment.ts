@@ -63,10 +63,10 @@ export class Assignment implements Sink {
     this.#onOver = onOver;
     this.#credit = work.creditBytes;
     this.#deadline = setTimeout(() => this.#cutShort(EXPIRED), work.deadlineMs);
-    const { messages, sampling, maxTokens, stop, jsonSchema } = work;
+    const { messages, sampling, maxTokens, stop, jsonSchema, canary } = work;
     const delivered = deliveredOf(work);
     this.#given = delivered?.tokens ?? 0;
-    this.#run = generate({ messages, sampling: sampling ?? {}, maxTokens, stop, jsonSchema, delivered }, this);
+    this.#run = generate({ messages, sampling: sampling ?? {}, maxTokens, stop, jsonSchema, delivered, canary }, this);
   }
 
   // From the router

@@ -115,7 +115,7 @@ export class Journey {
     const client = chat.idempotencyKey === '' ? stream : new SwitchedStream(stream);
     using cut = this.#cutFor(client);
     const watch = this.#watch(id, context, method);
-    const resumption = delivered && delivered.tokens > 0 ? resumptionOf(delivered, this.#parts.clock.now()) : undefined;
+    const resumption = delivered ? resumptionOf(delivered, this.#parts.clock.now()) : undefined;
     const kept = new Kept(resumption?.delivered);
     const begun = { entry: undefined, attempts: undefined, opening: undefined, claim: undefined, lease: undefined };
     const trip: Trip = { chat, stream: client, cut, watch, kept, resumption, ...begun };

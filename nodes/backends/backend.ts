@@ -50,6 +50,8 @@ export interface Job {
    * behind it. Positions, `maxTokens` and usage count the whole answer.
    */
   readonly delivered?: Delivered | undefined;
+  /** Only to see whether the engine gives a token: no conversation's cache is to be lost for it. */
+  readonly canary?: boolean | undefined;
 }
 
 export interface Delivered {

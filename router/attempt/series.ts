@@ -183,7 +183,7 @@ export class Series {
   }
 
   #resumption(model: ServedModel, fault: Fault): Resumption | undefined {
-    if (this.#tokens === 0) return undefined;
+    if (this.#tokens === 0) return this.#options.resumption;
     const { kept } = this.#options;
     if (!kept.isWhole) {
       throw notResumable(fault, 'the answer had grown too long for another node to go on behind it');

@@ -29,6 +29,7 @@ export const CANARY_LIMIT_MS = 5000;
 const ASK_AGAIN_MS = { least: 1000, most: 30_000 };
 const CREDIT_BYTES = 16 * 1024;
 const EPOCH = 1;
+const NO_VERDICT: ReadonlySet<string> = new Set<Reason>(['DRAINING', 'QUEUE_FULL']);
 
 export interface CanaryOptions {
   readonly random: () => number;
@@ -204,8 +205,8 @@ export class Canary implements AttemptPort {
     if (outcome?.$case === 'finish') return this.#answered();
     const asked = this.#asked;
     this.#asked = undefined;
-    // A node that is leaving has no time for it, and says so in its next report.
-    if (outcome?.value.reason === ('DRAINING' satisfies Reason)) return;
+    // A node that is leaving has no time for it, and one that is full has other work to be judged by.
+    if (outcome && NO_VERDICT.has(outcome.value.reason)) return this.#plan();
     // The engine has let go of what it was asked too long ago, so it may answer now.
     if (asked?.overdue) this.#dueAt = this.#now;
     else if (asked) this.#failed();

@@ -11,7 +11,7 @@ import { GRAMMAR_END } from './grammar.ts';
 import type { Loaded } from './model.ts';
 import type { Prompt } from './prompt.ts';
 import { evaluateOptions } from './sampling.ts';
-import { prefill, reuse } from './sequence.ts';
+import { prefill, reuse, touch } from './sequence.ts';
 
 /** A job with all that the engine makes of it before it has a slot. */
 export interface Work {
@@ -30,6 +30,11 @@ export async function answer(
   { job, run, prompt, beginning, tokens }: Work,
   grammar: LlamaGrammarEvaluationState | undefined,
 ): Promise<Outcome> {
+  if (job.canary) {
+    await touch(sequence, tokens.at(-1) as Token);
+    run.token();
+    return finish(FinishReason.FINISH_REASON_LENGTH, { inputTokens: 1, outputTokens: 1, cachedInputTokens: 0 });
+  }
   const cached = await reuse(sequence, tokens);
   const last = await prefill(loaded, sequence, tokens.slice(cached), run);
   if (run.aborted) return run.aborted;

@@ -30,6 +30,17 @@ export async function reuse(sequence: LlamaContextSequence, tokens: Token[]): Pr
   return Math.min(keep, sequence.nextTokenIndex);
 }
 
+/** Evaluates one token behind whatever the slot holds, and forgets it: what was cached for a conversation stays. */
+export async function touch(sequence: LlamaContextSequence, token: Token): Promise<void> {
+  const room = sequence.contextSize - 2;
+  if (sequence.nextTokenIndex > room) {
+    await sequence.eraseContextTokenRanges([{ start: room, end: sequence.nextTokenIndex }]);
+  }
+  const start = sequence.nextTokenIndex;
+  for await (const _ of sequence.evaluate([token], { temperature: 0, yieldEogToken: true })) break;
+  await sequence.eraseContextTokenRanges([{ start, end: sequence.nextTokenIndex }]);
+}
+
 /** Evaluates all but the last chunk. @returns the last chunk, whose evaluation gives the first token */
 export async function prefill(loaded: Loaded, sequence: LlamaContextSequence, tokens: Token[], run: JobRun): Promise<Token[]> {
   let rest = tokens;

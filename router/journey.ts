@@ -89,7 +89,9 @@ export class Journey {
     this.#admission = new Admission(parts);
     this.#quarantine = new Quarantine(clock);
     this.#claims = new IdempotencyRegistry(clock);
-    this.#series = { ...parts, sweep: new Sweep(clock), pacing: new Pacing(clock, () => room.size > 0) };
+    const pacing = new Pacing(clock, () => room.size > 0);
+    this.#series = { ...parts, sweep: new Sweep(clock), pacing };
+    parts.fleet.onLeft = (node) => pacing.forget(node);
   }
 
   /** Answers a conversation from its beginning. */

@@ -141,11 +141,15 @@ export class Admission {
 
   /** Whether another node that serves now has the model of the one that was chosen. */
   hasOther({ chosen: { candidate } }: Admitted): boolean {
-    return this.#parts.fleet.links.some(
+    const { fleet } = this.#parts;
+    const { name } = candidate.model;
+    return fleet.links.some(
       (link) =>
         link.id !== candidate.node &&
         link.state === NodeState.NODE_STATE_SERVING &&
-        link.models.some(({ name }) => name === candidate.model.name),
+        !link.wedged.has(name) &&
+        link.models.some((model) => model.name === name) &&
+        fleet.breakers.permits(link.id, name),
     );
   }
 

@@ -300,14 +300,18 @@ export class Series {
     if (this.#leader && this.#leader !== run) return false;
     this.#leader = run;
     for (const other of this.#live) if (other !== run) this.#giveUp(other);
-    const { clock, pacing } = this.#parts;
-    const now = clock.now();
-    this.#firstTokenAt ??= now;
-    pacing.firstToken(this.#options.request, run.admitted.chosen, now - run.startedAt);
+    this.#firstTokenAt ??= this.#parts.clock.now();
+    this.#tookTime(run);
     this.#options.watch.tell({ type: 'first_token', epoch: run.epoch });
     if (this.#opened) return undefined;
     this.#opened = true;
     return this.#options.opening(run.admitted);
+  }
+
+  /** To its first token, or in waiting for one. */
+  #tookTime({ admitted, startedAt }: Run): void {
+    const { clock, pacing } = this.#parts;
+    pacing.firstToken(this.#options.request, admitted.chosen, clock.now() - startedAt);
   }
 
   /** The slower of two: its end is told now, its slot is free when its engine has stopped. */
@@ -329,6 +333,8 @@ export class Series {
     }
     const fault = cut.signal.aborted ? (cut.signal.reason as Fault) : faultIn(result);
     judge(run.trial, fault);
+    // A model that has become slower would else never be seen to have.
+    if (fault?.reason === 'NODE_STALLED' && !leads) this.#tookTime(run);
     watch.tell(endedEvent(run.epoch, result, fault));
     if (fault?.reason === 'CANCELLED' && !cut.signal.aborted) return;
     this.#over?.({ run, result, fault });

@@ -101,7 +101,11 @@ export class Fleet {
     this.locality.left(link.id);
     this.#health.left(link);
     this.#tell({ type: 'node_left', node: link.id, reason, lost: link.attempts });
+    this.onLeft(link.id);
   }
+
+  /** Called with the id of each node that left: whoever takes it next is another process. */
+  onLeft: (node: string) => void = () => {};
 
   inventory(link: NodeLink, models: readonly ServedModel[]): void {
     link.models = models.map((claimed) => {

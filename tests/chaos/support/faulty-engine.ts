@@ -2,7 +2,7 @@
  * Loaded into a node's process before it starts (`--import`): makes its replay engine fail in the ways that real engines
  * do. What it does is said in the environment:
  *
- *   CHAOS_POISON=WORD        a prompt with this word kills the process after CHAOS_POISON_AFTER further tokens (0)
+ *   CHAOS_POISON=WORD        a prompt "WORD N" kills the process N tokens after it began with it
  *   CHAOS_WEDGE=1            after SIGUSR2 the engine gives nothing and heeds nothing; the node goes on reporting
  *   CHAOS_REAL_SLOTS=N       the engine has only so many slots, whatever the node says
  *   CHAOS_COUNT=FILE         writes for every job {"prompt","tokens","lastAt"}: its last token by the machine's clock
@@ -12,7 +12,7 @@ import type { Job, LoadOptions, Run, Sink } from '../../../nodes/backends/backen
 import { ReplayBackend } from '../../../nodes/backends/replay.ts';
 import { monotonicMs } from './clock.ts';
 
-const { CHAOS_POISON, CHAOS_POISON_AFTER = '0', CHAOS_WEDGE, CHAOS_REAL_SLOTS, CHAOS_COUNT } = process.env;
+const { CHAOS_POISON, CHAOS_WEDGE, CHAOS_REAL_SLOTS, CHAOS_COUNT } = process.env;
 const { load, generate } = ReplayBackend.prototype;
 let wedged = false;
 
@@ -40,8 +40,9 @@ ReplayBackend.prototype.generate = function (this: ReplayBackend, job: Job, sink
 };
 
 function tampered(sink: Sink, prompt: string): Sink {
-  const isPoison = CHAOS_POISON !== undefined && prompt.includes(CHAOS_POISON);
-  let left = Number(CHAOS_POISON_AFTER);
+  const [word, after] = prompt.split(' ');
+  const isPoison = CHAOS_POISON !== undefined && word === CHAOS_POISON;
+  let left = Number(after);
   let tokens = 0;
   let lastAt = 0;
   const die = () => process.kill(process.pid, 'SIGKILL');

@@ -37,7 +37,7 @@ test('a flag goes before the environment, that before the file, and that before 
   expect(await hostOf(['--config', file], env)).toBe('127.0.0.2');
   expect(await hostOf(['--config', file], {})).toBe('127.0.0.3');
   expect(await hostOf([], { INFERMESH_CONFIG: file })).toBe('127.0.0.3');
-  expect(resolveSettings(connectionSchema, {}).router).toBe('127.0.0.1:50051');
+  expect(resolveSettings(connectionSchema, {}).router).toEqual(['127.0.0.1:50051']);
 });
 
 test('everything wrong with the settings is told together, each by the name it was given under', async () => {

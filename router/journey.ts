@@ -237,14 +237,15 @@ export class Journey {
   ): Promise<Admitted> {
     const { watch, cut } = trip;
     const admitted = await this.#admission.admit(request, cut.signal, () => watch.tell({ type: 'waiting' }), wish);
-    this.#choose(request, admitted, trip);
+    this.#entryOf(request, admitted, trip);
+    watch.tell(decidedEvent(admitted.decision, admitted.chosen));
     return admitted;
   }
 
-  /** Whoever goes on behind another's tokens was not chosen for its merits: the first choice answers for it. */
-  #choose(request: Identified, admitted: Admitted, trip: Trip): void {
-    trip.entry ??= this.#parts.ledger.open(request, admitted);
-    trip.watch.tell(decidedEvent(admitted.decision, admitted.chosen));
+  /** Another node of the same model is the same choice; another model, before the first token, is another. */
+  #entryOf(request: Identified, admitted: Admitted, trip: Trip): Entry {
+    if (trip.entry?.model !== admitted.chosen.candidate.model.name) trip.entry = this.#parts.ledger.open(request, admitted);
+    return trip.entry as Entry;
   }
 
   // Attempt
@@ -283,7 +284,7 @@ export class Journey {
     const { tokens } = ended;
     const timings = ended.timings ?? { queueMs: 0, prefillMs: 0, decodeMs: 0 };
     const latencyMs = clock.now() - request.arrivedAt;
-    const { usd, referenceUsd } = (trip.entry as Entry).finished({ finish, latencyMs, firstTokenMs, kept });
+    const { usd, referenceUsd } = this.#entryOf(request, admitted, trip).finished({ finish, latencyMs, firstTokenMs, kept });
     const { inputTokens = 0, outputTokens = 0 } = finish.usage ?? {};
     trip.lease?.settle(inputTokens + outputTokens);
     if (request.session !== undefined) sessions.served(request.session, node, model.name);

@@ -140,6 +140,11 @@ export class Entry {
     outcomes.served(served, clock.wall());
   }
 
+  /** That was chosen. */
+  get model(): string {
+    return this.#opened.chosen.candidate.model.name;
+  }
+
   /** @returns what the answer cost */
   finished({ finish, latencyMs, firstTokenMs, kept }: Answered): Bill {
     const { ask, chosen } = this.#opened;

@@ -4,7 +4,7 @@ import { loadWithDisturbance } from '../support/disturbed.ts';
 import { WHOLE } from '../support/load.ts';
 
 const NODES = 4;
-const RATE = 20;
+const RATE = 50;
 /** In turn; the first is shorter than what a router puts up with, the last longer than a lease. */
 const STOPS_MS = [500, 2000, 30_000];
 

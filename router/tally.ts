@@ -8,6 +8,9 @@ export class Tally {
   tokensRelayed = 0;
   /** Streams that went on behind another node's tokens. */
   migrations = 0;
+  /** Attempts that followed one that gave nothing, and those beside a slow one. */
+  retries = 0;
+  hedges = 0;
   readonly ended: Record<Outcome, number> = { finished: 0, failed: 0, cancelled: 0 };
 
   readonly #drain = new Drain();

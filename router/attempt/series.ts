@@ -166,6 +166,7 @@ export class Series {
           throw refusalOf(refusal, fault);
         });
         if (this.#tokens > 0) this.#moved(admitted, fault);
+        else this.#parts.tally.retries++;
       }
     } finally {
       retry?.[Symbol.dispose]();
@@ -351,7 +352,9 @@ export class Series {
       if (!pacing.mayHedge()) return;
       const { link } = run.admitted.claim;
       const admitted = this.#options.admitNow({ failed: new Map([...this.#failed, [link.id, link]]), resumption });
-      if (admitted) this.#start(admitted, resumption);
+      if (!admitted) return;
+      this.#parts.tally.hedges++;
+      this.#start(admitted, resumption);
     });
   }
 

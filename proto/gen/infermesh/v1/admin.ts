@@ -124,6 +124,13 @@ export interface GetStatsResponse {
   /** Choices by the draw that were not the one believed best, and ratings that came. */
   explored: number;
   feedbacks: number;
+  /**
+   * Streams that went on at another node, attempts that followed one that gave nothing, and second attempts beside a slow
+   * one, since the start.
+   */
+  migrations: number;
+  retries: number;
+  hedges: number;
 }
 
 /** ModelShare is what one model did. */
@@ -1169,6 +1176,9 @@ function createBaseGetStatsResponse(): GetStatsResponse {
     referenceUsd: 0,
     explored: 0,
     feedbacks: 0,
+    migrations: 0,
+    retries: 0,
+    hedges: 0,
   };
 }
 
@@ -1233,6 +1243,15 @@ export const GetStatsResponse: MessageFns<GetStatsResponse> = {
     }
     if (message.feedbacks !== 0) {
       writer.uint32(160).uint64(message.feedbacks);
+    }
+    if (message.migrations !== 0) {
+      writer.uint32(168).uint64(message.migrations);
+    }
+    if (message.retries !== 0) {
+      writer.uint32(176).uint64(message.retries);
+    }
+    if (message.hedges !== 0) {
+      writer.uint32(184).uint64(message.hedges);
     }
     return writer;
   },
@@ -1410,6 +1429,30 @@ export const GetStatsResponse: MessageFns<GetStatsResponse> = {
             message.feedbacks = longToNumber(reader.uint64());
             continue;
           }
+          case 21: {
+            if (tag !== 168) {
+              break;
+            }
+
+            message.migrations = longToNumber(reader.uint64());
+            continue;
+          }
+          case 22: {
+            if (tag !== 176) {
+              break;
+            }
+
+            message.retries = longToNumber(reader.uint64());
+            continue;
+          }
+          case 23: {
+            if (tag !== 184) {
+              break;
+            }
+
+            message.hedges = longToNumber(reader.uint64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1504,6 +1547,9 @@ export const GetStatsResponse: MessageFns<GetStatsResponse> = {
         : 0,
       explored: isSet(object.explored) ? globalThis.Number(object.explored) : 0,
       feedbacks: isSet(object.feedbacks) ? globalThis.Number(object.feedbacks) : 0,
+      migrations: isSet(object.migrations) ? globalThis.Number(object.migrations) : 0,
+      retries: isSet(object.retries) ? globalThis.Number(object.retries) : 0,
+      hedges: isSet(object.hedges) ? globalThis.Number(object.hedges) : 0,
     };
   },
 
@@ -1569,6 +1615,15 @@ export const GetStatsResponse: MessageFns<GetStatsResponse> = {
     if (message.feedbacks !== 0) {
       obj.feedbacks = Math.round(message.feedbacks);
     }
+    if (message.migrations !== 0) {
+      obj.migrations = Math.round(message.migrations);
+    }
+    if (message.retries !== 0) {
+      obj.retries = Math.round(message.retries);
+    }
+    if (message.hedges !== 0) {
+      obj.hedges = Math.round(message.hedges);
+    }
     return obj;
   },
 
@@ -1597,6 +1652,9 @@ export const GetStatsResponse: MessageFns<GetStatsResponse> = {
     message.referenceUsd = object.referenceUsd ?? 0;
     message.explored = object.explored ?? 0;
     message.feedbacks = object.feedbacks ?? 0;
+    message.migrations = object.migrations ?? 0;
+    message.retries = object.retries ?? 0;
+    message.hedges = object.hedges ?? 0;
     return message;
   },
 };

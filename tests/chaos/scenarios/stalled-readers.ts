@@ -30,7 +30,8 @@ export const stalledReaders: Scenario = {
     await using fleet = await Fleet.start(nodes);
     const beside = { routers: fleet.routers, model: 'steady', streams: BESIDE.streams, tokens: BESIDE.tokens };
     // What a router grows by in its first requests is not the readers' doing.
-    await loadFor({ ...beside, model: 'torrent', streams: readers, tokens: 2000, prompt: 'warm', again: false }, 1000);
+    const torrent = { ...beside, model: 'torrent', streams: readers, tokens: 2000, prompt: 'warm', again: false };
+    for (let round = 0; round < 4; round++) await loadFor(torrent, 500);
     const before = await peakOf(fleet, () => loadFor({ ...beside, prompt: 'warm' }, 8000));
     await using wire = new RawConnection(fleet.address, { initialWindowSize: 65_535 });
     for (let n = 0; n < readers; n++) {

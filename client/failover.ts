@@ -22,7 +22,7 @@ export const PROGRESS_TOKENS = 8;
 const FIRST_PAUSE_MS = 40;
 const LONGEST_PAUSE_MS = 1000;
 
-/** The router has done what can be done about these on its nodes; before the first token one other router may try. */
+/** The router has done what can be done about these on its nodes; one other router may try. */
 const NODE_DIED: ReadonlySet<Reason> = new Set(['NODE_LOST', 'NODE_STALLED', 'ENGINE_CRASHED']);
 const ROUTER_LOST: ReadonlySet<Reason> = new Set(['UNREACHABLE', 'DRAINING']);
 const BUSY: ReadonlySet<Reason> = new Set(['QUEUE_FULL', 'QUOTA_EXCEEDED']);
@@ -76,13 +76,19 @@ export class Failover {
     if (begun && opened) return this.#brokeOff(fault, tokens);
     if (begun) return this.#refused(fault);
     if (!this.#others || !(mayGoElsewhere(fault) || this.#isFresh(fault))) return fault;
-    if (NODE_DIED.has(fault.reason) && ++this.#died > 1) return fault;
+    if (!this.#isLeft(fault)) return fault;
     return ++this.#tries >= MOST_TRIES ? fault : undefined;
+  }
+
+  /** Whether another router may know more of nodes than the one that gave up. */
+  #isLeft({ reason }: Fault): boolean {
+    return !NODE_DIED.has(reason) || (this.#others && ++this.#died === 1);
   }
 
   #brokeOff(fault: Fault, tokens: number): Fault | undefined {
     if (!mayGoElsewhere(fault)) return fault;
-    if (tokens - this.#mark >= PROGRESS_TOKENS) this.#resumes = 0;
+    if (tokens - this.#mark >= PROGRESS_TOKENS) this.#resumes = this.#died = 0;
+    if (!this.#isLeft(fault)) return fault;
     this.#mark = tokens;
     this.#tries = 0;
     this.#broke = fault;

@@ -49,10 +49,16 @@ describe('before the first event', () => {
 });
 
 describe('a stream that broke', () => {
+  it('by a node that died goes on at one other router, and nowhere where there is none', () => {
+    expect(ended(of(1).next(broke('NODE_LOST', 50)))).toBe('NODE_LOST');
+    const policy = of(3);
+    expect(ended(policy.next(broke('NODE_LOST', 50)))).toBeUndefined();
+    expect(ended(policy.next(broke('NODE_STALLED', 55)))).toBe('NODE_STALLED');
+  });
+
   it.each<[Reason, boolean]>([
     ['UNREACHABLE', true],
     ['DRAINING', true],
-    ['NODE_LOST', true],
     ['STREAM_NOT_RESUMABLE', false],
     ['SLOW_CONSUMER', false],
     ['DEADLINE_EXCEEDED', false],
@@ -67,9 +73,9 @@ describe('a stream that broke', () => {
   it('goes on three times without 8 tokens in between, and as often as it likes with them', () => {
     const stuck = of();
     for (let n = 0; n < MOST_RESUMES; n++) {
-      expect(ended(stuck.next(broke('NODE_LOST', n * (PROGRESS_TOKENS - 1))))).toBeUndefined();
+      expect(ended(stuck.next(broke('UNREACHABLE', n * (PROGRESS_TOKENS - 1))))).toBeUndefined();
     }
-    expect(ended(stuck.next(broke('NODE_LOST', MOST_RESUMES * (PROGRESS_TOKENS - 1))))).toBe('NODE_LOST');
+    expect(ended(stuck.next(broke('UNREACHABLE', MOST_RESUMES * (PROGRESS_TOKENS - 1))))).toBe('UNREACHABLE');
     const moving = of();
     for (let n = 0; n < 50; n++) expect(ended(moving.next(broke('NODE_LOST', n * PROGRESS_TOKENS)))).toBeUndefined();
   });

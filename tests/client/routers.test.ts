@@ -242,11 +242,11 @@ describe('a stream that breaks in the middle', () => {
       asked
         .started()
         .tokens(from, from + 1)
-        .fail(new Fault('NODE_LOST', 'died'));
+        .fail(new Fault('DRAINING', 'leaves'));
     };
     one.onAsked = dies;
     two.onAsked = dies;
-    await expect(mesh.ask(INPUT)).rejects.toEqual(refusal('NODE_LOST'));
+    await expect(mesh.ask(INPUT)).rejects.toEqual(refusal('DRAINING'));
     expect(one.asked.length + two.asked.length).toBe(4);
   });
 

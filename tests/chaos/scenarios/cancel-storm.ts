@@ -2,11 +2,12 @@ import { existsSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { percentile } from '../../bench/report.ts';
+import { cpuSeconds } from '../../bench/support/process.ts';
 import type { Scenario } from '../scenario.ts';
 import { durationMs } from '../scenario.ts';
 import { pause, poll } from '../support/clock.ts';
 import { Fleet } from '../support/fleet.ts';
-import { loadFor, streamFigures } from '../support/load.ts';
+import { failuresOf, loadFor, streamFigures } from '../support/load.ts';
 
 const RATE = 50;
 const CANCELS_PER_SECOND = 500;
@@ -45,7 +46,9 @@ export const cancelStorm: Scenario = {
       prompt: 'cancel',
       cancelWithinMs: 500,
     };
+    const cpuBefore = cpuSeconds(fleet.router().pid);
     const result = await loadFor(options, seconds * 1000);
+    const cpu = cpuSeconds(fleet.router().pid) - cpuBefore;
     const open = async () => {
       const { requestsOpen, attemptsOpen } = await fleet.client.stats();
       return requestsOpen + attemptsOpen;
@@ -75,7 +78,9 @@ export const cancelStorm: Scenario = {
         tokens_lost,
         left_open: await open(),
         driver_lag_max_ms: result.ownLagMs,
+        router_cpu_share: cpu / seconds,
       },
+      notes: failuresOf(result.verdicts.filter(({ end }) => end !== 'CANCELLED')),
     };
   },
 };

@@ -6,6 +6,9 @@ import { Fleet } from './fleet.ts';
 import { failuresOf, Load, streamFigures } from './load.ts';
 import type { LoadOptions } from './load-process.ts';
 
+/** On average, when the first thing happens: streams are told from poisonous prompts by the tokens they have. */
+const UNDER_WAY_TOKENS = 12;
+
 export interface Round {
   /** From 0. */
   readonly round: number;
@@ -45,7 +48,7 @@ export async function loadWithDisturbance(disturbed: Disturbed): Promise<Finding
   await disturbed.prepare?.(fleet);
   const options = { routers: fleet.routers, streams, tokens, prompt: 'chaos', rampMs: streams, ...more };
   await using load = await Load.start(options);
-  await load.flowing(streams);
+  await load.flowing(streams, UNDER_WAY_TOKENS);
   const endAt = monotonicMs() + durationMs;
   let rounds = 0;
   for (; monotonicMs() < endAt; rounds++) {

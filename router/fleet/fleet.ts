@@ -124,7 +124,7 @@ export class Fleet {
     const { value, claims } = clampReport(claimed, link.models);
     this.#clamped(link, claims);
     const before = link.state;
-    this.#heard(link);
+    this.heard(link);
     link.report = value;
     link.loads = value.loads;
     for (const cached of value.cachedPrefixes) this.locality.report(link.id, cached);
@@ -150,11 +150,18 @@ export class Fleet {
     }
   }
 
-  #heard(link: NodeLink): void {
+  /**
+   * It said something. Tokens show as well as a report that it lives: under a flood of them its reports come late, and
+   * taking it for lost would lose what it is sending.
+   */
+  heard(link: NodeLink): void {
     const now = this.#clock.now();
-    if (link.lease === 'suspect') this.#tell({ type: 'node_recovered', node: link.id, silentMs: now - link.lastReportAt });
-    link.lastReportAt = now;
+    const silentMs = now - link.lastHeardAt;
+    link.lastHeardAt = now;
+    if (link.lease !== 'suspect') return;
     link.lease = 'held';
+    this.#tell({ type: 'node_recovered', node: link.id, silentMs });
+    this.#changed();
   }
 
   /** Called with each link that is to be closed because its lease ran out or the router ends. */
@@ -169,11 +176,11 @@ export class Fleet {
   }
 
   #checkLease(link: NodeLink, now: number, forgiven: number): void {
-    link.lastReportAt += forgiven;
-    const lease = leaseAt(now, link.lastReportAt);
+    link.lastHeardAt += forgiven;
+    const lease = leaseAt(now, link.lastHeardAt);
     if (lease === link.lease) return;
     link.lease = lease;
-    const silentMs = now - link.lastReportAt;
+    const silentMs = now - link.lastHeardAt;
     if (lease === 'suspect') {
       this.#tell({ type: 'node_suspect', node: link.id, silentMs });
       this.#changed();

@@ -12,8 +12,8 @@ export const MAX_LAG_MS = 500;
 
 export type Lease = 'held' | 'suspect' | 'expired';
 
-export function leaseAt(now: number, lastReportAt: number): Lease {
-  const age = now - lastReportAt;
+export function leaseAt(now: number, lastHeardAt: number): Lease {
+  const age = now - lastHeardAt;
   if (age >= EXPIRE_AFTER_MS) return 'expired';
   return age >= SUSPECT_AFTER_MS ? 'suspect' : 'held';
 }

@@ -38,7 +38,7 @@ export class NodeLink {
   hasServed = false;
   /** Models whose engine gives no token, though the node says that it serves. */
   readonly wedged = new Set<string>();
-  lastReportAt: number;
+  lastHeardAt: number;
   lease: Lease = 'held';
 
   readonly #call: RawDuplex;
@@ -52,7 +52,7 @@ export class NodeLink {
     this.#call = call;
     this.hello = hello;
     this.connectedAt = now;
-    this.lastReportAt = now;
+    this.lastHeardAt = now;
   }
 
   get id(): string {

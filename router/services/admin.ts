@@ -130,7 +130,7 @@ function nodeOf(link: NodeLink, now: number): Node {
     cpuUse: report?.cpuUse ?? 0,
     engineCrashes: report?.engineCrashes ?? 0,
     connectedSeconds: (now - link.connectedAt) / 1000,
-    reportAgeMs: now - link.lastReportAt,
+    reportAgeMs: now - link.lastHeardAt,
   };
 }
 

@@ -100,6 +100,7 @@ class Session {
     }
     switch (frame?.$case) {
       case 'progress':
+        this.#parts.fleet.heard(link);
         return link.progress(frame.value);
       case 'report':
         checkReport(frame.value);

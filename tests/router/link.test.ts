@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Fault } from '../../proto/contract/faults.ts';
-import { AttachRequest, Inventory, Report } from '../../proto/gen/infermesh/v1/link.ts';
+import { AttachRequest, Inventory, Progress, Report } from '../../proto/gen/infermesh/v1/link.ts';
 import { NodeState, ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
 import type { RawDuplex } from '../../proto/transport/handlers.ts';
 import { bearer } from '../../proto/transport/join-token.ts';
@@ -104,6 +104,24 @@ describe('a link', () => {
     const call = joined();
     call.say({ $case: 'report', value: Report.fromPartial({ loads: Array.from({ length: 257 }, () => ({ model: 'm' })) }) });
     expect(call.errors[0]?.message).toContain('report.loads must be at most 256, received 257');
+  });
+});
+
+describe('a node that sends tokens faster than its reports come through', () => {
+  it('keeps its lease, and has it back by them', () => {
+    const call = joined();
+    call.say(report);
+    const progress = { $case: 'progress', value: Progress.fromPartial({}) } as const;
+    for (let passed = 0; passed < 10_000; passed += 2000) {
+      clock.advance(2000);
+      call.say(progress);
+    }
+    expect(told.map(({ type }) => type)).not.toContain('node_suspect');
+    clock.advance(3000);
+    expect(fleet.get('n')?.state).toBe(NodeState.NODE_STATE_SUSPECT);
+    call.say(progress);
+    expect(fleet.get('n')?.state).toBe(NodeState.NODE_STATE_SERVING);
+    expect(told.at(-1)).toMatchObject({ type: 'node_recovered', node: 'n' });
   });
 });
 

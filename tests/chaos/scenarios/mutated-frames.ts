@@ -10,6 +10,7 @@ import type { RawDuplex } from '../../../proto/transport/handlers.ts';
 import { bearer } from '../../../proto/transport/join-token.ts';
 import { GrpcServer } from '../../../proto/transport/server.ts';
 import { residentBytes } from '../../bench/support/process.ts';
+import type { Member } from '../../support/mesh.ts';
 import { TOKEN } from '../../support/mesh.ts';
 import type { Scenario } from '../scenario.ts';
 import { pause, poll } from '../support/clock.ts';
@@ -21,11 +22,15 @@ import { ATTACH, connectionBytes, HELLO, NODE_FRAMES, REQUESTS, ROUTER_FRAMES } 
 const FRAMES = 200_000;
 const SEED = 20_261_121;
 const AT_ONCE = 300;
+/** Of what was sent before something broke. */
+const MOST_KEPT = 500;
 const CALL_LIMIT_MS = 400;
 const FRAMES_OF_A_STREAM = 4;
 const FRAMES_OF_A_CONNECTION = 8;
 const CORPUS = fileURLToPath(new URL('../corpus/', import.meta.url));
 const RATE = 20;
+/** Of what a process wrote that broke, in characters. */
+const LAST_WORDS = 2000;
 
 export const mutatedFrames: Scenario = {
   name: 'mutated-frames',
@@ -45,7 +50,7 @@ export const mutatedFrames: Scenario = {
     const recent: Buffer[] = [];
     const note = (bytes: Buffer) => {
       recent.push(bytes);
-      if (recent.length > 4 * AT_ONCE) recent.shift();
+      if (recent.length > MOST_KEPT) recent.shift();
       return bytes;
     };
     await using bad = await BadRouter.start(() => note(mutated(ROUTER_FRAMES, random)));
@@ -61,10 +66,10 @@ export const mutatedFrames: Scenario = {
     });
     await load.flowing(20);
     const before = residentBytes(fleet.router().pid);
-    const lost = () =>
-      [fleet.router(), ...fleet.nodes.values()].filter(({ process }) => process.exitCode !== null || process.signalCode !== null)
-        .length;
+    const broken = () => [fleet.router(), ...fleet.nodes.values()].filter(isBroken);
+    const lost = () => broken().length;
     const connection = await connectionBytes();
+    let drained = 0;
     const calls = new Calls(fleet.address);
     for (const kept of corpus()) for (const path of Object.keys(REQUESTS)) await calls.send(path, [framed(kept)]);
     const total = () => sent.calls + sent.links + sent.connections + bad.sent;
@@ -91,6 +96,11 @@ export const mutatedFrames: Scenario = {
         }
       }
       bad.talk(AT_ONCE);
+      // Among so many frames some are right, and ask the node to drain: it does, as from any of its routers.
+      if (fleet.node('bait').process.exitCode === 0) {
+        drained++;
+        fleet.startNode('bait');
+      }
       await Promise.all(wave);
     }
     calls.close();
@@ -103,6 +113,7 @@ export const mutatedFrames: Scenario = {
     if (lost() === 0) {
       await poll(async () => ((await open()) === 0 ? true : undefined), 10_000);
       // The node that was talked to badly serves its good router.
+      await fleet.serving(['bait']);
       await fleet.client.ask({ messages: 'hello', model: 'bait', maxTokens: 3 });
     }
     return {
@@ -114,6 +125,7 @@ export const mutatedFrames: Scenario = {
         mutated_http2: sent.connections,
         mutated_frames_to_a_node: bad.sent,
         processes_lost: lost(),
+        node_drained: drained,
         defects_logged: (
           fleet
             .router()
@@ -123,10 +135,20 @@ export const mutatedFrames: Scenario = {
         router_growth_mb: lost() === 0 ? (residentBytes(fleet.router().pid) - before) / 2 ** 20 : Number.NaN,
         left_open: lost() === 0 ? await open() : Number.NaN,
       },
-      notes: failuresOf(result.verdicts),
+      notes: [
+        ...failuresOf(result.verdicts),
+        ...broken().map(
+          ({ process, output }) => `Ended by ${process.signalCode ?? process.exitCode}:\n${output().slice(-LAST_WORDS)}`,
+        ),
+      ],
     };
   },
 };
+
+/** It ended, and not in order. */
+function isBroken({ process }: Member): boolean {
+  return process.signalCode !== null || (process.exitCode !== null && process.exitCode !== 0);
+}
 
 /** Calls that are right down to HTTP/2 and wrong in what they carry. */
 class Calls {

@@ -28,8 +28,7 @@ export function createLog({ name, level, pretty = false, to }: LogOptions): Log 
   const asked = level ?? (process.env.INFERMESH_LOG_LEVEL || 'info');
   if (!isLogLevel(asked))
     throw new RangeError(`log level must be one of ${LOG_LEVELS.join(', ')}, received ${JSON.stringify(asked)}`);
-  // Without sync, a stalled reader of stderr does not stall the process; pino flushes at its exit.
-  const out = to ?? pino.destination({ dest: 2, sync: false, maxLength: MAX_PENDING_BYTES });
+  const out = to ?? standardError();
   const options = {
     level: asked,
     base: { name },
@@ -37,6 +36,25 @@ export function createLog({ name, level, pretty = false, to }: LogOptions): Log 
     formatters: { level: (label: string) => ({ level: label }) },
   };
   return pino(options, pretty ? { write: (line: string) => out.write(prettyLine(line)) } : out);
+}
+
+/** Takes lines without ever holding the process up, or ending it: where they can't be written, they are lost. */
+function standardError(): DestinationStream {
+  // Without sync, a stalled reader does not stall the process; pino flushes at its exit.
+  const out = pino.destination({ dest: 2, sync: false, maxLength: MAX_PENDING_BYTES });
+  const flushSync = out.flushSync.bind(out);
+  let failing = false;
+  out.on('error', () => {
+    failing = true;
+  });
+  out.on('write', () => {
+    failing = false;
+  });
+  // On a full disk it would try for ever.
+  out.flushSync = () => {
+    if (!failing) flushSync();
+  };
+  return out;
 }
 
 export function isLogLevel(text: string): text is LogLevel {

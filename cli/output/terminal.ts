@@ -59,11 +59,10 @@ export function harmless(text: string): string {
   return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, '\u00b7');
 }
 
-/** Whoever read our output has gone, as `head` does: no reason to crash, and mostly one to end. */
+/** Whoever read our output has gone, as `head` does: no reason to crash, and mostly one to end. Nor is a full disk. */
 export function onReaderGone(then: () => void): void {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error;
-    then();
+    if (error.code === 'EPIPE') then();
   });
   process.stderr.on('error', () => {});
 }

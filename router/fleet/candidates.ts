@@ -11,7 +11,9 @@ export type Standing = Pick<Candidate, 'trouble' | 'barred'>;
 export function candidateOf(link: NodeLink, model: ServedModel, waiting: number, { trouble, barred }: Standing): Candidate {
   const load = link.loads.find((one) => one.model === model.name);
   const own = link.reservations.of(model.name);
-  const forThisRouter = Math.min(model.slots, load?.freeSlots ?? model.slots);
+  // Where prompts queue there is no free slot, whatever the node claims.
+  const claimed = (load?.queued ?? 0) > 0 ? own.requests : (load?.freeSlots ?? model.slots);
+  const forThisRouter = Math.min(model.slots, claimed);
   return {
     node: link.id,
     zone: link.hello.zone,

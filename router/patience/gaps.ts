@@ -49,8 +49,8 @@ export class Gaps {
    * @param silentTicks 1 or more
    */
   saw(node: string, model: string, silentTicks: number): void {
-    // Between the looks before and after the silence lie so many ticks and, on average, half a tick at both its ends.
-    this.#known.of(node, model).gaps.add((silentTicks + 1) * TICK_MS, this.#clock.now());
+    // Between so many ticks and two more. Regular gaps are seen where a tick happens to fit in, so near the lower bound.
+    this.#known.of(node, model).gaps.add((silentTicks + 0.5) * TICK_MS, this.#clock.now());
   }
 
   /** So many tokens came without a look that found nothing new; each counts as a gap of half a tick. */

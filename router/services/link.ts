@@ -71,7 +71,8 @@ class Session {
     this.#admission = admission;
     this.#stopWaiting = parts.clock.after(HELLO_TIMEOUT_MS, () => this.end(new Fault('INVALID_REQUEST', 'no hello came')));
     call.on('data', (bytes: Buffer) => this.#frame(bytes));
-    call.once('end', () => this.#gone('goodbye'));
+    // A connection that breaks ends the stream too, and says so in the same turn.
+    call.once('end', () => setImmediate(() => this.#gone(call.cancelled ? 'disconnected' : 'goodbye')));
     call.once('cancelled', () => this.#gone('disconnected'));
     call.once('error', () => this.#gone('disconnected'));
   }

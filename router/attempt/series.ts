@@ -30,7 +30,7 @@ import type { Kept } from './kept.ts';
 import type { Pacing } from './pacing.ts';
 import { endedEvent, faultIn, finishOf } from './result.ts';
 import type { Step } from './survival.ts';
-import { MOST_STRIKES, Survival } from './survival.ts';
+import { Survival } from './survival.ts';
 import type { Sweep } from './sweep.ts';
 import type { Trial, Trials } from './trials.ts';
 import { judge } from './trials.ts';
@@ -136,7 +136,7 @@ export class Series {
 
   /** Whether engines died on it, so that nobody should try it again soon. */
   get poisonous(): boolean {
-    return this.#survival.strikes >= MOST_STRIKES;
+    return this.#survival.strikes > 1;
   }
 
   /** @throws Fault why there is no whole answer */

@@ -4,8 +4,7 @@
  *   nothing delivered    another attempt, up to 3 in all, while the failure is the node's and not the request's
  *   something delivered  another node goes on behind it, as long as the answer makes progress
  *   poison               an attempt whose engine dies before the answer is 8 tokens further than any attempt before it
- *                        brought it is a strike; two end the request, so that no prompt takes a third engine with it.
- *                        A node that takes a crowd with it is hardly the doing of one of them, and half a strike
+ *                        brought it is a strike; two end the request, so that no prompt takes a third engine with it
  *
  * Who gives a request back unharmed, because it drains or is full, costs neither a strike nor one of the three.
  */
@@ -22,9 +21,6 @@ export const MOST_MOVES = 16;
 export type Step =
   /** `soon`: at once; else after a jittered pause, so that a wave of failures is no wave of retries. */
   { readonly type: 'again'; readonly soon: boolean } | { readonly type: 'refuse'; readonly fault: Fault };
-
-/** So many requests that a node took with it are a crowd. */
-const CROWD = 8;
 
 /** The engine or its node died under it. */
 const DEATHS: ReadonlySet<Reason> = new Set(['NODE_LOST', 'ENGINE_CRASHED']);
@@ -58,16 +54,10 @@ export class Survival {
     const progress = tokens >= this.#highWater + PROGRESS_TOKENS;
     this.#highWater = Math.max(this.#highWater, tokens);
     this.#fruitless = progress ? 0 : this.#fruitless + 1;
-    if (died && !progress) this.#strikes += weightOf(fault);
-    if (this.#strikes >= MOST_STRIKES) return { type: 'refuse', fault: poison() };
+    if (died && !progress && ++this.#strikes >= MOST_STRIKES) return { type: 'refuse', fault: poison() };
     if (this.#fruitless >= MOST_FRUITLESS) return { type: 'refuse', fault };
     return { type: 'again', soon: tokens > 0 };
   }
-}
-
-/** An engine has a process of its own, so a node that goes with it was more likely killed than poisoned. */
-function weightOf({ reason, facts }: Fault): number {
-  return reason === 'NODE_LOST' && Number(facts.requests ?? 1) > CROWD ? 0.5 : 1;
 }
 
 export const poison = () => new Fault('POISON_SUSPECTED', 'engines died on this request; it is not tried again for ten minutes');

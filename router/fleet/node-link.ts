@@ -134,8 +134,7 @@ export class NodeLink {
     const ports = [...this.#attempts.values()];
     this.#attempts.clear();
     tell(fault);
-    const facts = { node: this.id, requests: String(ports.length) };
-    const lost = new Fault('NODE_LOST', `node ${this.id} was lost: ${fault.message}`, { facts });
+    const lost = new Fault('NODE_LOST', `node ${this.id} was lost: ${fault.message}`, { facts: { node: this.id } });
     for (const port of ports) port.lost(lost);
   }
 

@@ -45,15 +45,6 @@ describe('after a failed attempt', () => {
     expect(refused(survival.failed(fault('ENGINE_CRASHED'), 34))).toBe('POISON_SUSPECTED');
   });
 
-  it('a node that takes many with it is half a strike to each', () => {
-    const survival = new Survival();
-    const crowd = new Fault('NODE_LOST', 'with many', { facts: { requests: '100' } });
-    expect(survival.failed(crowd, 0).type).toBe('again');
-    expect(survival.failed(crowd, 0).type).toBe('again');
-    expect(survival.strikes).toBe(1);
-    expect(refused(survival.failed(lost, 0))).toBe('POISON_SUSPECTED');
-  });
-
   it('a stall is no strike, and nor is work that is given back', () => {
     const survival = new Survival();
     survival.failed(stalled, 0);

@@ -11,7 +11,7 @@ import type { Patience } from './attempt.ts';
 /** An engine reads others' prompts in chunks of about so many tokens, and gives nothing meanwhile. */
 const PREFILL_CHUNK = 64;
 /** A stall is at least so many times what the rates make of a gap, however regular the gaps were so far. */
-const LEAST_GAPS = 2;
+const LEAST_GAPS = 3;
 
 export class Pacing {
   readonly #patience: FirstTokenPatience;
@@ -80,9 +80,9 @@ export class Pacing {
   }
 }
 
-/** Between two tokens of one request among others, as the measured rates make it. */
+/** Between two tokens of a request while another's prompt is read, as the measured rates make it. */
 function gapMs({ decodeTokensPerSecond, prefillTokensPerSecond }: Considered['candidate']['model']): number {
-  const decode = decodeTokensPerSecond > 0 ? 2000 / decodeTokensPerSecond : 0;
+  const decode = decodeTokensPerSecond > 0 ? 1000 / decodeTokensPerSecond : 0;
   const prefill = prefillTokensPerSecond > 0 ? (PREFILL_CHUNK * 1000) / prefillTokensPerSecond : 0;
   return decode + prefill;
 }

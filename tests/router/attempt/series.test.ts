@@ -221,7 +221,7 @@ describe('a request whose node falls silent', () => {
     const answer = world.run();
     const a = world.work('a');
     a.piece(0, 'x');
-    await world.settle(800);
+    await world.settle(650);
     expect(world.wishes).toEqual([]);
     await world.settle(100);
     expect(a.cancels()).toBe(1);

@@ -3,6 +3,7 @@ import type { ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
 import { NodeState } from '../../proto/gen/infermesh/v1/types.ts';
 import type { Candidate } from '../select/candidate.ts';
 import type { NodeLink } from './node-link.ts';
+import type { Reserved } from './reservations.ts';
 
 /** What this router makes of a node that says it serves. */
 export type Standing = Pick<Candidate, 'trouble' | 'barred'>;
@@ -22,12 +23,23 @@ export function candidateOf(link: NodeLink, model: ServedModel, waiting: number,
     trouble,
     barred,
     model,
-    freeSlots: Math.max(0, forThisRouter - own.requests),
+    freeSlots: Math.max(0, Math.min(forThisRouter - own.requests, roomToProve(own))),
     running: model.slots - forThisRouter + own.requests,
     queuedPromptTokens: Math.max(own.promptTokens, load?.queuedPromptTokens ?? 0),
     expectedTokens: own.outputTokens,
     waiting,
   };
+}
+
+/** What a node gets without having shown anything. */
+const UNPROVEN = 8;
+
+/**
+ * How many more it may be given that have not begun, by what it was seen to work on at the same time: twice as much, so a
+ * node that can do what it claims has shown it after a few answers, and one that can't has few waiting.
+ */
+function roomToProve({ unbegun, mostBegun }: Reserved): number {
+  return Math.max(UNPROVEN, 2 * mostBegun) - unbegun;
 }
 
 /** Out of service for a moment only; one that loads for the first time may take long, and its router never had it. */

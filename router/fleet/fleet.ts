@@ -222,8 +222,9 @@ export class Fleet {
     return {
       link,
       delivered: (tokens) => {
-        reservation.delivered(tokens);
         attendance.gave();
+        // Who shows that it works may be given more.
+        if (reservation.delivered(tokens)) this.#changed();
       },
       [Symbol.dispose]: () => {
         if (!reservation.free()) return;

@@ -11,6 +11,10 @@ export interface Work {
 /** Everything reserved for one model. */
 export interface Reserved {
   readonly requests: number;
+  /** Of these, that have given no token yet. */
+  readonly unbegun: number;
+  /** The most that were giving tokens at the same time. */
+  readonly mostBegun: number;
   /** Sent to be read, of requests that have given no token yet. */
   readonly promptTokens: number;
   /** Expected, less those that came. */
@@ -22,7 +26,7 @@ export const MILESTONE_TOKENS = 32;
 
 type Sum = { -readonly [Field in keyof Reserved]: Reserved[Field] };
 
-const nothing = (): Sum => ({ requests: 0, promptTokens: 0, outputTokens: 0 });
+const nothing = (): Sum => ({ requests: 0, unbegun: 0, mostBegun: 0, promptTokens: 0, outputTokens: 0 });
 
 export class Reservations {
   readonly #sums = new Map<string, Sum>();
@@ -51,6 +55,7 @@ export class Reservation implements Disposable {
   #promptTokens: number;
   #outputTokens: number;
   #held = true;
+  #begun = false;
 
   constructor(work: Work, sum: Sum) {
     this.#work = work;
@@ -58,15 +63,20 @@ export class Reservation implements Disposable {
     this.#promptTokens = work.promptTokens;
     this.#outputTokens = work.outputTokens;
     sum.requests++;
+    sum.unbegun++;
     sum.promptTokens += this.#promptTokens;
     sum.outputTokens += this.#outputTokens;
   }
 
-  /** So much of the answer has come, so the prompt has been read; an answer that grows longer than expected may go on. */
-  delivered(tokens: number): void {
-    if (!this.#held) return;
+  /**
+   * So much of the answer has come, so the prompt has been read; an answer that grows longer than expected may go on.
+   * @returns true the first time
+   */
+  delivered(tokens: number): boolean {
+    if (!this.#held) return false;
     const { outputTokens } = this.#work;
     this.#needs(0, Math.max(Math.min(outputTokens, MILESTONE_TOKENS), outputTokens - tokens));
+    return this.#begin();
   }
 
   /** @returns false if it was free already */
@@ -74,12 +84,22 @@ export class Reservation implements Disposable {
     if (!this.#held) return false;
     this.#held = false;
     this.#sum.requests--;
+    if (!this.#begun) this.#sum.unbegun--;
     this.#needs(0, 0);
     return true;
   }
 
   [Symbol.dispose](): void {
     this.free();
+  }
+
+  #begin(): boolean {
+    if (this.#begun) return false;
+    this.#begun = true;
+    const sum = this.#sum;
+    sum.unbegun--;
+    sum.mostBegun = Math.max(sum.mostBegun, sum.requests - sum.unbegun);
+    return true;
   }
 
   #needs(promptTokens: number, outputTokens: number): void {

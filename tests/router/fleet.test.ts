@@ -177,6 +177,22 @@ describe('a claim', () => {
     expect(fleet.candidates()[0]).toMatchObject({ freeSlots: 2, running: 0, queuedPromptTokens: 0, expectedTokens: 0 });
   });
 
+  it('of a node that claims many gets 8 at first, then twice what it was seen to work on', () => {
+    const link = join();
+    fleet.inventory(link, [{ ...model, slots: 10_000 }]);
+    fleet.report(link, SERVING);
+    const free = () => fleet.candidates()[0]?.freeSlots ?? 0;
+    const claims = [];
+    while (free() > 0) claims.push(fleet.claim('n', { model: 'm', promptTokens: 1, outputTokens: 9 }));
+    expect(claims).toHaveLength(8);
+    const before = changes;
+    for (const claim of claims.slice(0, 6)) claim.delivered(1);
+    expect(changes - before).toBe(6);
+    expect(free()).toBe(12 - 2);
+    for (const claim of claims) claim[Symbol.dispose]();
+    expect(free()).toBe(12);
+  });
+
   it('of a node that has left is freed without harm', () => {
     const link = serving();
     const claim = fleet.claim('n', { model: 'm', promptTokens: 20, outputTokens: 50 });

@@ -352,12 +352,15 @@ export function backendContract(name: string, contract: Contract): void {
       expect(inputTokens + outputTokens).toBe(subject.model.contextLength);
     });
 
-    test('counts what was delivered when it is cancelled before it could go on', async () => {
+    test('counts what was delivered when it is cancelled before it goes on, or just after', async () => {
       const { sink: before } = await complete(jobOf('Once upon a time', { maxTokens: 8 }));
       const delivered = deliveredAfter(before, before.deltas.length);
       const { sink, run } = start(jobOf('Once upon a time', { maxTokens: 200, delivered }));
       run.cancel();
-      expect(await sink.ended).toMatchObject({ tokens: 8, outcome: { reason: 'CANCELLED' } });
+      const { tokens, outcome } = await sink.ended;
+      expect(outcome).toMatchObject({ reason: 'CANCELLED' });
+      expect(tokens).toBeGreaterThanOrEqual(8);
+      expect(tokens).toBeLessThan(200);
     });
 
     test.skipIf(contract.noJsonSchema !== undefined)(

@@ -149,7 +149,7 @@ describe('progress that does not add up', () => {
       (work) => [{ ...piece(work, 0, 'a'), size: [5], data: Buffer.from([0, 255, 255, 255, 255]) }],
     ],
     ['an empty piece', (work) => [{ ...piece(work, 0, 'a'), size: [0], data: Buffer.alloc(0) }]],
-    ['more than its credit', (work) => [0, 1, 2, 3].map((seq) => piece(work, seq, 'x'.repeat(20_000)))],
+    ['more than its credit', (work) => [piece(work, 0, 'x'.repeat(40_000))]],
     ['an end that counts other tokens', (work) => [piece(work, 0, 'a'), finish(work, 5)]],
     ['an end without a reason', (work) => [{ ended: [{ request: work.request, epoch: work.epoch, tokens: 0 }] }]],
     ['an end that gives no finish reason', (work) => [finish(work, 0, FinishReason.FINISH_REASON_UNSPECIFIED)]],

@@ -9,7 +9,7 @@ import { messagesOf } from '../../proto/transport/framing.ts';
 
 /** Of an answer that is longer only the beginning is kept, and nobody can go on behind it. */
 export const MOST_KEPT_BYTES = 4 << 20;
-const FIRST_BYTES = 1024;
+const FIRST_BYTES = 256;
 /** Enough to see whether an answer is a refusal. */
 const HEAD_BYTES = 1024;
 

@@ -23,7 +23,7 @@ export function candidateOf(link: NodeLink, model: ServedModel, waiting: number,
     trouble,
     barred,
     model,
-    freeSlots: Math.max(0, Math.min(forThisRouter - own.requests, roomToProve(own))),
+    freeSlots: Math.max(0, Math.min(forThisRouter - own.requests, roomToProve(own, model))),
     running: model.slots - forThisRouter + own.requests,
     queuedPromptTokens: Math.max(own.promptTokens, load?.queuedPromptTokens ?? 0),
     expectedTokens: own.outputTokens,
@@ -33,12 +33,16 @@ export function candidateOf(link: NodeLink, model: ServedModel, waiting: number,
 
 /** What a node gets without having shown anything. */
 const UNPROVEN = 8;
+/** Tokens per second, of which the first is soon there. */
+const SOON_PROVEN = 5;
 
 /**
  * How many more it may be given that have not begun, by what it was seen to work on at the same time: twice as much, so a
- * node that can do what it claims has shown it after a few answers, and one that can't has few waiting.
+ * node that can do what it claims has shown it after a few answers, and one that can't has few waiting. Of one that is
+ * slow by its own account the proof would take longer than the harm.
  */
-function roomToProve({ unbegun, mostBegun }: Reserved): number {
+function roomToProve({ unbegun, mostBegun }: Reserved, { decodeTokensPerSecond }: ServedModel): number {
+  if (decodeTokensPerSecond < SOON_PROVEN) return Number.POSITIVE_INFINITY;
   return Math.max(UNPROVEN, 2 * mostBegun) - unbegun;
 }
 

@@ -179,7 +179,7 @@ describe('a claim', () => {
 
   it('of a node that claims many gets 8 at first, then twice what it was seen to work on', () => {
     const link = join();
-    fleet.inventory(link, [{ ...model, slots: 10_000 }]);
+    fleet.inventory(link, [{ ...model, slots: 10_000, decodeTokensPerSecond: 50 }]);
     fleet.report(link, SERVING);
     const free = () => fleet.candidates()[0]?.freeSlots ?? 0;
     const claims = [];
@@ -191,6 +191,8 @@ describe('a claim', () => {
     expect(free()).toBe(12 - 2);
     for (const claim of claims) claim[Symbol.dispose]();
     expect(free()).toBe(12);
+    fleet.inventory(link, [{ ...model, slots: 10_000, decodeTokensPerSecond: 1 }]);
+    expect(free(), 'a slow one would take long to show anything').toBe(10_000);
   });
 
   it('of a node that has left is freed without harm', () => {

@@ -13,7 +13,10 @@ import {
   ChatResponse,
   ExplainRequest,
   ExplainResponse,
+  FeedbackRequest,
+  FeedbackResponse,
   InferenceServiceService,
+  ResumeRequest,
 } from '../../../proto/gen/infermesh/v1/inference.ts';
 import { Tier } from '../../../proto/gen/infermesh/v1/types.ts';
 import { framed } from '../../../proto/transport/framing.ts';
@@ -47,8 +50,8 @@ server.addService(InferenceServiceService, {
       { messages, sampling: {}, maxTokens, stop: [], jsonSchema: '' },
       {
         prefilling: () => {},
-        delta: (seq, tokens, text) => {
-          stream.write(deltaMessage(seq, tokens, text), stream.held > WINDOW / 4);
+        delta: (seq, tokens, text, tokenIds) => {
+          stream.write(deltaMessage(seq, tokens, text, tokenIds), stream.held > WINDOW / 4);
           if (stream.held >= WINDOW && !paused) {
             paused = true;
             run.pause();
@@ -71,6 +74,9 @@ server.addService(InferenceServiceService, {
     };
     stream.onGone = () => run.cancel();
   }),
+  // Nobody calls these here.
+  resume: serverStream(ResumeRequest, 'ResumeRequest', (_request, stream) => stream.end()),
+  feedback: unary(FeedbackRequest, FeedbackResponse, 'FeedbackRequest', () => FeedbackResponse.create()),
   explain: unary(ExplainRequest, ExplainResponse, 'ExplainRequest', () => ExplainResponse.create()),
 });
 const port = await server.listen();

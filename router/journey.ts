@@ -20,7 +20,6 @@ import type { Answer, SeriesParts } from './attempt/series.ts';
 import { Series } from './attempt/series.ts';
 import { poison } from './attempt/survival.ts';
 import { Sweep } from './attempt/sweep.ts';
-import type { Trials } from './attempt/trials.ts';
 import { sizeOf } from './classify/size.ts';
 import { Cut } from './cut.ts';
 import type { Fleet } from './fleet/fleet.ts';
@@ -50,7 +49,7 @@ export interface JourneyParts extends Identifier {
   readonly ledger: Ledger;
   readonly observer: RequestObserver;
   readonly tally: Tally;
-  readonly trials: Trials;
+  readonly trials: SeriesParts['trials'];
   readonly quotas: Quotas;
 }
 

@@ -2,7 +2,6 @@
  * The file that says what a router weighs, permits and forbids (YAML): a policy for everybody, tenants that differ from
  * it, and what a reward is made of. Everything wrong with it is told together, each with its field, bound and value.
  */
-import { readFileSync } from 'node:fs';
 import { parseDocument } from 'yaml';
 import { z } from 'zod';
 import { MODEL_NAME } from '../proto/contract/bounds.ts';
@@ -12,6 +11,7 @@ import type { RewardPart, RewardWeights } from './ledger/reward.ts';
 import { REWARD_WEIGHTS } from './ledger/reward.ts';
 import type { Limits, Policy, Preference } from './select/policy.ts';
 import { DEFAULT_POLICY } from './select/policy.ts';
+import { readSettingsFile } from './settings-file.ts';
 
 export interface Policies {
   /** Of whoever has none of their own. */
@@ -80,13 +80,7 @@ type PolicyFields = z.infer<typeof policy>;
 
 /** @throws Fault INVALID_REQUEST that names the file when it can't be read, or every field that is wrong */
 export function readPolicies(path: string): Policies {
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8');
-  } catch (error) {
-    throw new Fault('INVALID_REQUEST', `cannot read the policy file ${path}: ${(error as NodeJS.ErrnoException).code}`);
-  }
-  return parsePolicies(text);
+  return parsePolicies(readSettingsFile(path, 'the policy file'));
 }
 
 /** Pure. @throws Fault INVALID_REQUEST with every violation */

@@ -1,6 +1,7 @@
 /** What the router holds and has done. Each open count is a disposable, so that it can't drift. */
 import { Drain } from '../proto/transport/drain.ts';
 import type { Outcome } from '../telemetry/events.ts';
+import { once } from './once.ts';
 
 export class Tally {
   requestsOpen = 0;
@@ -34,15 +35,4 @@ export class Tally {
       this.attemptsOpen--;
     });
   }
-}
-
-/** Frees once, however often it is disposed. */
-function once(free: () => void): Disposable {
-  let held = true;
-  return {
-    [Symbol.dispose]: () => {
-      if (held) free();
-      held = false;
-    },
-  };
 }

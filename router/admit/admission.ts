@@ -7,7 +7,6 @@ import type { Fault } from '../../proto/contract/faults.ts';
 import type { ChatRequest } from '../../proto/gen/infermesh/v1/inference.ts';
 import { Priority as ChatPriority } from '../../proto/gen/infermesh/v1/inference.ts';
 import type { Delivered } from '../../proto/gen/infermesh/v1/types.ts';
-import { NodeState } from '../../proto/gen/infermesh/v1/types.ts';
 import type { Clock } from '../clock.ts';
 import type { Claimed, Fleet } from '../fleet/fleet.ts';
 import type { NodeLink } from '../fleet/node-link.ts';
@@ -17,6 +16,7 @@ import type { Identified } from '../request.ts';
 import { targetOf } from '../request.ts';
 import type { Ask, Considered, Decision, Target } from '../select/candidate.ts';
 import { couldServe, decide } from '../select/decide.ts';
+import { isTarget } from '../select/filters.ts';
 import { refusalFault } from '../select/refusal.ts';
 import type { Priority } from './line.ts';
 import type { Look, WaitingRoom, Who } from './waiting-room.ts';
@@ -141,16 +141,7 @@ export class Admission {
 
   /** Whether another node that serves now has the model of the one that was chosen. */
   hasOther({ chosen: { candidate } }: Admitted): boolean {
-    const { fleet } = this.#parts;
-    const { name } = candidate.model;
-    return fleet.links.some(
-      (link) =>
-        link.id !== candidate.node &&
-        link.state === NodeState.NODE_STATE_SERVING &&
-        !link.wedged.has(name) &&
-        link.models.some((model) => model.name === name) &&
-        fleet.breakers.permits(link.id, name),
-    );
+    return this.#parts.fleet.hasOther(candidate.node, candidate.model.name);
   }
 
   /**
@@ -259,10 +250,8 @@ function slotsOf(model: string, { considered }: Decision): number {
 function slotsByModel(links: readonly NodeLink[], target: Target): ReadonlyMap<string, number> {
   const slots = new Map<string, number>();
   for (const { models } of links) {
-    for (const { name, tier, slots: own } of models) {
-      if (target.type === 'model' && target.name !== name) continue;
-      if (target.type === 'tier' && target.tier !== tier) continue;
-      slots.set(name, (slots.get(name) ?? 0) + own);
+    for (const model of models) {
+      if (isTarget(model, target)) slots.set(model.name, (slots.get(model.name) ?? 0) + model.slots);
     }
   }
   return slots;

@@ -22,9 +22,9 @@ import { isWhole } from '../../proto/transport/framing.ts';
 import type { Clock } from '../clock.ts';
 import type { AttemptPort, NodeLink } from '../fleet/node-link.ts';
 import { MILESTONE_TOKENS } from '../fleet/reservations.ts';
+import { TICK_MS } from '../patience/gaps.ts';
 import type { Kept } from './kept.ts';
 import type { Swept } from './sweep.ts';
-import { TICK_MS } from './sweep.ts';
 
 export const WINDOW_BYTES = 16 * 1024;
 /** What a new attempt may send at once, however much its client has still to take. */
@@ -118,10 +118,12 @@ export class Attempt implements AttemptPort, Swept {
     if (this.#over || this.#cancelled) return;
     const came = this.tokens - this.#seen;
     this.#seen = this.tokens;
+    if (came > 0) {
+      patience.onPassed(came);
+      if (this.#silent > 0) patience.onSilence(this.#silent);
+    }
     // A node that may not send is not silent by its own will.
     if (came > 0 || this.#credit <= 0) {
-      if (came > 0) patience.onPassed(came);
-      if (came > 0 && this.#opened && this.#silent > 0) patience.onSilence(this.#silent);
       this.#silent = 0;
       return;
     }

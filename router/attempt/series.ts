@@ -20,6 +20,7 @@ import { HOP_MARGIN_MS } from '../../proto/transport/deadline.ts';
 import type { ClientStream } from '../../proto/transport/event-stream.ts';
 import type { RequestWatch } from '../../telemetry/events.ts';
 import type { Admitted, Resumption, Wish } from '../admit/admission.ts';
+import type { Breakers, Trial } from '../breakers/breakers.ts';
 import type { Clock } from '../clock.ts';
 import type { Cut } from '../cut.ts';
 import type { Identified } from '../request.ts';
@@ -30,9 +31,8 @@ import type { Kept } from './kept.ts';
 import type { Pacing } from './pacing.ts';
 import { endedEvent, faultIn, finishOf } from './result.ts';
 import type { Step } from './survival.ts';
-import { Survival } from './survival.ts';
+import { MOST_STRIKES, Survival } from './survival.ts';
 import type { Sweep } from './sweep.ts';
-import type { Trial, Trials } from './trials.ts';
 import { judge } from './trials.ts';
 
 /** Before another attempt at a request that has given nothing yet, in milliseconds. */
@@ -47,7 +47,7 @@ export interface SeriesParts {
   readonly tally: Tally;
   readonly sweep: Sweep;
   readonly pacing: Pacing;
-  readonly trials: Trials;
+  readonly trials: Pick<Breakers, 'started'>;
 }
 
 export interface SeriesOptions {
@@ -103,8 +103,6 @@ export class Series {
   readonly #parts: SeriesParts;
   readonly #options: SeriesOptions;
   readonly #survival: Survival;
-  /** The client has something of the answer, of this router or another. */
-  readonly #resumed: boolean;
   readonly #failed = new Map<string, unknown>();
   readonly #live = new Set<Run>();
   /** Whose pieces go to the client. */
@@ -121,7 +119,6 @@ export class Series {
     this.#parts = parts;
     this.#options = options;
     this.#tokens = options.resumption?.delivered.tokens ?? 0;
-    this.#resumed = options.resumption !== undefined;
     this.#survival = new Survival(this.#tokens);
   }
 
@@ -136,7 +133,7 @@ export class Series {
 
   /** Whether engines died on it, so that nobody should try it again soon. */
   get poisonous(): boolean {
-    return this.#survival.strikes > 1;
+    return this.#survival.strikes >= MOST_STRIKES;
   }
 
   /** @throws Fault why there is no whole answer */
@@ -144,8 +141,7 @@ export class Series {
     let admitted = first;
     let resumption = this.#options.resumption;
     let retry: Disposable | undefined;
-    const onRelease = () => this.#leader?.attempt.released();
-    this.#options.stream.onRelease = onRelease;
+    this.#options.stream.onRelease = () => this.#leader?.attempt.released();
     try {
       for (;;) {
         const over = await this.#race(admitted, resumption);
@@ -153,7 +149,7 @@ export class Series {
         if (!over.fault && over.result.type === 'ended') return this.#answer(over.run, over.result.ended);
         const fault = over.fault as Fault;
         if (this.#options.cut.signal.aborted) throw fault;
-        const { step, budget } = this.#next(fault, this.#tokens);
+        const { step, budget } = this.#next(fault);
         if (step.type === 'refuse') throw step.fault;
         retry = budget;
         const { link } = over.run.admitted.claim;
@@ -175,10 +171,10 @@ export class Series {
   }
 
   /** What is to follow, and what it takes of the budget of retries. */
-  #next(fault: Fault, tokens: number): { readonly step: Step; readonly budget?: Disposable } {
-    const step = this.#survival.failed(fault, tokens);
+  #next(fault: Fault): { readonly step: Step; readonly budget?: Disposable } {
+    const step = this.#survival.failed(fault, this.#tokens);
     // An answer that has begun is worth more than the budget, which keeps a sick mesh from being asked twice for all.
-    if (step.type === 'refuse' || tokens > 0) return { step };
+    if (step.type === 'refuse' || this.#tokens > 0) return { step };
     const budget = this.#parts.pacing.retry(this.#parts.tally.requestsOpen);
     return budget ? { step, budget } : { step: { type: 'refuse', fault } };
   }
@@ -236,7 +232,7 @@ export class Series {
     };
     cut.signal.addEventListener('abort', onCut, { once: true });
     const run = this.#start(admitted, resumption);
-    const stopHedge = this.#hedgeLater(run, resumption);
+    const stopHedge = this.#hedgeLater(run);
     if (cut.signal.aborted) onCut();
     try {
       return await decided;
@@ -342,19 +338,19 @@ export class Series {
   }
 
   /** Starts a second attempt when the first one is slower than its node nearly always is. */
-  #hedgeLater(run: Run, resumption: Resumption | undefined): () => void {
+  #hedgeLater(run: Run): () => void {
     const { clock, pacing } = this.#parts;
-    if (this.#tokens > 0 || this.#resumed) return () => {};
+    if (this.#tokens > 0 || this.#options.resumption) return () => {};
     const afterMs = pacing.hedgeAfterMs(run.admitted.chosen);
     if (afterMs === undefined) return () => {};
     return clock.after(afterMs, () => {
       if (this.#leader || run.over || this.#options.cut.signal.aborted || !this.#options.hasOther(run.admitted)) return;
       if (!pacing.mayHedge()) return;
       const { link } = run.admitted.claim;
-      const admitted = this.#options.admitNow({ failed: new Map([...this.#failed, [link.id, link]]), resumption });
+      const admitted = this.#options.admitNow({ failed: new Map([...this.#failed, [link.id, link]]), resumption: undefined });
       if (!admitted) return;
       this.#parts.tally.hedges++;
-      this.#start(admitted, resumption);
+      this.#start(admitted, undefined);
     });
   }
 

@@ -1,7 +1,6 @@
 /** Looks at every running attempt some twenty times a second, so that no token has to set a timer. */
 import type { Clock } from '../clock.ts';
-
-export const TICK_MS = 50;
+import { TICK_MS } from '../patience/gaps.ts';
 
 export interface Swept {
   /** Another `TICK_MS` have passed. */

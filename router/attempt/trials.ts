@@ -1,19 +1,6 @@
 /** What an attempt's end says of its node: the breakers' food. Pure. */
 import type { Fault, Reason } from '../../proto/contract/faults.ts';
-
-export type FailureKind = 'transport' | 'stall' | 'engine';
-
-/** One attempt, as its node's breaker sees it; the first verdict stands. */
-export interface Trial {
-  succeeded(): void;
-  failed(kind: FailureKind): void;
-  /** It tells nothing of the node. */
-  neutral(): void;
-}
-
-export interface Trials {
-  started(node: string, model: string): Trial;
-}
+import type { FailureKind, Trial } from '../breakers/breakers.ts';
 
 /** What is the node's own fault. Requests that can't be served, and nodes that give work back, are no failures. */
 const KINDS: Readonly<Partial<Record<Reason, FailureKind>>> = {

@@ -234,6 +234,11 @@ export class Fleet {
     };
   }
 
+  /** Whether another node could take over what a model answers on this one. */
+  hasOther(node: string, model: string): boolean {
+    return this.#health.hasOther(node, model);
+  }
+
   #changed(): void {
     for (const listener of this.#listeners) listener();
   }

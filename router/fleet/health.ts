@@ -113,6 +113,14 @@ export class Health {
     }
   }
 
+  /** Whether another node is there for a model, is believed and let in by its breakers. */
+  hasOther(node: string, model: string): boolean {
+    for (const link of this.#options.links.values()) {
+      if (link.id !== node && serves(link, model) && this.breakers.permits(link.id, model)) return true;
+    }
+    return false;
+  }
+
   /**
    * While most of a model's nodes come and go none is held out for that: the few others could not take it all, and it is
    * hardly the nodes that are to blame.

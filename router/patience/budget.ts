@@ -3,6 +3,7 @@
  * load of their own, which keeps what recovers from recovering.
  */
 import type { Clock } from '../clock.ts';
+import { once } from '../once.ts';
 
 const RETRY_SHARE = 0.2;
 const LEAST_RETRIES = 3;
@@ -23,13 +24,9 @@ export class RetryBudget {
   tryTake(active: number): Disposable | undefined {
     if (this.#taken >= Math.max(LEAST_RETRIES, Math.floor(RETRY_SHARE * active))) return undefined;
     this.#taken++;
-    let held = true;
-    return {
-      [Symbol.dispose]: () => {
-        if (held) this.#taken--;
-        held = false;
-      },
-    };
+    return once(() => {
+      this.#taken--;
+    });
   }
 }
 

@@ -7,9 +7,10 @@
  *   (suitability.ts: who cannot do the task goes if somebody can)
  *   PLACES    room to start or to wait
  */
+import type { ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
 import { NodeState, Tier } from '../../proto/gen/infermesh/v1/types.ts';
 import { fewestTokens } from '../classify/size.ts';
-import type { Ask, Candidate, Considered, Exclusion } from './candidate.ts';
+import type { Ask, Candidate, Considered, Exclusion, Target } from './candidate.ts';
 
 /** What a rule looks at: all that is known of a candidate by then. */
 export type Seen = Pick<Considered, 'candidate' | 'estimate' | 'judged'>;
@@ -22,10 +23,15 @@ export interface Rule {
   readonly reason: (candidate: Candidate, ask: Ask, seen: Seen) => string;
 }
 
+/** Whether a request that asks so may be answered by the model. */
+export function isTarget({ name, tier }: Pick<ServedModel, 'name' | 'tier'>, target: Target): boolean {
+  if (target.type === 'model') return target.name === name;
+  return target.type === 'auto' || target.tier === tier;
+}
+
 const target: Rule = {
   name: 'target',
-  rulesOut: ({ model }, { target }) =>
-    (target.type === 'model' && target.name !== model.name) || (target.type === 'tier' && target.tier !== model.tier),
+  rulesOut: ({ model }, { target }) => !isTarget(model, target),
   reason: (_, { target }) =>
     target.type === 'tier'
       ? `another tier was asked for (${tierName(target.tier)})`

@@ -2,11 +2,11 @@
  * The file that says who may call, by which keys and certificates, and how much (YAML). Everything wrong with it is told
  * together, and never a key: somebody may have written one in the clear.
  */
-import { readFileSync } from 'node:fs';
 import { parseDocument } from 'yaml';
 import { z } from 'zod';
 import { Fault, invalid } from '../../proto/contract/faults.ts';
 import { digestOfSecret } from '../../proto/transport/join-token.ts';
+import { readSettingsFile } from '../settings-file.ts';
 import type { Quota } from './quotas.ts';
 
 export interface Tenant {
@@ -57,13 +57,7 @@ const file = z.strictObject({
 
 /** @throws Fault INVALID_REQUEST that names the file when it can't be read, or every field that is wrong */
 export function readTenants(path: string): Tenants {
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8');
-  } catch (error) {
-    throw new Fault('INVALID_REQUEST', `cannot read the tenants file ${path}: ${(error as NodeJS.ErrnoException).code}`);
-  }
-  return parseTenants(text);
+  return parseTenants(readSettingsFile(path, 'the tenants file'));
 }
 
 /** @throws Fault INVALID_REQUEST with every violation */

@@ -10,13 +10,14 @@ import type { RawDuplex } from '../../../proto/transport/handlers.ts';
 import { bearer } from '../../../proto/transport/join-token.ts';
 import { GrpcServer } from '../../../proto/transport/server.ts';
 import { residentBytes } from '../../bench/support/process.ts';
+import { seeded } from '../../support/clock.ts';
 import type { Member } from '../../support/mesh.ts';
 import { TOKEN } from '../../support/mesh.ts';
 import type { Scenario } from '../scenario.ts';
 import { pause, poll } from '../support/clock.ts';
 import { Fleet } from '../support/fleet.ts';
 import { failuresOf, Load, streamFigures, WHOLE } from '../support/load.ts';
-import { mutated, seeded } from '../support/mutate.ts';
+import { mutated } from '../support/mutate.ts';
 import { ATTACH, connectionBytes, HELLO, NODE_FRAMES, REQUESTS, ROUTER_FRAMES } from '../support/valid-frames.ts';
 
 const FRAMES = 200_000;

@@ -2,7 +2,6 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -10,6 +9,7 @@ import type { ConnectOptions, Mesh, Node } from '../../../client/index.ts';
 import { connect, NodeState } from '../../../client/index.ts';
 import type { Member } from '../../support/mesh.ts';
 import { startMember, TOKEN } from '../../support/mesh.ts';
+import { freePort } from '../../support/ports.ts';
 import { poll } from './clock.ts';
 
 const CLI = fileURLToPath(new URL('../../../cli/main.ts', import.meta.url));
@@ -172,14 +172,4 @@ async function seen(client: Mesh): Promise<readonly Node[]> {
 function serves(nodes: readonly Node[], ids: readonly string[]): boolean {
   const serving = nodes.filter(({ state, models }) => state === NodeState.NODE_STATE_SERVING && models.length > 0);
   return ids.every((id) => serving.some((node) => node.id === id));
-}
-
-/** Of 127.0.0.1; free a moment ago. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as { port: number };
-  server.close();
-  await once(server, 'close');
-  return port;
 }

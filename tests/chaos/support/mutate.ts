@@ -1,16 +1,5 @@
 /** Bytes that were right once. Pure: the same seed gives the same bytes. */
 
-/** From 0 to below 1. mulberry32, see https://gist.github.com/tommyettinger/46a874533244883189143505d203312c */
-export function seeded(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 type Mutation = (bytes: Buffer, random: () => number, others: readonly Buffer[]) => Buffer;
 
 const at = (bytes: Buffer, random: () => number) => Math.floor(random() * (bytes.length + 1));

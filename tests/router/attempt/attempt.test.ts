@@ -7,7 +7,7 @@ import { framed } from '../../../proto/transport/framing.ts';
 import type { Patience } from '../../../router/attempt/attempt.ts';
 import { Attempt, CANCEL_LIMIT_MS, SLOW_CONSUMER_MS, WINDOW_BYTES } from '../../../router/attempt/attempt.ts';
 import { Kept } from '../../../router/attempt/kept.ts';
-import { TICK_MS } from '../../../router/attempt/sweep.ts';
+import { TICK_MS } from '../../../router/patience/gaps.ts';
 import { FakeClock } from '../../support/clock.ts';
 import { FakeStream, fakeLink } from '../fakes.ts';
 

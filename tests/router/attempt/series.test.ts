@@ -42,6 +42,7 @@ class World {
       succeeded: () => void this.verdicts.push('succeeded'),
       failed: (kind: string) => void this.verdicts.push(kind),
       neutral: () => void this.verdicts.push('neutral'),
+      [Symbol.dispose]: () => {},
     };
     this.series = new Series(
       { clock, tally, random: () => 0.5, sweep: new Sweep(clock), pacing: this.pacing, trials: { started: () => trial } },

@@ -161,6 +161,8 @@ export class Attempt implements AttemptPort, Swept {
     const opening = this.#options.onFirstToken();
     if (opening === false) return false;
     this.#opened = true;
+    // The wait for the first token is no gap between two.
+    this.#silent = 0;
     this.#opening = opening;
     return true;
   }

@@ -142,6 +142,7 @@ describe('an attempt', () => {
       const seen: string[] = [];
       const patience = silence({ onSilence: (ticks) => seen.push(`${ticks} ticks`), onPassed: (n) => seen.push(`${n} tokens`) });
       const { attempt } = started({ patience });
+      tick(attempt, 500);
       attempt.piece(1, 0, 1, piece(10));
       attempt.piece(1, 1, 2, piece(10));
       tick(attempt, 200);

@@ -31,6 +31,7 @@ export function expectedModel(spec: ModelSpec, { engine, slots, watts }: Known):
     structuredOutput: engine !== 'replay',
     resumes: true,
     resumesStructured: engine !== 'replay',
+    embeddingDimensions: 0,
     watts: watts ?? 0,
   };
 }

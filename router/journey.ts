@@ -293,7 +293,7 @@ export class Journey {
       value: {
         reason: finish.reason,
         usage: finish.usage,
-        cost: { usd, referenceUsd },
+        cost: { usd, referenceUsd, savedUsd: 0 },
         timings: {
           queueMs: waitedMs + timings.queueMs,
           prefillMs: timings.prefillMs,

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { dirname, join } from 'node:path';
 import type { Fault } from '../proto/contract/faults.ts';
-import { AdminServiceService } from '../proto/gen/infermesh/v1/admin.ts';
+import { AdminServiceService, GetCacheStatsResponse, PurgeCacheResponse } from '../proto/gen/infermesh/v1/admin.ts';
 import { InferenceServiceService } from '../proto/gen/infermesh/v1/inference.ts';
 import { LinkServiceService } from '../proto/gen/infermesh/v1/link.ts';
 import { readIdentity, readPem } from '../proto/transport/pem.ts';
@@ -110,7 +110,7 @@ export class Router {
     this.#server.addService(InferenceServiceService, inferenceHandlers(this.#journey, callers));
     this.#server.addService(
       AdminServiceService,
-      adminHandlers({ fleet, room, tally, ledger, clock, routerId: this.id, version, callers, gate }),
+      adminHandlers({ fleet, room, tally, ledger, clock, routerId: this.id, version, callers, gate, cache: NO_CACHE }),
     );
     this.#server.addService(
       LinkServiceService,
@@ -134,6 +134,11 @@ export class Router {
     await this.#server.close(LAST_WORDS_MS);
   }
 }
+
+const NO_CACHE = {
+  stats: () => GetCacheStatsResponse.create(),
+  purge: () => PurgeCacheResponse.create(),
+};
 
 /** For statuses on their way to clients whose requests were cut. */
 const LAST_WORDS_MS = 200;

@@ -12,6 +12,9 @@ export class Tally {
   /** Attempts that followed one that gave nothing, and those beside a slow one. */
   retries = 0;
   hedges = 0;
+  /** Requests whose answer was not generated for them, and what generating it had cost. */
+  cached = 0;
+  savedUsd = 0;
   readonly ended: Record<Outcome, number> = { finished: 0, failed: 0, cancelled: 0 };
 
   readonly #drain = new Drain();

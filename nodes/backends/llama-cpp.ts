@@ -62,6 +62,7 @@ export class LlamaCppBackend implements Backend {
       structuredOutput: true,
       resumes: true,
       resumesStructured: replaysGrammars(loaded.llama),
+      embeddingDimensions: 0,
       watts: options.watts ?? assumedWatts(loaded.threads, loaded.model.gpuLayers),
     };
   }

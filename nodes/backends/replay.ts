@@ -266,6 +266,7 @@ function served(model: ModelSpec, slots: number, watts: number | undefined, { ra
     structuredOutput: false,
     resumes: true,
     resumesStructured: false,
+    embeddingDimensions: 0,
     watts: watts ?? 0,
   };
 }

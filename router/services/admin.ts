@@ -7,12 +7,16 @@ import {
   CreateJoinTokenResponse,
   DrainNodeRequest,
   DrainNodeResponse,
+  GetCacheStatsRequest,
+  GetCacheStatsResponse,
   GetStatsRequest,
   GetStatsResponse as GetStatsResponseType,
   ListModelsRequest,
   ListModelsResponse,
   ListNodesRequest,
   ListNodesResponse,
+  PurgeCacheRequest,
+  PurgeCacheResponse,
   WatchNodesRequest,
   WatchNodesResponse,
 } from '../../proto/gen/infermesh/v1/admin.ts';
@@ -41,6 +45,10 @@ export interface AdminParts {
   readonly version: string;
   readonly callers: Callers;
   readonly gate: NodeGate;
+  readonly cache: {
+    stats(): GetCacheStatsResponse;
+    purge(request: PurgeCacheRequest): PurgeCacheResponse | Promise<PurgeCacheResponse>;
+  };
 }
 
 const DRAIN_MS = { low: 0, high: 3_600_000, usual: 30_000 };
@@ -59,6 +67,12 @@ export function adminHandlers(parts: AdminParts): Record<string, Handler> {
     drainNode: forReaders(unary(DrainNodeRequest, DrainNodeResponse, 'DrainNodeRequest', (request) => drainNode(request, parts))),
     watchNodes: forReaders(
       serverStream(WatchNodesRequest, 'WatchNodesRequest', (request, stream) => watchNodes(request, stream, parts)),
+    ),
+    getCacheStats: forReaders(
+      unary(GetCacheStatsRequest, GetCacheStatsResponse, 'GetCacheStatsRequest', () => parts.cache.stats()),
+    ),
+    purgeCache: forReaders(
+      unary(PurgeCacheRequest, PurgeCacheResponse, 'PurgeCacheRequest', (request) => parts.cache.purge(request)),
     ),
     createJoinToken: forAdmins(
       unary(CreateJoinTokenRequest, CreateJoinTokenResponse, 'CreateJoinTokenRequest', (request) => joinToken(request, parts)),
@@ -163,6 +177,8 @@ function statsOf({ fleet, room, tally, ledger, routerId, version }: AdminParts):
     migrations: tally.migrations,
     retries: tally.retries,
     hedges: tally.hedges,
+    requestsCached: tally.cached,
+    savedUsd: tally.savedUsd,
     cpuSeconds: (user + system) / 1e6,
     residentBytes: process.memoryUsage.rss(),
     claimsClamped: fleet.claimsClamped,

@@ -39,6 +39,113 @@ export const protobufPackage = "infermesh.v1";
 
 export const protobufFileName = "infermesh/v1/admin.proto";
 
+/** CacheLayer is a kind of what is cached, with a lifetime of its own. */
+export const CacheLayer = {
+  CACHE_LAYER_UNSPECIFIED: 0,
+  /** CACHE_LAYER_ANSWERS - Whole answers: 15 minutes. */
+  CACHE_LAYER_ANSWERS: 1,
+  /** CACHE_LAYER_EVIDENCE - What clients put there, such as retrieved chunks: 30 minutes. */
+  CACHE_LAYER_EVIDENCE: 2,
+  /** CACHE_LAYER_EMBEDDINGS - Vectors of texts: 60 minutes. */
+  CACHE_LAYER_EMBEDDINGS: 3,
+} as const;
+
+export type CacheLayer = typeof CacheLayer[keyof typeof CacheLayer];
+
+export namespace CacheLayer {
+  export type CACHE_LAYER_UNSPECIFIED = typeof CacheLayer.CACHE_LAYER_UNSPECIFIED;
+  export type CACHE_LAYER_ANSWERS = typeof CacheLayer.CACHE_LAYER_ANSWERS;
+  export type CACHE_LAYER_EVIDENCE = typeof CacheLayer.CACHE_LAYER_EVIDENCE;
+  export type CACHE_LAYER_EMBEDDINGS = typeof CacheLayer.CACHE_LAYER_EMBEDDINGS;
+}
+
+export function cacheLayerFromJSON(object: any): CacheLayer {
+  switch (object) {
+    case 0:
+    case "CACHE_LAYER_UNSPECIFIED":
+      return CacheLayer.CACHE_LAYER_UNSPECIFIED;
+    case 1:
+    case "CACHE_LAYER_ANSWERS":
+      return CacheLayer.CACHE_LAYER_ANSWERS;
+    case 2:
+    case "CACHE_LAYER_EVIDENCE":
+      return CacheLayer.CACHE_LAYER_EVIDENCE;
+    case 3:
+    case "CACHE_LAYER_EMBEDDINGS":
+      return CacheLayer.CACHE_LAYER_EMBEDDINGS;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum CacheLayer");
+  }
+}
+
+export function cacheLayerToJSON(object: CacheLayer): string {
+  switch (object) {
+    case CacheLayer.CACHE_LAYER_UNSPECIFIED:
+      return "CACHE_LAYER_UNSPECIFIED";
+    case CacheLayer.CACHE_LAYER_ANSWERS:
+      return "CACHE_LAYER_ANSWERS";
+    case CacheLayer.CACHE_LAYER_EVIDENCE:
+      return "CACHE_LAYER_EVIDENCE";
+    case CacheLayer.CACHE_LAYER_EMBEDDINGS:
+      return "CACHE_LAYER_EMBEDDINGS";
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum CacheLayer");
+  }
+}
+
+/** RedisState tells how a router stands with its Redis. */
+export const RedisState = {
+  REDIS_STATE_UNSPECIFIED: 0,
+  /** REDIS_STATE_NONE - None was named: the router's memory is all the cache there is. */
+  REDIS_STATE_NONE: 1,
+  REDIS_STATE_UP: 2,
+  /** REDIS_STATE_DOWN - It did not answer in time or not well; it is asked nothing until it does. */
+  REDIS_STATE_DOWN: 3,
+} as const;
+
+export type RedisState = typeof RedisState[keyof typeof RedisState];
+
+export namespace RedisState {
+  export type REDIS_STATE_UNSPECIFIED = typeof RedisState.REDIS_STATE_UNSPECIFIED;
+  export type REDIS_STATE_NONE = typeof RedisState.REDIS_STATE_NONE;
+  export type REDIS_STATE_UP = typeof RedisState.REDIS_STATE_UP;
+  export type REDIS_STATE_DOWN = typeof RedisState.REDIS_STATE_DOWN;
+}
+
+export function redisStateFromJSON(object: any): RedisState {
+  switch (object) {
+    case 0:
+    case "REDIS_STATE_UNSPECIFIED":
+      return RedisState.REDIS_STATE_UNSPECIFIED;
+    case 1:
+    case "REDIS_STATE_NONE":
+      return RedisState.REDIS_STATE_NONE;
+    case 2:
+    case "REDIS_STATE_UP":
+      return RedisState.REDIS_STATE_UP;
+    case 3:
+    case "REDIS_STATE_DOWN":
+      return RedisState.REDIS_STATE_DOWN;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum RedisState");
+  }
+}
+
+export function redisStateToJSON(object: RedisState): string {
+  switch (object) {
+    case RedisState.REDIS_STATE_UNSPECIFIED:
+      return "REDIS_STATE_UNSPECIFIED";
+    case RedisState.REDIS_STATE_NONE:
+      return "REDIS_STATE_NONE";
+    case RedisState.REDIS_STATE_UP:
+      return "REDIS_STATE_UP";
+    case RedisState.REDIS_STATE_DOWN:
+      return "REDIS_STATE_DOWN";
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum RedisState");
+  }
+}
+
 export interface ListNodesRequest {
 }
 
@@ -131,6 +238,9 @@ export interface GetStatsResponse {
   migrations: number;
   retries: number;
   hedges: number;
+  /** Requests that were answered without being generated, and what generating them had cost. */
+  requestsCached: number;
+  savedUsd: number;
 }
 
 /** ModelShare is what one model did. */
@@ -183,6 +293,85 @@ export interface CreateJoinTokenResponse {
   token: string;
   /** Seconds since 1970. */
   expiresAt: number;
+}
+
+export interface GetCacheStatsRequest {
+}
+
+export interface GetCacheStatsResponse {
+  layers: CacheLayerStats[];
+  redis?:
+    | RedisStats
+    | undefined;
+  /** Answers that went to several requests while they were generated: to how many beyond the first. */
+  shared: number;
+  /** Of answers that were used again: what generating them had cost. */
+  savedUsd: number;
+  semantic?: SemanticStats | undefined;
+}
+
+/** CacheLayerStats counts since the router started, but for entries and bytes, which are of now. */
+export interface CacheLayerStats {
+  layer: CacheLayer;
+  hitsMemory: number;
+  hitsRedis: number;
+  misses: number;
+  writes: number;
+  /** In the router's memory. */
+  entries: number;
+  bytes: number;
+  bytesLimit: number;
+  /** That made room for others. */
+  evicted: number;
+  /** Values too large to be kept. */
+  tooLarge: number;
+  /** Values that were not what this mesh had written there: treated as absent, and deleted. */
+  rejected: number;
+}
+
+export interface RedisStats {
+  state: RedisState;
+  /** standalone, sentinel or cluster. */
+  kind: string;
+  /** As the server says, such as 7.0.15; empty when it has not yet. */
+  version: string;
+  /** Calls since the start, and those that failed or took too long. */
+  calls: number;
+  failed: number;
+  /** Calls that were not made because it was down. */
+  skipped: number;
+}
+
+/** SemanticStats is about answers to prompts that mean the same. */
+export interface SemanticStats {
+  /** Whether some tenant's policy permits it and an embedding model is there. */
+  active: boolean;
+  /** The index: memory, usearch, vector-set or search. */
+  index: string;
+  entries: number;
+  hits: number;
+  /** Near enough, but for numbers, names, negations or language. */
+  guarded: number;
+  /** Hits that were also generated anew, and those of them that said something else. */
+  checked: number;
+  falseHits: number;
+  /** Upper end of the 95 % interval of the share of false hits. */
+  falseHitRateUpper: number;
+  /** The alarm went off: no such hits until it is lifted. */
+  stopped: boolean;
+}
+
+export interface PurgeCacheRequest {
+  /** Unspecified: all of them. */
+  layer: CacheLayer;
+  /** Absent: everybody's; empty: of those without a tenant. */
+  tenant?: string | undefined;
+}
+
+export interface PurgeCacheResponse {
+  /** Entries of this router's memory and of Redis. */
+  memory: number;
+  redis: number;
 }
 
 function createBaseListNodesRequest(): ListNodesRequest {
@@ -1179,6 +1368,8 @@ function createBaseGetStatsResponse(): GetStatsResponse {
     migrations: 0,
     retries: 0,
     hedges: 0,
+    requestsCached: 0,
+    savedUsd: 0,
   };
 }
 
@@ -1252,6 +1443,12 @@ export const GetStatsResponse: MessageFns<GetStatsResponse> = {
     }
     if (message.hedges !== 0) {
       writer.uint32(184).uint64(message.hedges);
+    }
+    if (message.requestsCached !== 0) {
+      writer.uint32(192).uint64(message.requestsCached);
+    }
+    if (message.savedUsd !== 0) {
+      writer.uint32(201).double(message.savedUsd);
     }
     return writer;
   },
@@ -1453,6 +1650,22 @@ export const GetStatsResponse: MessageFns<GetStatsResponse> = {
             message.hedges = longToNumber(reader.uint64());
             continue;
           }
+          case 24: {
+            if (tag !== 192) {
+              break;
+            }
+
+            message.requestsCached = longToNumber(reader.uint64());
+            continue;
+          }
+          case 25: {
+            if (tag !== 201) {
+              break;
+            }
+
+            message.savedUsd = reader.double();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1550,6 +1763,16 @@ export const GetStatsResponse: MessageFns<GetStatsResponse> = {
       migrations: isSet(object.migrations) ? globalThis.Number(object.migrations) : 0,
       retries: isSet(object.retries) ? globalThis.Number(object.retries) : 0,
       hedges: isSet(object.hedges) ? globalThis.Number(object.hedges) : 0,
+      requestsCached: isSet(object.requestsCached)
+        ? globalThis.Number(object.requestsCached)
+        : isSet(object.requests_cached)
+        ? globalThis.Number(object.requests_cached)
+        : 0,
+      savedUsd: isSet(object.savedUsd)
+        ? globalThis.Number(object.savedUsd)
+        : isSet(object.saved_usd)
+        ? globalThis.Number(object.saved_usd)
+        : 0,
     };
   },
 
@@ -1624,6 +1847,12 @@ export const GetStatsResponse: MessageFns<GetStatsResponse> = {
     if (message.hedges !== 0) {
       obj.hedges = Math.round(message.hedges);
     }
+    if (message.requestsCached !== 0) {
+      obj.requestsCached = Math.round(message.requestsCached);
+    }
+    if (message.savedUsd !== 0) {
+      obj.savedUsd = floatToJson(message.savedUsd);
+    }
     return obj;
   },
 
@@ -1655,6 +1884,8 @@ export const GetStatsResponse: MessageFns<GetStatsResponse> = {
     message.migrations = object.migrations ?? 0;
     message.retries = object.retries ?? 0;
     message.hedges = object.hedges ?? 0;
+    message.requestsCached = object.requestsCached ?? 0;
+    message.savedUsd = object.savedUsd ?? 0;
     return message;
   },
 };
@@ -2437,6 +2668,992 @@ export const CreateJoinTokenResponse: MessageFns<CreateJoinTokenResponse> = {
   },
 };
 
+function createBaseGetCacheStatsRequest(): GetCacheStatsRequest {
+  return {};
+}
+
+export const GetCacheStatsRequest: MessageFns<GetCacheStatsRequest> = {
+  encode(_: GetCacheStatsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetCacheStatsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetCacheStatsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): GetCacheStatsRequest {
+    return {};
+  },
+
+  toJSON(_: GetCacheStatsRequest): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create(base?: DeepPartial<GetCacheStatsRequest>): GetCacheStatsRequest {
+    return GetCacheStatsRequest.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<GetCacheStatsRequest>): GetCacheStatsRequest {
+    const message = createBaseGetCacheStatsRequest();
+    return message;
+  },
+};
+
+function createBaseGetCacheStatsResponse(): GetCacheStatsResponse {
+  return { layers: [], redis: undefined, shared: 0, savedUsd: 0, semantic: undefined };
+}
+
+export const GetCacheStatsResponse: MessageFns<GetCacheStatsResponse> = {
+  encode(message: GetCacheStatsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.layers) {
+      CacheLayerStats.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.redis !== undefined) {
+      RedisStats.encode(message.redis, writer.uint32(18).fork()).join();
+    }
+    if (message.shared !== 0) {
+      writer.uint32(24).uint64(message.shared);
+    }
+    if (message.savedUsd !== 0) {
+      writer.uint32(33).double(message.savedUsd);
+    }
+    if (message.semantic !== undefined) {
+      SemanticStats.encode(message.semantic, writer.uint32(42).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetCacheStatsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetCacheStatsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.layers.push(CacheLayerStats.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.redis = RedisStats.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.shared = longToNumber(reader.uint64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.savedUsd = reader.double();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.semantic = SemanticStats.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): GetCacheStatsResponse {
+    return {
+      layers: globalThis.Array.isArray(object?.layers)
+        ? object.layers.map((e: any) => CacheLayerStats.fromJSON(e))
+        : [],
+      redis: isSet(object.redis) ? RedisStats.fromJSON(object.redis) : undefined,
+      shared: isSet(object.shared) ? globalThis.Number(object.shared) : 0,
+      savedUsd: isSet(object.savedUsd)
+        ? globalThis.Number(object.savedUsd)
+        : isSet(object.saved_usd)
+        ? globalThis.Number(object.saved_usd)
+        : 0,
+      semantic: isSet(object.semantic) ? SemanticStats.fromJSON(object.semantic) : undefined,
+    };
+  },
+
+  toJSON(message: GetCacheStatsResponse): unknown {
+    const obj: any = {};
+    if (message.layers?.length) {
+      obj.layers = message.layers.map((e) => CacheLayerStats.toJSON(e));
+    }
+    if (message.redis !== undefined) {
+      obj.redis = RedisStats.toJSON(message.redis);
+    }
+    if (message.shared !== 0) {
+      obj.shared = Math.round(message.shared);
+    }
+    if (message.savedUsd !== 0) {
+      obj.savedUsd = floatToJson(message.savedUsd);
+    }
+    if (message.semantic !== undefined) {
+      obj.semantic = SemanticStats.toJSON(message.semantic);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<GetCacheStatsResponse>): GetCacheStatsResponse {
+    return GetCacheStatsResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetCacheStatsResponse>): GetCacheStatsResponse {
+    const message = createBaseGetCacheStatsResponse();
+    message.layers = object.layers?.map((e) => CacheLayerStats.fromPartial(e)) || [];
+    message.redis = (object.redis !== undefined && object.redis !== null)
+      ? RedisStats.fromPartial(object.redis)
+      : undefined;
+    message.shared = object.shared ?? 0;
+    message.savedUsd = object.savedUsd ?? 0;
+    message.semantic = (object.semantic !== undefined && object.semantic !== null)
+      ? SemanticStats.fromPartial(object.semantic)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseCacheLayerStats(): CacheLayerStats {
+  return {
+    layer: 0,
+    hitsMemory: 0,
+    hitsRedis: 0,
+    misses: 0,
+    writes: 0,
+    entries: 0,
+    bytes: 0,
+    bytesLimit: 0,
+    evicted: 0,
+    tooLarge: 0,
+    rejected: 0,
+  };
+}
+
+export const CacheLayerStats: MessageFns<CacheLayerStats> = {
+  encode(message: CacheLayerStats, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.layer !== 0) {
+      writer.uint32(8).int32(message.layer);
+    }
+    if (message.hitsMemory !== 0) {
+      writer.uint32(16).uint64(message.hitsMemory);
+    }
+    if (message.hitsRedis !== 0) {
+      writer.uint32(24).uint64(message.hitsRedis);
+    }
+    if (message.misses !== 0) {
+      writer.uint32(32).uint64(message.misses);
+    }
+    if (message.writes !== 0) {
+      writer.uint32(40).uint64(message.writes);
+    }
+    if (message.entries !== 0) {
+      writer.uint32(48).uint64(message.entries);
+    }
+    if (message.bytes !== 0) {
+      writer.uint32(56).uint64(message.bytes);
+    }
+    if (message.bytesLimit !== 0) {
+      writer.uint32(64).uint64(message.bytesLimit);
+    }
+    if (message.evicted !== 0) {
+      writer.uint32(72).uint64(message.evicted);
+    }
+    if (message.tooLarge !== 0) {
+      writer.uint32(80).uint64(message.tooLarge);
+    }
+    if (message.rejected !== 0) {
+      writer.uint32(88).uint64(message.rejected);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CacheLayerStats {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCacheLayerStats();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.layer = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.hitsMemory = longToNumber(reader.uint64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.hitsRedis = longToNumber(reader.uint64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.misses = longToNumber(reader.uint64());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.writes = longToNumber(reader.uint64());
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.entries = longToNumber(reader.uint64());
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.bytes = longToNumber(reader.uint64());
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.bytesLimit = longToNumber(reader.uint64());
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.evicted = longToNumber(reader.uint64());
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.tooLarge = longToNumber(reader.uint64());
+            continue;
+          }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.rejected = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CacheLayerStats {
+    return {
+      layer: isSet(object.layer) ? cacheLayerFromJSON(object.layer) : 0,
+      hitsMemory: isSet(object.hitsMemory)
+        ? globalThis.Number(object.hitsMemory)
+        : isSet(object.hits_memory)
+        ? globalThis.Number(object.hits_memory)
+        : 0,
+      hitsRedis: isSet(object.hitsRedis)
+        ? globalThis.Number(object.hitsRedis)
+        : isSet(object.hits_redis)
+        ? globalThis.Number(object.hits_redis)
+        : 0,
+      misses: isSet(object.misses) ? globalThis.Number(object.misses) : 0,
+      writes: isSet(object.writes) ? globalThis.Number(object.writes) : 0,
+      entries: isSet(object.entries) ? globalThis.Number(object.entries) : 0,
+      bytes: isSet(object.bytes) ? globalThis.Number(object.bytes) : 0,
+      bytesLimit: isSet(object.bytesLimit)
+        ? globalThis.Number(object.bytesLimit)
+        : isSet(object.bytes_limit)
+        ? globalThis.Number(object.bytes_limit)
+        : 0,
+      evicted: isSet(object.evicted) ? globalThis.Number(object.evicted) : 0,
+      tooLarge: isSet(object.tooLarge)
+        ? globalThis.Number(object.tooLarge)
+        : isSet(object.too_large)
+        ? globalThis.Number(object.too_large)
+        : 0,
+      rejected: isSet(object.rejected) ? globalThis.Number(object.rejected) : 0,
+    };
+  },
+
+  toJSON(message: CacheLayerStats): unknown {
+    const obj: any = {};
+    if (message.layer !== 0) {
+      obj.layer = cacheLayerToJSON(message.layer);
+    }
+    if (message.hitsMemory !== 0) {
+      obj.hitsMemory = Math.round(message.hitsMemory);
+    }
+    if (message.hitsRedis !== 0) {
+      obj.hitsRedis = Math.round(message.hitsRedis);
+    }
+    if (message.misses !== 0) {
+      obj.misses = Math.round(message.misses);
+    }
+    if (message.writes !== 0) {
+      obj.writes = Math.round(message.writes);
+    }
+    if (message.entries !== 0) {
+      obj.entries = Math.round(message.entries);
+    }
+    if (message.bytes !== 0) {
+      obj.bytes = Math.round(message.bytes);
+    }
+    if (message.bytesLimit !== 0) {
+      obj.bytesLimit = Math.round(message.bytesLimit);
+    }
+    if (message.evicted !== 0) {
+      obj.evicted = Math.round(message.evicted);
+    }
+    if (message.tooLarge !== 0) {
+      obj.tooLarge = Math.round(message.tooLarge);
+    }
+    if (message.rejected !== 0) {
+      obj.rejected = Math.round(message.rejected);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<CacheLayerStats>): CacheLayerStats {
+    return CacheLayerStats.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CacheLayerStats>): CacheLayerStats {
+    const message = createBaseCacheLayerStats();
+    message.layer = object.layer ?? 0;
+    message.hitsMemory = object.hitsMemory ?? 0;
+    message.hitsRedis = object.hitsRedis ?? 0;
+    message.misses = object.misses ?? 0;
+    message.writes = object.writes ?? 0;
+    message.entries = object.entries ?? 0;
+    message.bytes = object.bytes ?? 0;
+    message.bytesLimit = object.bytesLimit ?? 0;
+    message.evicted = object.evicted ?? 0;
+    message.tooLarge = object.tooLarge ?? 0;
+    message.rejected = object.rejected ?? 0;
+    return message;
+  },
+};
+
+function createBaseRedisStats(): RedisStats {
+  return { state: 0, kind: "", version: "", calls: 0, failed: 0, skipped: 0 };
+}
+
+export const RedisStats: MessageFns<RedisStats> = {
+  encode(message: RedisStats, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.state !== 0) {
+      writer.uint32(8).int32(message.state);
+    }
+    if (message.kind !== "") {
+      writer.uint32(18).string(message.kind);
+    }
+    if (message.version !== "") {
+      writer.uint32(26).string(message.version);
+    }
+    if (message.calls !== 0) {
+      writer.uint32(32).uint64(message.calls);
+    }
+    if (message.failed !== 0) {
+      writer.uint32(40).uint64(message.failed);
+    }
+    if (message.skipped !== 0) {
+      writer.uint32(48).uint64(message.skipped);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RedisStats {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRedisStats();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.state = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.kind = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.version = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.calls = longToNumber(reader.uint64());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.failed = longToNumber(reader.uint64());
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.skipped = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RedisStats {
+    return {
+      state: isSet(object.state) ? redisStateFromJSON(object.state) : 0,
+      kind: isSet(object.kind) ? globalThis.String(object.kind) : "",
+      version: isSet(object.version) ? globalThis.String(object.version) : "",
+      calls: isSet(object.calls) ? globalThis.Number(object.calls) : 0,
+      failed: isSet(object.failed) ? globalThis.Number(object.failed) : 0,
+      skipped: isSet(object.skipped) ? globalThis.Number(object.skipped) : 0,
+    };
+  },
+
+  toJSON(message: RedisStats): unknown {
+    const obj: any = {};
+    if (message.state !== 0) {
+      obj.state = redisStateToJSON(message.state);
+    }
+    if (message.kind !== "") {
+      obj.kind = message.kind;
+    }
+    if (message.version !== "") {
+      obj.version = message.version;
+    }
+    if (message.calls !== 0) {
+      obj.calls = Math.round(message.calls);
+    }
+    if (message.failed !== 0) {
+      obj.failed = Math.round(message.failed);
+    }
+    if (message.skipped !== 0) {
+      obj.skipped = Math.round(message.skipped);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RedisStats>): RedisStats {
+    return RedisStats.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RedisStats>): RedisStats {
+    const message = createBaseRedisStats();
+    message.state = object.state ?? 0;
+    message.kind = object.kind ?? "";
+    message.version = object.version ?? "";
+    message.calls = object.calls ?? 0;
+    message.failed = object.failed ?? 0;
+    message.skipped = object.skipped ?? 0;
+    return message;
+  },
+};
+
+function createBaseSemanticStats(): SemanticStats {
+  return {
+    active: false,
+    index: "",
+    entries: 0,
+    hits: 0,
+    guarded: 0,
+    checked: 0,
+    falseHits: 0,
+    falseHitRateUpper: 0,
+    stopped: false,
+  };
+}
+
+export const SemanticStats: MessageFns<SemanticStats> = {
+  encode(message: SemanticStats, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.active !== false) {
+      writer.uint32(8).bool(message.active);
+    }
+    if (message.index !== "") {
+      writer.uint32(18).string(message.index);
+    }
+    if (message.entries !== 0) {
+      writer.uint32(24).uint64(message.entries);
+    }
+    if (message.hits !== 0) {
+      writer.uint32(32).uint64(message.hits);
+    }
+    if (message.guarded !== 0) {
+      writer.uint32(40).uint64(message.guarded);
+    }
+    if (message.checked !== 0) {
+      writer.uint32(48).uint64(message.checked);
+    }
+    if (message.falseHits !== 0) {
+      writer.uint32(56).uint64(message.falseHits);
+    }
+    if (message.falseHitRateUpper !== 0) {
+      writer.uint32(65).double(message.falseHitRateUpper);
+    }
+    if (message.stopped !== false) {
+      writer.uint32(72).bool(message.stopped);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SemanticStats {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSemanticStats();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.active = reader.bool();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.index = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.entries = longToNumber(reader.uint64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.hits = longToNumber(reader.uint64());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.guarded = longToNumber(reader.uint64());
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.checked = longToNumber(reader.uint64());
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.falseHits = longToNumber(reader.uint64());
+            continue;
+          }
+          case 8: {
+            if (tag !== 65) {
+              break;
+            }
+
+            message.falseHitRateUpper = reader.double();
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.stopped = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): SemanticStats {
+    return {
+      active: isSet(object.active) ? globalThis.Boolean(object.active) : false,
+      index: isSet(object.index) ? globalThis.String(object.index) : "",
+      entries: isSet(object.entries) ? globalThis.Number(object.entries) : 0,
+      hits: isSet(object.hits) ? globalThis.Number(object.hits) : 0,
+      guarded: isSet(object.guarded) ? globalThis.Number(object.guarded) : 0,
+      checked: isSet(object.checked) ? globalThis.Number(object.checked) : 0,
+      falseHits: isSet(object.falseHits)
+        ? globalThis.Number(object.falseHits)
+        : isSet(object.false_hits)
+        ? globalThis.Number(object.false_hits)
+        : 0,
+      falseHitRateUpper: isSet(object.falseHitRateUpper)
+        ? globalThis.Number(object.falseHitRateUpper)
+        : isSet(object.false_hit_rate_upper)
+        ? globalThis.Number(object.false_hit_rate_upper)
+        : 0,
+      stopped: isSet(object.stopped) ? globalThis.Boolean(object.stopped) : false,
+    };
+  },
+
+  toJSON(message: SemanticStats): unknown {
+    const obj: any = {};
+    if (message.active !== false) {
+      obj.active = message.active;
+    }
+    if (message.index !== "") {
+      obj.index = message.index;
+    }
+    if (message.entries !== 0) {
+      obj.entries = Math.round(message.entries);
+    }
+    if (message.hits !== 0) {
+      obj.hits = Math.round(message.hits);
+    }
+    if (message.guarded !== 0) {
+      obj.guarded = Math.round(message.guarded);
+    }
+    if (message.checked !== 0) {
+      obj.checked = Math.round(message.checked);
+    }
+    if (message.falseHits !== 0) {
+      obj.falseHits = Math.round(message.falseHits);
+    }
+    if (message.falseHitRateUpper !== 0) {
+      obj.falseHitRateUpper = floatToJson(message.falseHitRateUpper);
+    }
+    if (message.stopped !== false) {
+      obj.stopped = message.stopped;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<SemanticStats>): SemanticStats {
+    return SemanticStats.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SemanticStats>): SemanticStats {
+    const message = createBaseSemanticStats();
+    message.active = object.active ?? false;
+    message.index = object.index ?? "";
+    message.entries = object.entries ?? 0;
+    message.hits = object.hits ?? 0;
+    message.guarded = object.guarded ?? 0;
+    message.checked = object.checked ?? 0;
+    message.falseHits = object.falseHits ?? 0;
+    message.falseHitRateUpper = object.falseHitRateUpper ?? 0;
+    message.stopped = object.stopped ?? false;
+    return message;
+  },
+};
+
+function createBasePurgeCacheRequest(): PurgeCacheRequest {
+  return { layer: 0, tenant: undefined };
+}
+
+export const PurgeCacheRequest: MessageFns<PurgeCacheRequest> = {
+  encode(message: PurgeCacheRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.layer !== 0) {
+      writer.uint32(8).int32(message.layer);
+    }
+    if (message.tenant !== undefined) {
+      writer.uint32(18).string(message.tenant);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PurgeCacheRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePurgeCacheRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.layer = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.tenant = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): PurgeCacheRequest {
+    return {
+      layer: isSet(object.layer) ? cacheLayerFromJSON(object.layer) : 0,
+      tenant: isSet(object.tenant) ? globalThis.String(object.tenant) : undefined,
+    };
+  },
+
+  toJSON(message: PurgeCacheRequest): unknown {
+    const obj: any = {};
+    if (message.layer !== 0) {
+      obj.layer = cacheLayerToJSON(message.layer);
+    }
+    if (message.tenant !== undefined) {
+      obj.tenant = message.tenant;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<PurgeCacheRequest>): PurgeCacheRequest {
+    return PurgeCacheRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PurgeCacheRequest>): PurgeCacheRequest {
+    const message = createBasePurgeCacheRequest();
+    message.layer = object.layer ?? 0;
+    message.tenant = object.tenant ?? undefined;
+    return message;
+  },
+};
+
+function createBasePurgeCacheResponse(): PurgeCacheResponse {
+  return { memory: 0, redis: 0 };
+}
+
+export const PurgeCacheResponse: MessageFns<PurgeCacheResponse> = {
+  encode(message: PurgeCacheResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.memory !== 0) {
+      writer.uint32(8).uint64(message.memory);
+    }
+    if (message.redis !== 0) {
+      writer.uint32(16).uint64(message.redis);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PurgeCacheResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePurgeCacheResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.memory = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.redis = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): PurgeCacheResponse {
+    return {
+      memory: isSet(object.memory) ? globalThis.Number(object.memory) : 0,
+      redis: isSet(object.redis) ? globalThis.Number(object.redis) : 0,
+    };
+  },
+
+  toJSON(message: PurgeCacheResponse): unknown {
+    const obj: any = {};
+    if (message.memory !== 0) {
+      obj.memory = Math.round(message.memory);
+    }
+    if (message.redis !== 0) {
+      obj.redis = Math.round(message.redis);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<PurgeCacheResponse>): PurgeCacheResponse {
+    return PurgeCacheResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PurgeCacheResponse>): PurgeCacheResponse {
+    const message = createBasePurgeCacheResponse();
+    message.memory = object.memory ?? 0;
+    message.redis = object.redis ?? 0;
+    return message;
+  },
+};
+
 /** AdminService is what operators and SREs call. */
 export type AdminServiceService = typeof AdminServiceService;
 export const AdminServiceService = {
@@ -2505,6 +3722,27 @@ export const AdminServiceService = {
       Buffer.from(CreateJoinTokenResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): CreateJoinTokenResponse => CreateJoinTokenResponse.decode(value),
   },
+  /** GetCacheStats tells what this router's cache holds and has done since the router started. */
+  getCacheStats: {
+    path: "/infermesh.v1.AdminService/GetCacheStats" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetCacheStatsRequest): Buffer => Buffer.from(GetCacheStatsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetCacheStatsRequest => GetCacheStatsRequest.decode(value),
+    responseSerialize: (value: GetCacheStatsResponse): Buffer =>
+      Buffer.from(GetCacheStatsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): GetCacheStatsResponse => GetCacheStatsResponse.decode(value),
+  },
+  /** PurgeCache forgets what is cached, here, in Redis, and within seconds in every router that shares it. */
+  purgeCache: {
+    path: "/infermesh.v1.AdminService/PurgeCache" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: PurgeCacheRequest): Buffer => Buffer.from(PurgeCacheRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): PurgeCacheRequest => PurgeCacheRequest.decode(value),
+    responseSerialize: (value: PurgeCacheResponse): Buffer => Buffer.from(PurgeCacheResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): PurgeCacheResponse => PurgeCacheResponse.decode(value),
+  },
 } as const;
 
 export interface AdminServiceServer extends UntypedServiceImplementation {
@@ -2523,6 +3761,10 @@ export interface AdminServiceServer extends UntypedServiceImplementation {
    * admin's credential: the router's own token, or that of a tenant whose role is admin.
    */
   createJoinToken: handleUnaryCall<CreateJoinTokenRequest, CreateJoinTokenResponse>;
+  /** GetCacheStats tells what this router's cache holds and has done since the router started. */
+  getCacheStats: handleUnaryCall<GetCacheStatsRequest, GetCacheStatsResponse>;
+  /** PurgeCache forgets what is cached, here, in Redis, and within seconds in every router that shares it. */
+  purgeCache: handleUnaryCall<PurgeCacheRequest, PurgeCacheResponse>;
 }
 
 export interface AdminServiceClient extends Client {
@@ -2615,6 +3857,38 @@ export interface AdminServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: CreateJoinTokenResponse) => void,
+  ): ClientUnaryCall;
+  /** GetCacheStats tells what this router's cache holds and has done since the router started. */
+  getCacheStats(
+    request: GetCacheStatsRequest,
+    callback: (error: ServiceError | null, response: GetCacheStatsResponse) => void,
+  ): ClientUnaryCall;
+  getCacheStats(
+    request: GetCacheStatsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: GetCacheStatsResponse) => void,
+  ): ClientUnaryCall;
+  getCacheStats(
+    request: GetCacheStatsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: GetCacheStatsResponse) => void,
+  ): ClientUnaryCall;
+  /** PurgeCache forgets what is cached, here, in Redis, and within seconds in every router that shares it. */
+  purgeCache(
+    request: PurgeCacheRequest,
+    callback: (error: ServiceError | null, response: PurgeCacheResponse) => void,
+  ): ClientUnaryCall;
+  purgeCache(
+    request: PurgeCacheRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: PurgeCacheResponse) => void,
+  ): ClientUnaryCall;
+  purgeCache(
+    request: PurgeCacheRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: PurgeCacheResponse) => void,
   ): ClientUnaryCall;
 }
 

@@ -40,6 +40,61 @@ export const protobufPackage = "infermesh.v1";
 
 export const protobufFileName = "infermesh/v1/inference.proto";
 
+/** CacheMode tells what one request does with the cache. */
+export const CacheMode = {
+  /** CACHE_MODE_UNSPECIFIED - Is answered from it where that may be, and goes into it where that may be. */
+  CACHE_MODE_UNSPECIFIED: 0,
+  /** CACHE_MODE_BYPASS - Neither. */
+  CACHE_MODE_BYPASS: 1,
+  /** CACHE_MODE_REFRESH - Is generated, and takes the place of what was cached. */
+  CACHE_MODE_REFRESH: 2,
+  /** CACHE_MODE_ONLY_IF_CACHED - Is answered from it, or not at all: NOT_FOUND with the reason NOT_CACHED. */
+  CACHE_MODE_ONLY_IF_CACHED: 3,
+} as const;
+
+export type CacheMode = typeof CacheMode[keyof typeof CacheMode];
+
+export namespace CacheMode {
+  export type CACHE_MODE_UNSPECIFIED = typeof CacheMode.CACHE_MODE_UNSPECIFIED;
+  export type CACHE_MODE_BYPASS = typeof CacheMode.CACHE_MODE_BYPASS;
+  export type CACHE_MODE_REFRESH = typeof CacheMode.CACHE_MODE_REFRESH;
+  export type CACHE_MODE_ONLY_IF_CACHED = typeof CacheMode.CACHE_MODE_ONLY_IF_CACHED;
+}
+
+export function cacheModeFromJSON(object: any): CacheMode {
+  switch (object) {
+    case 0:
+    case "CACHE_MODE_UNSPECIFIED":
+      return CacheMode.CACHE_MODE_UNSPECIFIED;
+    case 1:
+    case "CACHE_MODE_BYPASS":
+      return CacheMode.CACHE_MODE_BYPASS;
+    case 2:
+    case "CACHE_MODE_REFRESH":
+      return CacheMode.CACHE_MODE_REFRESH;
+    case 3:
+    case "CACHE_MODE_ONLY_IF_CACHED":
+      return CacheMode.CACHE_MODE_ONLY_IF_CACHED;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum CacheMode");
+  }
+}
+
+export function cacheModeToJSON(object: CacheMode): string {
+  switch (object) {
+    case CacheMode.CACHE_MODE_UNSPECIFIED:
+      return "CACHE_MODE_UNSPECIFIED";
+    case CacheMode.CACHE_MODE_BYPASS:
+      return "CACHE_MODE_BYPASS";
+    case CacheMode.CACHE_MODE_REFRESH:
+      return "CACHE_MODE_REFRESH";
+    case CacheMode.CACHE_MODE_ONLY_IF_CACHED:
+      return "CACHE_MODE_ONLY_IF_CACHED";
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum CacheMode");
+  }
+}
+
 /**
  * Priority orders the requests of one tenant that wait for the same model. One that waits rises: after 10 s a normal
  * request goes before a high one that has just come, after 30 s a low one does.
@@ -89,6 +144,68 @@ export function priorityToJSON(object: Priority): string {
   }
 }
 
+/** CacheSource tells where an answer came from that was not generated for its request. */
+export const CacheSource = {
+  CACHE_SOURCE_UNSPECIFIED: 0,
+  /** CACHE_SOURCE_MEMORY - The router's own memory. */
+  CACHE_SOURCE_MEMORY: 1,
+  /** CACHE_SOURCE_REDIS - Redis. */
+  CACHE_SOURCE_REDIS: 2,
+  /** CACHE_SOURCE_SHARED - An equal request that was being answered at the same time. */
+  CACHE_SOURCE_SHARED: 3,
+  /** CACHE_SOURCE_SEMANTIC - The answer to another prompt that means the same. */
+  CACHE_SOURCE_SEMANTIC: 4,
+} as const;
+
+export type CacheSource = typeof CacheSource[keyof typeof CacheSource];
+
+export namespace CacheSource {
+  export type CACHE_SOURCE_UNSPECIFIED = typeof CacheSource.CACHE_SOURCE_UNSPECIFIED;
+  export type CACHE_SOURCE_MEMORY = typeof CacheSource.CACHE_SOURCE_MEMORY;
+  export type CACHE_SOURCE_REDIS = typeof CacheSource.CACHE_SOURCE_REDIS;
+  export type CACHE_SOURCE_SHARED = typeof CacheSource.CACHE_SOURCE_SHARED;
+  export type CACHE_SOURCE_SEMANTIC = typeof CacheSource.CACHE_SOURCE_SEMANTIC;
+}
+
+export function cacheSourceFromJSON(object: any): CacheSource {
+  switch (object) {
+    case 0:
+    case "CACHE_SOURCE_UNSPECIFIED":
+      return CacheSource.CACHE_SOURCE_UNSPECIFIED;
+    case 1:
+    case "CACHE_SOURCE_MEMORY":
+      return CacheSource.CACHE_SOURCE_MEMORY;
+    case 2:
+    case "CACHE_SOURCE_REDIS":
+      return CacheSource.CACHE_SOURCE_REDIS;
+    case 3:
+    case "CACHE_SOURCE_SHARED":
+      return CacheSource.CACHE_SOURCE_SHARED;
+    case 4:
+    case "CACHE_SOURCE_SEMANTIC":
+      return CacheSource.CACHE_SOURCE_SEMANTIC;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum CacheSource");
+  }
+}
+
+export function cacheSourceToJSON(object: CacheSource): string {
+  switch (object) {
+    case CacheSource.CACHE_SOURCE_UNSPECIFIED:
+      return "CACHE_SOURCE_UNSPECIFIED";
+    case CacheSource.CACHE_SOURCE_MEMORY:
+      return "CACHE_SOURCE_MEMORY";
+    case CacheSource.CACHE_SOURCE_REDIS:
+      return "CACHE_SOURCE_REDIS";
+    case CacheSource.CACHE_SOURCE_SHARED:
+      return "CACHE_SOURCE_SHARED";
+    case CacheSource.CACHE_SOURCE_SEMANTIC:
+      return "CACHE_SOURCE_SEMANTIC";
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum CacheSource");
+  }
+}
+
 /**
  * ChatRequest is a conversation to be continued. Anything out of its bounds is
  * INVALID_ARGUMENT with the field, the bound and what came.
@@ -134,11 +251,35 @@ export interface ChatRequest {
   withoutExploration: boolean;
   /** Which of the tenant's requests wait shorter; absent: PRIORITY_NORMAL. */
   priority: Priority;
+  /** What may come from the cache and go into it; absent: the router's policy. */
+  cache?: CacheControl | undefined;
 }
 
 export interface ChatRequest_LabelsEntry {
   key: string;
   value: string;
+}
+
+/**
+ * CacheControl is what one request asks of the cache. Only the tenant's own answers ever come from it. What may be used
+ * again without being asked for is deterministic: temperature 0, or a seed.
+ */
+export interface CacheControl {
+  mode: CacheMode;
+  /** How long the answer may be used again; 1 to 86,400. Absent: the tenant's policy. */
+  ttlSeconds?:
+    | number
+    | undefined;
+  /** Whether an answer that was drawn by chance may be used again, and kept. Absent: the tenant's policy. */
+  sampled?:
+    | boolean
+    | undefined;
+  /** Whether the answer to another prompt that means the same will do. Absent: the tenant's policy. */
+  semantic?:
+    | boolean
+    | undefined;
+  /** True: a cached answer comes at the pace at which it was generated, else all at once. */
+  paced: boolean;
 }
 
 /** Preference weighs four aims against each other, each 0 to 1, at least one over 0. */
@@ -234,6 +375,19 @@ export interface Finished {
     | undefined;
   /** How often the stream moved to another node. */
   migrations: number;
+  /** Where the answer was not generated for this request; usage then counts what it took to generate it. */
+  cached?: Cached | undefined;
+}
+
+/** Cached tells of an answer that was used again. */
+export interface Cached {
+  source: CacheSource;
+  /** Since it was generated. */
+  ageMs: number;
+  /** It was generated for. */
+  requestId: string;
+  /** Of the two prompts, 0 to 1; 1 but for CACHE_SOURCE_SEMANTIC. */
+  similarity: number;
 }
 
 /** Cost is what the answer cost, by the price of the model that gave it. */
@@ -244,6 +398,8 @@ export interface Cost {
    * answered; equal to usd where that one answered.
    */
   referenceUsd: number;
+  /** What the answer cost when it was generated, where it came from the cache. */
+  savedUsd: number;
 }
 
 /** Timings are in milliseconds. */
@@ -352,6 +508,8 @@ export interface ExplainResponse {
     | undefined;
   /** The chosen one first, then by estimate, then the excluded ones. */
   candidates: Candidate[];
+  /** Set when the request would be answered from the cache instead. */
+  cached?: Cached | undefined;
 }
 
 /** FeedbackRequest rates an answer. At least one figure; each from 0 (worst) to 1 (best). */
@@ -395,6 +553,7 @@ function createBaseChatRequest(): ChatRequest {
     zones: [],
     withoutExploration: false,
     priority: 0,
+    cache: undefined,
   };
 }
 
@@ -446,6 +605,9 @@ export const ChatRequest: MessageFns<ChatRequest> = {
     }
     if (message.priority !== 0) {
       writer.uint32(120).int32(message.priority);
+    }
+    if (message.cache !== undefined) {
+      CacheControl.encode(message.cache, writer.uint32(130).fork()).join();
     }
     return writer;
   },
@@ -586,6 +748,14 @@ export const ChatRequest: MessageFns<ChatRequest> = {
             message.priority = reader.int32() as any;
             continue;
           }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.cache = CacheControl.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -653,6 +823,7 @@ export const ChatRequest: MessageFns<ChatRequest> = {
         ? globalThis.Boolean(object.without_exploration)
         : false,
       priority: isSet(object.priority) ? priorityFromJSON(object.priority) : 0,
+      cache: isSet(object.cache) ? CacheControl.fromJSON(object.cache) : undefined,
     };
   },
 
@@ -708,6 +879,9 @@ export const ChatRequest: MessageFns<ChatRequest> = {
     if (message.priority !== 0) {
       obj.priority = priorityToJSON(message.priority);
     }
+    if (message.cache !== undefined) {
+      obj.cache = CacheControl.toJSON(message.cache);
+    }
     return obj;
   },
 
@@ -757,6 +931,9 @@ export const ChatRequest: MessageFns<ChatRequest> = {
     message.zones = object.zones?.map((e) => e) || [];
     message.withoutExploration = object.withoutExploration ?? false;
     message.priority = object.priority ?? 0;
+    message.cache = (object.cache !== undefined && object.cache !== null)
+      ? CacheControl.fromPartial(object.cache)
+      : undefined;
     return message;
   },
 };
@@ -842,6 +1019,143 @@ export const ChatRequest_LabelsEntry: MessageFns<ChatRequest_LabelsEntry> = {
     const message = createBaseChatRequest_LabelsEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBaseCacheControl(): CacheControl {
+  return { mode: 0, ttlSeconds: undefined, sampled: undefined, semantic: undefined, paced: false };
+}
+
+export const CacheControl: MessageFns<CacheControl> = {
+  encode(message: CacheControl, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.mode !== 0) {
+      writer.uint32(8).int32(message.mode);
+    }
+    if (message.ttlSeconds !== undefined) {
+      writer.uint32(16).uint32(message.ttlSeconds);
+    }
+    if (message.sampled !== undefined) {
+      writer.uint32(24).bool(message.sampled);
+    }
+    if (message.semantic !== undefined) {
+      writer.uint32(32).bool(message.semantic);
+    }
+    if (message.paced !== false) {
+      writer.uint32(40).bool(message.paced);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CacheControl {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCacheControl();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.mode = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.ttlSeconds = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.sampled = reader.bool();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.semantic = reader.bool();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.paced = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CacheControl {
+    return {
+      mode: isSet(object.mode) ? cacheModeFromJSON(object.mode) : 0,
+      ttlSeconds: isSet(object.ttlSeconds)
+        ? globalThis.Number(object.ttlSeconds)
+        : isSet(object.ttl_seconds)
+        ? globalThis.Number(object.ttl_seconds)
+        : undefined,
+      sampled: isSet(object.sampled) ? globalThis.Boolean(object.sampled) : undefined,
+      semantic: isSet(object.semantic) ? globalThis.Boolean(object.semantic) : undefined,
+      paced: isSet(object.paced) ? globalThis.Boolean(object.paced) : false,
+    };
+  },
+
+  toJSON(message: CacheControl): unknown {
+    const obj: any = {};
+    if (message.mode !== 0) {
+      obj.mode = cacheModeToJSON(message.mode);
+    }
+    if (message.ttlSeconds !== undefined) {
+      obj.ttlSeconds = Math.round(message.ttlSeconds);
+    }
+    if (message.sampled !== undefined) {
+      obj.sampled = message.sampled;
+    }
+    if (message.semantic !== undefined) {
+      obj.semantic = message.semantic;
+    }
+    if (message.paced !== false) {
+      obj.paced = message.paced;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<CacheControl>): CacheControl {
+    return CacheControl.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CacheControl>): CacheControl {
+    const message = createBaseCacheControl();
+    message.mode = object.mode ?? 0;
+    message.ttlSeconds = object.ttlSeconds ?? undefined;
+    message.sampled = object.sampled ?? undefined;
+    message.semantic = object.semantic ?? undefined;
+    message.paced = object.paced ?? false;
     return message;
   },
 };
@@ -1728,7 +2042,7 @@ export const Delta: MessageFns<Delta> = {
 };
 
 function createBaseFinished(): Finished {
-  return { reason: 0, usage: undefined, cost: undefined, timings: undefined, migrations: 0 };
+  return { reason: 0, usage: undefined, cost: undefined, timings: undefined, migrations: 0, cached: undefined };
 }
 
 export const Finished: MessageFns<Finished> = {
@@ -1747,6 +2061,9 @@ export const Finished: MessageFns<Finished> = {
     }
     if (message.migrations !== 0) {
       writer.uint32(40).uint32(message.migrations);
+    }
+    if (message.cached !== undefined) {
+      Cached.encode(message.cached, writer.uint32(50).fork()).join();
     }
     return writer;
   },
@@ -1804,6 +2121,14 @@ export const Finished: MessageFns<Finished> = {
             message.migrations = reader.uint32();
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.cached = Cached.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1823,6 +2148,7 @@ export const Finished: MessageFns<Finished> = {
       cost: isSet(object.cost) ? Cost.fromJSON(object.cost) : undefined,
       timings: isSet(object.timings) ? Timings.fromJSON(object.timings) : undefined,
       migrations: isSet(object.migrations) ? globalThis.Number(object.migrations) : 0,
+      cached: isSet(object.cached) ? Cached.fromJSON(object.cached) : undefined,
     };
   },
 
@@ -1843,6 +2169,9 @@ export const Finished: MessageFns<Finished> = {
     if (message.migrations !== 0) {
       obj.migrations = Math.round(message.migrations);
     }
+    if (message.cached !== undefined) {
+      obj.cached = Cached.toJSON(message.cached);
+    }
     return obj;
   },
 
@@ -1858,12 +2187,140 @@ export const Finished: MessageFns<Finished> = {
       ? Timings.fromPartial(object.timings)
       : undefined;
     message.migrations = object.migrations ?? 0;
+    message.cached = (object.cached !== undefined && object.cached !== null)
+      ? Cached.fromPartial(object.cached)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseCached(): Cached {
+  return { source: 0, ageMs: 0, requestId: "", similarity: 0 };
+}
+
+export const Cached: MessageFns<Cached> = {
+  encode(message: Cached, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.source !== 0) {
+      writer.uint32(8).int32(message.source);
+    }
+    if (message.ageMs !== 0) {
+      writer.uint32(17).double(message.ageMs);
+    }
+    if (message.requestId !== "") {
+      writer.uint32(26).string(message.requestId);
+    }
+    if (message.similarity !== 0) {
+      writer.uint32(33).double(message.similarity);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Cached {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCached();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.source = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.ageMs = reader.double();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.similarity = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Cached {
+    return {
+      source: isSet(object.source) ? cacheSourceFromJSON(object.source) : 0,
+      ageMs: isSet(object.ageMs)
+        ? globalThis.Number(object.ageMs)
+        : isSet(object.age_ms)
+        ? globalThis.Number(object.age_ms)
+        : 0,
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+      similarity: isSet(object.similarity) ? globalThis.Number(object.similarity) : 0,
+    };
+  },
+
+  toJSON(message: Cached): unknown {
+    const obj: any = {};
+    if (message.source !== 0) {
+      obj.source = cacheSourceToJSON(message.source);
+    }
+    if (message.ageMs !== 0) {
+      obj.ageMs = floatToJson(message.ageMs);
+    }
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    if (message.similarity !== 0) {
+      obj.similarity = floatToJson(message.similarity);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Cached>): Cached {
+    return Cached.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Cached>): Cached {
+    const message = createBaseCached();
+    message.source = object.source ?? 0;
+    message.ageMs = object.ageMs ?? 0;
+    message.requestId = object.requestId ?? "";
+    message.similarity = object.similarity ?? 0;
     return message;
   },
 };
 
 function createBaseCost(): Cost {
-  return { usd: 0, referenceUsd: 0 };
+  return { usd: 0, referenceUsd: 0, savedUsd: 0 };
 }
 
 export const Cost: MessageFns<Cost> = {
@@ -1873,6 +2330,9 @@ export const Cost: MessageFns<Cost> = {
     }
     if (message.referenceUsd !== 0) {
       writer.uint32(17).double(message.referenceUsd);
+    }
+    if (message.savedUsd !== 0) {
+      writer.uint32(25).double(message.savedUsd);
     }
     return writer;
   },
@@ -1906,6 +2366,14 @@ export const Cost: MessageFns<Cost> = {
             message.referenceUsd = reader.double();
             continue;
           }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.savedUsd = reader.double();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1926,6 +2394,11 @@ export const Cost: MessageFns<Cost> = {
         : isSet(object.reference_usd)
         ? globalThis.Number(object.reference_usd)
         : 0,
+      savedUsd: isSet(object.savedUsd)
+        ? globalThis.Number(object.savedUsd)
+        : isSet(object.saved_usd)
+        ? globalThis.Number(object.saved_usd)
+        : 0,
     };
   },
 
@@ -1937,6 +2410,9 @@ export const Cost: MessageFns<Cost> = {
     if (message.referenceUsd !== 0) {
       obj.referenceUsd = floatToJson(message.referenceUsd);
     }
+    if (message.savedUsd !== 0) {
+      obj.savedUsd = floatToJson(message.savedUsd);
+    }
     return obj;
   },
 
@@ -1947,6 +2423,7 @@ export const Cost: MessageFns<Cost> = {
     const message = createBaseCost();
     message.usd = object.usd ?? 0;
     message.referenceUsd = object.referenceUsd ?? 0;
+    message.savedUsd = object.savedUsd ?? 0;
     return message;
   },
 };
@@ -3060,7 +3537,7 @@ export const ExplainRequest: MessageFns<ExplainRequest> = {
 };
 
 function createBaseExplainResponse(): ExplainResponse {
-  return { decision: undefined, candidates: [] };
+  return { decision: undefined, candidates: [], cached: undefined };
 }
 
 export const ExplainResponse: MessageFns<ExplainResponse> = {
@@ -3070,6 +3547,9 @@ export const ExplainResponse: MessageFns<ExplainResponse> = {
     }
     for (const v of message.candidates) {
       Candidate.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.cached !== undefined) {
+      Cached.encode(message.cached, writer.uint32(26).fork()).join();
     }
     return writer;
   },
@@ -3103,6 +3583,14 @@ export const ExplainResponse: MessageFns<ExplainResponse> = {
             message.candidates.push(Candidate.decode(reader, reader.uint32()));
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.cached = Cached.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3121,6 +3609,7 @@ export const ExplainResponse: MessageFns<ExplainResponse> = {
       candidates: globalThis.Array.isArray(object?.candidates)
         ? object.candidates.map((e: any) => Candidate.fromJSON(e))
         : [],
+      cached: isSet(object.cached) ? Cached.fromJSON(object.cached) : undefined,
     };
   },
 
@@ -3131,6 +3620,9 @@ export const ExplainResponse: MessageFns<ExplainResponse> = {
     }
     if (message.candidates?.length) {
       obj.candidates = message.candidates.map((e) => Candidate.toJSON(e));
+    }
+    if (message.cached !== undefined) {
+      obj.cached = Cached.toJSON(message.cached);
     }
     return obj;
   },
@@ -3144,6 +3636,9 @@ export const ExplainResponse: MessageFns<ExplainResponse> = {
       ? Decision.fromPartial(object.decision)
       : undefined;
     message.candidates = object.candidates?.map((e) => Candidate.fromPartial(e)) || [];
+    message.cached = (object.cached !== undefined && object.cached !== null)
+      ? Cached.fromPartial(object.cached)
+      : undefined;
     return message;
   },
 };

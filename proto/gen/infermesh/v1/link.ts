@@ -46,7 +46,9 @@ export interface AttachRequest {
   /** Each second, and at once when something changes. */
   { $case: "report"; value: Report } | //
   /** One for each decode step, for all requests together. */
-  { $case: "progress"; value: Progress } | undefined;
+  { $case: "progress"; value: Progress } | //
+  /** The answer to an embed. */
+  { $case: "embedded"; value: Embedded } | undefined;
 }
 
 /** Hello registers a node. */
@@ -165,6 +167,7 @@ export interface AttachResponse {
     | { $case: "cancel"; value: Cancel }
     | { $case: "credit"; value: Credit }
     | { $case: "drain"; value: Drain }
+    | { $case: "embed"; value: Embed }
     | undefined;
 }
 
@@ -200,6 +203,32 @@ export interface Work {
     | undefined;
   /** Asked by the router itself, to see whether the engine still gives tokens. */
   canary: boolean;
+}
+
+/** Embed asks for the vectors of texts. The node answers each with one embedded, in any order. */
+export interface Embed {
+  /** The router's number for it on this stream; embeds are counted apart from work. */
+  request: number;
+  model: string;
+  /** 1 to 64; each as long as the model's context lets it be, what is beyond is cut off. */
+  texts: string[];
+  deadlineMs: number;
+  /** W3C trace context; empty when nothing traces. */
+  traceparent: string;
+}
+
+/** Embedded is what became of an embed. */
+export interface Embedded {
+  request: number;
+  /** As many as texts, in their order, each of length 1 in the Euclidean norm; none where it failed. */
+  vectors: Vector[];
+  inputTokens: number;
+  failure?: Failure | undefined;
+}
+
+/** Vector is a point in a model's space of meanings. */
+export interface Vector {
+  values: number[];
 }
 
 /** Drain asks a node to take nothing new, finish what runs and leave, as if it had been told to end. */
@@ -239,6 +268,9 @@ export const AttachRequest: MessageFns<AttachRequest> = {
         break;
       case "progress":
         Progress.encode(message.frame.value, writer.uint32(34).fork()).join();
+        break;
+      case "embedded":
+        Embedded.encode(message.frame.value, writer.uint32(42).fork()).join();
         break;
     }
     return writer;
@@ -289,6 +321,14 @@ export const AttachRequest: MessageFns<AttachRequest> = {
             message.frame = { $case: "progress", value: Progress.decode(reader, reader.uint32()) };
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.frame = { $case: "embedded", value: Embedded.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -311,6 +351,8 @@ export const AttachRequest: MessageFns<AttachRequest> = {
         ? { $case: "report", value: Report.fromJSON(object.report) }
         : isSet(object.progress)
         ? { $case: "progress", value: Progress.fromJSON(object.progress) }
+        : isSet(object.embedded)
+        ? { $case: "embedded", value: Embedded.fromJSON(object.embedded) }
         : undefined,
     };
   },
@@ -325,6 +367,8 @@ export const AttachRequest: MessageFns<AttachRequest> = {
       obj.report = Report.toJSON(message.frame.value);
     } else if (message.frame?.$case === "progress") {
       obj.progress = Progress.toJSON(message.frame.value);
+    } else if (message.frame?.$case === "embedded") {
+      obj.embedded = Embedded.toJSON(message.frame.value);
     }
     return obj;
   },
@@ -356,6 +400,12 @@ export const AttachRequest: MessageFns<AttachRequest> = {
       case "progress": {
         if (object.frame?.value !== undefined && object.frame?.value !== null) {
           message.frame = { $case: "progress", value: Progress.fromPartial(object.frame.value) };
+        }
+        break;
+      }
+      case "embedded": {
+        if (object.frame?.value !== undefined && object.frame?.value !== null) {
+          message.frame = { $case: "embedded", value: Embedded.fromPartial(object.frame.value) };
         }
         break;
       }
@@ -1607,6 +1657,9 @@ export const AttachResponse: MessageFns<AttachResponse> = {
       case "drain":
         Drain.encode(message.frame.value, writer.uint32(42).fork()).join();
         break;
+      case "embed":
+        Embed.encode(message.frame.value, writer.uint32(50).fork()).join();
+        break;
     }
     return writer;
   },
@@ -1664,6 +1717,14 @@ export const AttachResponse: MessageFns<AttachResponse> = {
             message.frame = { $case: "drain", value: Drain.decode(reader, reader.uint32()) };
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.frame = { $case: "embed", value: Embed.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1688,6 +1749,8 @@ export const AttachResponse: MessageFns<AttachResponse> = {
         ? { $case: "credit", value: Credit.fromJSON(object.credit) }
         : isSet(object.drain)
         ? { $case: "drain", value: Drain.fromJSON(object.drain) }
+        : isSet(object.embed)
+        ? { $case: "embed", value: Embed.fromJSON(object.embed) }
         : undefined,
     };
   },
@@ -1704,6 +1767,8 @@ export const AttachResponse: MessageFns<AttachResponse> = {
       obj.credit = Credit.toJSON(message.frame.value);
     } else if (message.frame?.$case === "drain") {
       obj.drain = Drain.toJSON(message.frame.value);
+    } else if (message.frame?.$case === "embed") {
+      obj.embed = Embed.toJSON(message.frame.value);
     }
     return obj;
   },
@@ -1741,6 +1806,12 @@ export const AttachResponse: MessageFns<AttachResponse> = {
       case "drain": {
         if (object.frame?.value !== undefined && object.frame?.value !== null) {
           message.frame = { $case: "drain", value: Drain.fromPartial(object.frame.value) };
+        }
+        break;
+      }
+      case "embed": {
+        if (object.frame?.value !== undefined && object.frame?.value !== null) {
+          message.frame = { $case: "embed", value: Embed.fromPartial(object.frame.value) };
         }
         break;
       }
@@ -2133,6 +2204,349 @@ export const Work: MessageFns<Work> = {
       ? Delivered.fromPartial(object.delivered)
       : undefined;
     message.canary = object.canary ?? false;
+    return message;
+  },
+};
+
+function createBaseEmbed(): Embed {
+  return { request: 0, model: "", texts: [], deadlineMs: 0, traceparent: "" };
+}
+
+export const Embed: MessageFns<Embed> = {
+  encode(message: Embed, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.request !== 0) {
+      writer.uint32(8).uint32(message.request);
+    }
+    if (message.model !== "") {
+      writer.uint32(18).string(message.model);
+    }
+    for (const v of message.texts) {
+      writer.uint32(26).string(v!);
+    }
+    if (message.deadlineMs !== 0) {
+      writer.uint32(32).uint32(message.deadlineMs);
+    }
+    if (message.traceparent !== "") {
+      writer.uint32(42).string(message.traceparent);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Embed {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEmbed();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.request = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.model = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.texts.push(reader.string());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.deadlineMs = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.traceparent = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Embed {
+    return {
+      request: isSet(object.request) ? globalThis.Number(object.request) : 0,
+      model: isSet(object.model) ? globalThis.String(object.model) : "",
+      texts: globalThis.Array.isArray(object?.texts) ? object.texts.map((e: any) => globalThis.String(e)) : [],
+      deadlineMs: isSet(object.deadlineMs)
+        ? globalThis.Number(object.deadlineMs)
+        : isSet(object.deadline_ms)
+        ? globalThis.Number(object.deadline_ms)
+        : 0,
+      traceparent: isSet(object.traceparent) ? globalThis.String(object.traceparent) : "",
+    };
+  },
+
+  toJSON(message: Embed): unknown {
+    const obj: any = {};
+    if (message.request !== 0) {
+      obj.request = Math.round(message.request);
+    }
+    if (message.model !== "") {
+      obj.model = message.model;
+    }
+    if (message.texts?.length) {
+      obj.texts = message.texts;
+    }
+    if (message.deadlineMs !== 0) {
+      obj.deadlineMs = Math.round(message.deadlineMs);
+    }
+    if (message.traceparent !== "") {
+      obj.traceparent = message.traceparent;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Embed>): Embed {
+    return Embed.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Embed>): Embed {
+    const message = createBaseEmbed();
+    message.request = object.request ?? 0;
+    message.model = object.model ?? "";
+    message.texts = object.texts?.map((e) => e) || [];
+    message.deadlineMs = object.deadlineMs ?? 0;
+    message.traceparent = object.traceparent ?? "";
+    return message;
+  },
+};
+
+function createBaseEmbedded(): Embedded {
+  return { request: 0, vectors: [], inputTokens: 0, failure: undefined };
+}
+
+export const Embedded: MessageFns<Embedded> = {
+  encode(message: Embedded, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.request !== 0) {
+      writer.uint32(8).uint32(message.request);
+    }
+    for (const v of message.vectors) {
+      Vector.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.inputTokens !== 0) {
+      writer.uint32(24).uint32(message.inputTokens);
+    }
+    if (message.failure !== undefined) {
+      Failure.encode(message.failure, writer.uint32(34).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Embedded {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEmbedded();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.request = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.vectors.push(Vector.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.inputTokens = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.failure = Failure.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Embedded {
+    return {
+      request: isSet(object.request) ? globalThis.Number(object.request) : 0,
+      vectors: globalThis.Array.isArray(object?.vectors) ? object.vectors.map((e: any) => Vector.fromJSON(e)) : [],
+      inputTokens: isSet(object.inputTokens)
+        ? globalThis.Number(object.inputTokens)
+        : isSet(object.input_tokens)
+        ? globalThis.Number(object.input_tokens)
+        : 0,
+      failure: isSet(object.failure) ? Failure.fromJSON(object.failure) : undefined,
+    };
+  },
+
+  toJSON(message: Embedded): unknown {
+    const obj: any = {};
+    if (message.request !== 0) {
+      obj.request = Math.round(message.request);
+    }
+    if (message.vectors?.length) {
+      obj.vectors = message.vectors.map((e) => Vector.toJSON(e));
+    }
+    if (message.inputTokens !== 0) {
+      obj.inputTokens = Math.round(message.inputTokens);
+    }
+    if (message.failure !== undefined) {
+      obj.failure = Failure.toJSON(message.failure);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Embedded>): Embedded {
+    return Embedded.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Embedded>): Embedded {
+    const message = createBaseEmbedded();
+    message.request = object.request ?? 0;
+    message.vectors = object.vectors?.map((e) => Vector.fromPartial(e)) || [];
+    message.inputTokens = object.inputTokens ?? 0;
+    message.failure = (object.failure !== undefined && object.failure !== null)
+      ? Failure.fromPartial(object.failure)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseVector(): Vector {
+  return { values: [] };
+}
+
+export const Vector: MessageFns<Vector> = {
+  encode(message: Vector, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.values.length !== 0) {
+      writer.uint32(10).fork();
+      for (const v of message.values) {
+        writer.float(v);
+      }
+      writer.join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Vector {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseVector();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag === 13) {
+              message.values.push(reader.float());
+
+              continue;
+            }
+
+            if (tag === 10) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.values.push(reader.float());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Vector {
+    return {
+      values: globalThis.Array.isArray(object?.values) ? object.values.map((e: any) => globalThis.Number(e)) : [],
+    };
+  },
+
+  toJSON(message: Vector): unknown {
+    const obj: any = {};
+    if (message.values?.length) {
+      obj.values = message.values.map((e) => floatToJson(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Vector>): Vector {
+    return Vector.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Vector>): Vector {
+    const message = createBaseVector();
+    message.values = object.values?.map((e) => e) || [];
     return message;
   },
 };

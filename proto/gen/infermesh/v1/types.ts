@@ -410,6 +410,8 @@ export interface ServedModel {
   /** True when the engine can go on behind the beginning of an answer, and when it can so under a JSON schema. */
   resumes: boolean;
   resumesStructured: boolean;
+  /** Numbers in the vector that it makes of a text; 0: it makes none. */
+  embeddingDimensions: number;
 }
 
 /** ModelLoad is what a node says of one model's load now. */
@@ -1259,6 +1261,7 @@ function createBaseServedModel(): ServedModel {
     watts: 0,
     resumes: false,
     resumesStructured: false,
+    embeddingDimensions: 0,
   };
 }
 
@@ -1320,6 +1323,9 @@ export const ServedModel: MessageFns<ServedModel> = {
     }
     if (message.resumesStructured !== false) {
       writer.uint32(152).bool(message.resumesStructured);
+    }
+    if (message.embeddingDimensions !== 0) {
+      writer.uint32(160).int32(message.embeddingDimensions);
     }
     return writer;
   },
@@ -1489,6 +1495,14 @@ export const ServedModel: MessageFns<ServedModel> = {
             message.resumesStructured = reader.bool();
             continue;
           }
+          case 20: {
+            if (tag !== 160) {
+              break;
+            }
+
+            message.embeddingDimensions = reader.int32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1556,6 +1570,11 @@ export const ServedModel: MessageFns<ServedModel> = {
         : isSet(object.resumes_structured)
         ? globalThis.Boolean(object.resumes_structured)
         : false,
+      embeddingDimensions: isSet(object.embeddingDimensions)
+        ? globalThis.Number(object.embeddingDimensions)
+        : isSet(object.embedding_dimensions)
+        ? globalThis.Number(object.embedding_dimensions)
+        : 0,
     };
   },
 
@@ -1618,6 +1637,9 @@ export const ServedModel: MessageFns<ServedModel> = {
     if (message.resumesStructured !== false) {
       obj.resumesStructured = message.resumesStructured;
     }
+    if (message.embeddingDimensions !== 0) {
+      obj.embeddingDimensions = Math.round(message.embeddingDimensions);
+    }
     return obj;
   },
 
@@ -1645,6 +1667,7 @@ export const ServedModel: MessageFns<ServedModel> = {
     message.watts = object.watts ?? 0;
     message.resumes = object.resumes ?? false;
     message.resumesStructured = object.resumesStructured ?? false;
+    message.embeddingDimensions = object.embeddingDimensions ?? 0;
     return message;
   },
 };

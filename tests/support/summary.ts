@@ -1,4 +1,4 @@
-/** The last line of a test run: how many passed, failed and were skipped, after the reasons of the skipped ones. */
+/** The last line of a test run: how many passed, failed and were skipped, after the reasons and which Redis it had. */
 import type { Reporter, TestCase, TestModule } from 'vitest/node';
 
 export default class Summary implements Reporter {
@@ -9,6 +9,7 @@ export default class Summary implements Reporter {
     const write = (line: string) => process.stdout.write(`${line}\n`);
     for (const test of tests.filter((one) => one.result().state === 'skipped'))
       write(`skipped: ${test.fullName} (${reasonOf(test)})`);
+    for (const line of new Set(tests.flatMap((test) => redisOf(test)))) write(line);
     write(`\n${count('passed')} passed, ${count('failed') + broken} failed, ${count('skipped')} skipped`);
   }
 }
@@ -16,4 +17,10 @@ export default class Summary implements Reporter {
 function reasonOf(test: TestCase): string {
   const result = test.result();
   return (result.state === 'skipped' && result.note) || 'its reason stands in its name or file';
+}
+
+/** As tests/support/redis.ts has noted it. */
+function redisOf(test: TestCase): string[] {
+  const { redis } = test.meta() as { readonly redis?: string };
+  return redis === undefined ? [] : [redis];
 }

@@ -1,5 +1,6 @@
 /** What a catalogue file may say, and the entry that it becomes. */
 import { z } from 'zod';
+import { EMBED_TASK } from '../../proto/contract/embedding.ts';
 import { Tier } from '../../proto/gen/infermesh/v1/types.ts';
 import type { Source } from './source.ts';
 import { parseSource } from './source.ts';
@@ -44,8 +45,14 @@ export const entrySchema = z
     commercial_use: z.boolean(),
     context_length: z.number().int().min(16).max(10_000_000),
     tier: tierSchema,
-    /** Empty: good for anything. */
-    tasks: z.array(z.string().regex(/^[a-z][a-z0-9-]{0,31}$/, 'must be a lower-case word')).max(16),
+    /** Empty: good for anything; `embed` alone: it makes vectors of texts. */
+    tasks: z
+      .array(z.string().regex(/^[a-z][a-z0-9-]{0,31}$/, 'must be a lower-case word'))
+      .max(16)
+      .refine(
+        (tasks) => tasks.length === 1 || !tasks.includes(EMBED_TASK),
+        'must have embed alone: such a model answers nothing',
+      ),
     /** Memory to serve it with one slot and a few thousand tokens of context; 0: not known. */
     memory_bytes: z.number().int().min(0).max(1e13),
     price: z

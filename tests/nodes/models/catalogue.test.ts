@@ -58,6 +58,22 @@ describe('the catalogue', () => {
     });
   });
 
+  test('has a model that makes vectors and runs with no network', () => {
+    expect(loadCatalogue().models.get('all-minilm-l6-v2')).toMatchObject({
+      source: { type: 'bundled' },
+      tasks: ['embed'],
+      licence: 'Apache-2.0',
+      commercial_use: true,
+    });
+  });
+
+  test('knows no model that makes vectors and answers too', async () => {
+    expect(await problemsOf(MINE.replace('tasks: [summarize]', 'tasks: [summarize, embed]'))).toEqual([
+      'mine.yaml: models[0].tasks must have embed alone: such a model answers nothing',
+    ]);
+    expect(await problemsOf(MINE.replace('tasks: [summarize]', 'tasks: [embed]'))).toEqual([]);
+  });
+
   test("takes an operator's entries beside its own, and over its own where the name is the same", async () => {
     const file = join(folder, 'mine.yaml');
     await writeFile(file, MINE + MINE.replace('\nmodels:', '').replace('name: mine', 'name: gemma-2-9b'));

@@ -1,7 +1,10 @@
 /** The door of this folder: a router in this process, with its log and traces. */
 
+import { dirname, join } from 'node:path';
+import { openCache } from '../cache/index.ts';
+import type { Cache } from '../cache/port.ts';
 import { VERSION } from '../proto/contract/version.ts';
-import { isExposed, readOrCreateToken } from '../proto/transport/join-token.ts';
+import { isExposed, readOrCreateSecret, readOrCreateToken } from '../proto/transport/join-token.ts';
 import type { Log } from '../telemetry/log.ts';
 import { createLog, logFleet, logRequests } from '../telemetry/log.ts';
 import { watchAll } from '../telemetry/observers.ts';
@@ -43,6 +46,7 @@ export async function startRouter(
   const policies = settings.policy === undefined ? DEFAULT_POLICIES : readPolicies(settings.policy);
   const decisions = openDecisionLog(settings, log);
   const tenants = openTenants(settings, log);
+  const cache = openSharedCache(settings);
   const router = new Router({
     settings,
     token: readOrCreateToken(settings.tokenFile),
@@ -55,6 +59,7 @@ export async function startRouter(
     tenants,
     bandit,
     logDecision: (entry) => decisions?.append(entry),
+    cache,
   });
   const learned = keepLearned(settings, bandit, log);
   const warn = (message: string) => log.warn({ event: 'telemetry' }, message);
@@ -64,6 +69,7 @@ export async function startRouter(
     tenants?.[Symbol.dispose]();
     learned?.close();
     await decisions?.close();
+    await cache[Symbol.asyncDispose]();
     await telemetry.shutdown();
   };
   const port = await router.listen().catch(async (error: unknown) => {
@@ -80,6 +86,12 @@ function openDecisionLog({ decisionLog: folder }: RouterSettings, log: Log): Dec
   if (folder === undefined) return undefined;
   const warn = (code: string) => log.warn({ event: 'decision_log', code }, 'lines of the decision log are lost');
   return new DecisionLog({ folder, clock: systemClock, wallClock: () => systemClock.wall(), warn });
+}
+
+function openSharedCache({ cache, cacheSecret, cacheMemoryMb, tokenFile }: RouterSettings): Cache {
+  const path = cacheSecret ?? join(dirname(tokenFile), 'cache-secret');
+  const secret = cache ? readOrCreateSecret(path, 'cache secret') : undefined;
+  return openCache({ secret, memoryBytes: cacheMemoryMb * 2 ** 20, clock: systemClock });
 }
 
 function openTenants({ tenants: path }: RouterSettings, log: Log): TenantsFile | undefined {

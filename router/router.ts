@@ -1,8 +1,9 @@
 /** A router, assembled: services over a journey over a fleet. */
 import { randomUUID } from 'node:crypto';
 import { dirname, join } from 'node:path';
+import type { Cache } from '../cache/port.ts';
 import type { Fault } from '../proto/contract/faults.ts';
-import { AdminServiceService, GetCacheStatsResponse, PurgeCacheResponse } from '../proto/gen/infermesh/v1/admin.ts';
+import { AdminServiceService, GetCacheStatsResponse } from '../proto/gen/infermesh/v1/admin.ts';
 import { InferenceServiceService } from '../proto/gen/infermesh/v1/inference.ts';
 import { LinkServiceService } from '../proto/gen/infermesh/v1/link.ts';
 import { readIdentity, readPem } from '../proto/transport/pem.ts';
@@ -22,6 +23,7 @@ import { Ledger } from './ledger/ledger.ts';
 import { rewardWeights } from './ledger/reward.ts';
 import type { Policies } from './policy-file.ts';
 import type { Bandit } from './select/bandit/bandit.ts';
+import type { AdminParts } from './services/admin.ts';
 import { adminHandlers } from './services/admin.ts';
 import { inferenceHandlers } from './services/inference.ts';
 import { linkHandlers } from './services/link.ts';
@@ -48,6 +50,8 @@ export interface RouterParts {
   readonly bandit: Bandit;
   /** Takes the lines of the decision log; never throws. */
   readonly logDecision: (entry: LogEntry) => void;
+  /** Closed by whoever opened it, after the router. */
+  readonly cache: Cache;
   readonly clock?: Clock;
   readonly random?: () => number;
 }
@@ -72,6 +76,7 @@ export class Router {
     tenants,
     bandit,
     logDecision,
+    cache,
     clock = systemClock,
     random = Math.random,
   }: RouterParts) {
@@ -110,7 +115,18 @@ export class Router {
     this.#server.addService(InferenceServiceService, inferenceHandlers(this.#journey, callers));
     this.#server.addService(
       AdminServiceService,
-      adminHandlers({ fleet, room, tally, ledger, clock, routerId: this.id, version, callers, gate, cache: NO_CACHE }),
+      adminHandlers({
+        fleet,
+        room,
+        tally,
+        ledger,
+        clock,
+        routerId: this.id,
+        version,
+        callers,
+        gate,
+        cache: statsAndPurge(cache),
+      }),
     );
     this.#server.addService(
       LinkServiceService,
@@ -135,10 +151,12 @@ export class Router {
   }
 }
 
-const NO_CACHE = {
-  stats: () => GetCacheStatsResponse.create(),
-  purge: () => PurgeCacheResponse.create(),
-};
+function statsAndPurge(cache: Cache): AdminParts['cache'] {
+  return {
+    stats: () => GetCacheStatsResponse.create(cache.stats()),
+    purge: (request) => cache.purge(request),
+  };
+}
 
 /** For statuses on their way to clients whose requests were cut. */
 const LAST_WORDS_MS = 200;

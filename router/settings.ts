@@ -29,6 +29,16 @@ export const routerSchema = z.object({
   learned: z.string().min(1, 'must be a path').optional(),
   /** Folder for one line of JSON per choice, 30 days of them; without it, none is kept. */
   decisionLog: z.string().min(1, 'must be a path').optional(),
+  /** Off: nothing is answered twice by one generation, and evidence is not kept. */
+  cache: toggle().default(true),
+  /** URL of the Redis that routers share; without it, each has its own memory alone. */
+  redis: z.string().min(1, 'must be a URL').optional(),
+  /** Of the cache in this process, in units of 2^20 bytes. */
+  cacheMemoryMb: integer(1, 65_536).default(64),
+  /** Names and seals what is cached; made where it does not exist; without it, `cache-secret` beside the token file. */
+  cacheSecret: z.string().min(1, 'must be a path').optional(),
+  /** Where the most used entries are kept over a restart of a router without Redis. */
+  cacheSnapshot: z.string().min(1, 'must be a path').optional(),
   logLevel: logLevel().default('info'),
 });
 
@@ -42,6 +52,9 @@ export function routerSettings(sources: SettingSources): RouterSettings {
   }
   if (settings.tlsClientCa !== undefined && settings.tlsCert === undefined) {
     throw new Fault('INVALID_REQUEST', '--tls-client-ca needs --tls-cert and --tls-key');
+  }
+  if (settings.cacheSnapshot !== undefined && settings.redis !== undefined) {
+    throw new Fault('INVALID_REQUEST', '--cache-snapshot is for a router without --redis, which keeps what is cached itself');
   }
   if (!isLoopback(settings.listen) && !settings.tlsCert && !settings.allowPlaintext) {
     throw new Fault(

@@ -32,6 +32,7 @@ const OWNERS: Readonly<Record<string, readonly string[]>> = {
   '@opentelemetry/sdk-node': ['telemetry/sdk.ts'],
   '@opentelemetry/api': ['telemetry/', 'cli/'],
   opossum: ['router/breakers/breaker.ts'],
+  'lru-cache': ['cache/'],
   ioredis: ['cache/redis/link.ts'],
   pino: ['telemetry/log.ts', 'telemetry/pretty.ts'],
   'node-llama-cpp': ['nodes/backends/llama-cpp.ts', 'nodes/backends/llama-cpp/', 'nodes/models/sources/hf.ts'],

@@ -29,6 +29,14 @@ const HELP: FlagHelp<typeof routerSchema> = {
   policy: ['FILE', 'YAML: what is weighed, permitted and forbidden, for everybody and for tenants'],
   learned: ['FILE', 'where what was learnt is kept over a restart'],
   decisionLog: ['FOLDER', 'where a line of JSON for each choice is kept for 30 days'],
+  cache: ['', 'keep no answers, evidence or embeddings for later requests'],
+  redis: ['URL', 'Redis that routers share: redis://, rediss://, redis+sentinel://, redis+cluster:// (default: none)'],
+  cacheMemoryMb: ['MB', 'memory of the cache in this process, in units of 2^20 bytes'],
+  cacheSecret: [
+    'FILE',
+    'secret that names and seals what is cached, the same for routers that share a Redis; made where there is none (default: cache-secret beside the token file)',
+  ],
+  cacheSnapshot: ['FILE', 'without Redis: where the most used entries are kept over a restart'],
   logLevel: ['LEVEL', 'trace, debug, info, warn, error or silent'],
 };
 

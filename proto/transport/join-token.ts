@@ -33,12 +33,20 @@ function readSecret(path: string, kind: string): string {
 
 /** Reads the token, or makes one where there is no file yet. */
 export function readOrCreateToken(path: string): string {
-  if (!existsSync(path)) create(path);
-  return readToken(path);
+  return readOrCreateSecret(path, 'join token');
+}
+
+/**
+ * @param kind what it is, for errors: join token
+ * @throws Fault INVALID_REQUEST when the file can't be read or made, or holds none
+ */
+export function readOrCreateSecret(path: string, kind: string): string {
+  if (!existsSync(path)) create(path, kind);
+  return readSecret(path, kind);
 }
 
 /** Whole or not at all: a node may read it in the same instant. */
-function create(path: string): void {
+function create(path: string, kind: string): void {
   const draft = `${path}.${randomBytes(6).toString('hex')}`;
   try {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
@@ -46,8 +54,8 @@ function create(path: string): void {
     linkSync(draft, path);
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException;
-    // Another router was quicker; its token is as good.
-    if (code !== 'EEXIST') throw new Fault('INVALID_REQUEST', `cannot make a join token in ${path}: ${code}`, { cause });
+    // Another router was quicker; its secret is as good.
+    if (code !== 'EEXIST') throw new Fault('INVALID_REQUEST', `cannot make a ${kind} in ${path}: ${code}`, { cause });
   } finally {
     rmSync(draft, { force: true });
   }

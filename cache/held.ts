@@ -1,0 +1,75 @@
+/** What a layer has in the memory of this process, bounded by bytes; the least recently used go first. */
+import { LRUCache } from 'lru-cache';
+import type { Clock } from './clock.ts';
+import type { Key } from './port.ts';
+
+/** Beside the value: the name, the key and the lists that it is in. */
+const ENTRY_BYTES = 512;
+
+/** A value at hand, or one of a snapshot that nobody has asked for yet. */
+export type Held<Value> =
+  | { readonly state: 'open'; readonly key: Key; readonly value: Value; readonly expiresAt: number; hits: number }
+  | { readonly state: 'sealed'; readonly sealed: Buffer; readonly expiresAt: number; hits: number };
+
+export class HeldValues<Value> {
+  readonly limit: number;
+  readonly #entries: LRUCache<string, Held<Value>>;
+  readonly #clock: Pick<Clock, 'now' | 'wall'>;
+  /** Entries that made room for others. */
+  evicted = 0;
+
+  /** @param limit in bytes, over 0 */
+  constructor(limit: number, clock: Pick<Clock, 'now' | 'wall'>) {
+    this.limit = limit;
+    this.#clock = clock;
+    this.#entries = new LRUCache({
+      maxSize: limit,
+      ttlResolution: 0,
+      // It takes a time of 0 for none.
+      perf: { now: () => clock.now() + 1 },
+      dispose: (_held, _name, reason) => {
+        if (reason === 'evict') this.evicted++;
+      },
+    });
+  }
+
+  get count(): number {
+    return this.#entries.size;
+  }
+
+  get bytes(): number {
+    return this.#entries.calculatedSize;
+  }
+
+  get(name: string): Held<Value> | undefined {
+    return this.#entries.get(name);
+  }
+
+  /** @returns false when it is too large, or its time is over */
+  set(name: string, held: Held<Value>, bytes: number): boolean {
+    const size = bytes + ENTRY_BYTES;
+    const ttl = held.expiresAt - this.#clock.wall();
+    if (size > this.limit || ttl <= 0) {
+      this.#entries.delete(name);
+      return false;
+    }
+    this.#entries.set(name, held, { size, ttl });
+    return true;
+  }
+
+  delete(name: string): boolean {
+    return this.#entries.delete(name);
+  }
+
+  /** @returns how many there were */
+  purge(prefix: string): number {
+    const names = [...this.#entries.keys()].filter((name) => name.startsWith(prefix));
+    for (const name of names) this.#entries.delete(name);
+    return names.length;
+  }
+
+  /** The most recently used first. */
+  entries(): Iterable<[string, Held<Value>]> {
+    return this.#entries.entries();
+  }
+}

@@ -1,0 +1,207 @@
+/**
+ * One kind of value: in the memory of this process, then in the store that routers share.
+ *
+ *   find: memory -> store -> memory again, for what is left of its time
+ *   put:  memory at once -> store, behind the request
+ *
+ * What lies in the store begins with the time at which it ends, inside its envelope: neither a store's clock nor whoever
+ * can write to it makes a value last longer.
+ */
+import type { Clock } from './clock.ts';
+import type { Codec } from './codecs.ts';
+import { float64, frozen } from './codecs.ts';
+import { MAX_VALUE_BYTES } from './envelope.ts';
+import type { Held } from './held.ts';
+import { HeldValues } from './held.ts';
+import type { Hit, Key, Layer, LayerName, Store } from './port.ts';
+import type { Writer } from './writer.ts';
+
+/** The longest that anything is kept, whoever asks for it. */
+export const MAX_TTL_MS = 24 * 3_600_000;
+/** Strings take up to twice the bytes in memory. */
+const MAX_HELD_BYTES = 2 * MAX_VALUE_BYTES;
+const TIME_BYTES = 8;
+
+export interface LayerParts<Value> {
+  readonly name: LayerName;
+  readonly codec: Codec<Value>;
+  /** For a put that names none. */
+  readonly ttlMs: number;
+  /** Bytes of memory, over 0. */
+  readonly limit: number;
+  /** Undefined: memory is all there is. */
+  readonly shared?: { readonly store: Store; readonly writer: Writer } | undefined;
+  readonly clock: Pick<Clock, 'now' | 'wall'>;
+}
+
+/** Since the start. */
+export interface LayerCounts {
+  hitsMemory: number;
+  hitsRedis: number;
+  misses: number;
+  writes: number;
+  tooLarge: number;
+  rejected: number;
+}
+
+type Found<Value> = Promise<Hit<Value> | undefined>;
+
+export class CacheLayer<Value> implements Layer<Value> {
+  readonly name: LayerName;
+  readonly counts: LayerCounts = { hitsMemory: 0, hitsRedis: 0, misses: 0, writes: 0, tooLarge: 0, rejected: 0 };
+  readonly held: HeldValues<Value>;
+  readonly #parts: LayerParts<Value>;
+  /** What the store is being asked for. Who puts, deletes or purges takes its place, so that no older value comes back. */
+  readonly #asked = new Map<string, Found<Value>>();
+
+  constructor(parts: LayerParts<Value>) {
+    this.name = parts.name;
+    this.#parts = parts;
+    this.held = new HeldValues(parts.limit, parts.clock);
+  }
+
+  peek(key: Key): Hit<Value> | undefined {
+    const held = this.held.get(key.name);
+    if (!held) return undefined;
+    const opened = held.state === 'open' ? held : this.#opened(key, held.sealed, held.hits);
+    if (!opened) return undefined;
+    opened.hits++;
+    this.counts.hitsMemory++;
+    return { value: opened.value, from: 'memory' };
+  }
+
+  async find(key: Key): Found<Value> {
+    const [found] = await this.findAll([key]);
+    return found;
+  }
+
+  findAll(keys: readonly Key[]): Promise<(Hit<Value> | undefined)[]> {
+    const found = keys.map((key) => this.peek(key) ?? this.#asked.get(key.name));
+    const missing = keys.filter((_key, index) => found[index] === undefined);
+    const asked = this.#ask(missing);
+    return Promise.all(
+      keys.map(async (key, index) => {
+        const hit = await (found[index] ?? asked.get(key.name));
+        if (!hit) this.counts.misses++;
+        else if (hit.from === 'redis') this.counts.hitsRedis++;
+        return hit;
+      }),
+    );
+  }
+
+  put(key: Key, value: Value, ttlMs = this.#parts.ttlMs): void {
+    const { codec, clock, shared } = this.#parts;
+    const bytes = codec.sizeOf(value);
+    this.#asked.delete(key.name);
+    shared?.writer.forget(key.name);
+    const ttl = Math.min(ttlMs, MAX_TTL_MS);
+    const expiresAt = clock.wall() + ttl;
+    const held: Held<Value> = { state: 'open', key, value: frozen(value), expiresAt, hits: 0 };
+    if (bytes > MAX_HELD_BYTES || !this.held.set(key.name, held, bytes)) {
+      this.held.delete(key.name);
+      this.counts.tooLarge++;
+      return;
+    }
+    if (!shared) {
+      this.counts.writes++;
+      return;
+    }
+    shared.writer.write({
+      name: key.name,
+      bytes,
+      ttlMs: ttl,
+      value: () => this.#sealed(key, value, expiresAt),
+      onWritten: () => this.counts.writes++,
+    });
+  }
+
+  async delete(key: Key): Promise<boolean> {
+    this.#asked.delete(key.name);
+    const wasHeld = this.held.delete(key.name);
+    const { shared } = this.#parts;
+    shared?.writer.forget(key.name);
+    const stored = (await shared?.store.delete([key.name])) ?? 0;
+    return wasHeld || stored > 0;
+  }
+
+  /** In memory, and what is on its way to the store. @returns how many there were in memory */
+  purge(prefix: string): number {
+    for (const name of this.#asked.keys()) if (name.startsWith(prefix)) this.#asked.delete(name);
+    this.#parts.shared?.writer.forgetAll(prefix);
+    return this.held.purge(prefix);
+  }
+
+  /** One of a snapshot; opened when somebody asks for it. */
+  restore(name: string, sealed: Buffer, expiresAt: number, hits: number): void {
+    this.held.set(name, { state: 'sealed', sealed, expiresAt, hits }, sealed.length);
+  }
+
+  /** For a snapshot. Undefined: too large. */
+  sealedOf(held: Held<Value>): Buffer | undefined {
+    return held.state === 'sealed' ? held.sealed : this.#sealed(held.key, held.value, held.expiresAt);
+  }
+
+  /** One call of the store for all of them. */
+  #ask(keys: readonly Key[]): ReadonlyMap<string, Found<Value>> {
+    const byName = new Map(keys.map((key) => [key.name, key]));
+    const { shared } = this.#parts;
+    if (!shared || byName.size === 0) return new Map();
+    const values = shared.store.getAll([...byName.keys()]);
+    const asked = new Map<string, Found<Value>>();
+    for (const [index, [name, key]] of [...byName].entries()) {
+      const found: Found<Value> = values.then((all) => this.#arrived(key, all[index], () => this.#asked.get(name) === found));
+      this.#asked.set(name, found);
+      asked.set(name, found);
+      void found.finally(() => this.#asked.get(name) === found && this.#asked.delete(name));
+    }
+    return asked;
+  }
+
+  #arrived(key: Key, sealed: Buffer | undefined, isCurrent: () => boolean): Hit<Value> | undefined {
+    // Whatever was put or deleted meanwhile is what holds.
+    if (!isCurrent()) return this.peek(key);
+    const opened = sealed && this.#opened(key, sealed, 0);
+    return opened && { value: opened.value, from: 'redis' };
+  }
+
+  /** Into memory; what is not ours is deleted wherever it lies. */
+  #opened(key: Key, sealed: Buffer, hits: number) {
+    const { codec, clock } = this.#parts;
+    const read = readSealed(key, sealed, codec);
+    const left = read ? read.expiresAt - clock.wall() : 0;
+    if (!read || left <= 0) {
+      if (!read) this.#reject(key);
+      else this.held.delete(key.name);
+      return undefined;
+    }
+    const expiresAt = clock.wall() + Math.min(left, MAX_TTL_MS);
+    const held: Held<Value> & { state: 'open' } = { state: 'open', key, value: frozen(read.value), expiresAt, hits };
+    this.held.set(key.name, held, codec.sizeOf(read.value));
+    return held;
+  }
+
+  #reject(key: Key): void {
+    this.counts.rejected++;
+    this.held.delete(key.name);
+    void this.#parts.shared?.store.delete([key.name]);
+  }
+
+  #sealed(key: Key, value: Value, expiresAt: number): Buffer | undefined {
+    const encoded = this.#parts.codec.encode(value);
+    if (encoded.length + TIME_BYTES <= MAX_VALUE_BYTES) return key.seal(Buffer.concat([float64(expiresAt), encoded]));
+    this.counts.tooLarge++;
+    return undefined;
+  }
+}
+
+function readSealed<Value>(key: Key, sealed: Buffer, codec: Codec<Value>): { expiresAt: number; value: Value } | undefined {
+  const opened = key.open(sealed);
+  if (!opened || opened.length < TIME_BYTES) return undefined;
+  const expiresAt = opened.readDoubleLE(0);
+  if (!Number.isFinite(expiresAt)) return undefined;
+  try {
+    return { expiresAt, value: codec.decode(opened.subarray(TIME_BYTES)) };
+  } catch {
+    return undefined;
+  }
+}

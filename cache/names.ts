@@ -1,0 +1,45 @@
+/**
+ * What values are called in a store, and so in Redis:
+ *
+ *   im1:<kind>:<tenant>:<value>     kind is one letter, tenant and value are keyed hashes in base64url
+ *
+ * The kind comes before the tenant, so that every purge is of a few prefixes. `im1` is the release of this form: a
+ * router that names or seals differently has another one, and finds nothing of ours.
+ */
+import type { KeyKind, LayerName } from './port.ts';
+
+export const RELEASE = 'im1';
+
+const LETTERS: Readonly<Record<KeyKind, string>> = {
+  answers: 'a',
+  choices: 'c',
+  embeddings: 'd',
+  evidence: 'e',
+  leases: 'l',
+};
+
+/** A choice of model lives and dies with the answers. */
+const KINDS: Readonly<Record<LayerName, readonly KeyKind[]>> = {
+  answers: ['answers', 'choices'],
+  evidence: ['evidence'],
+  embeddings: ['embeddings'],
+};
+
+export function nameOf(kind: KeyKind, tenantTag: string, value: string): string {
+  return `${RELEASE}:${LETTERS[kind]}:${tenantTag}:${value}`;
+}
+
+/** What the mesh itself keeps under one name. */
+export function meshName(value: string): string {
+  return `${RELEASE}:m:${value}`;
+}
+
+export function isOfKind(name: string, kind: KeyKind): boolean {
+  return name.startsWith(`${RELEASE}:${LETTERS[kind]}:`);
+}
+
+/** @param layer undefined: all @param tenantTag undefined: everybody's */
+export function prefixesOf(layer: LayerName | undefined, tenantTag: string | undefined): string[] {
+  const kinds = layer === undefined ? Object.values(KINDS).flat() : KINDS[layer];
+  return kinds.map((kind) => `${RELEASE}:${LETTERS[kind]}:${tenantTag === undefined ? '' : `${tenantTag}:`}`);
+}

@@ -45,6 +45,7 @@ const OWNERS: Readonly<Record<string, readonly string[]>> = {
 
 /** No I/O, no timers, no clock, no chance: these come in as arguments. */
 const PURE = [
+  'cache/{canonical,canonical-json,names}.ts',
   'client/{answered,failover,progress}.ts',
   'proto/contract/**/*.ts',
   'proto/transport/{framing,deadline}.ts',

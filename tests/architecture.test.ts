@@ -33,7 +33,7 @@ const OWNERS: Readonly<Record<string, readonly string[]>> = {
   '@opentelemetry/api': ['telemetry/', 'cli/'],
   opossum: ['router/breakers/breaker.ts'],
   'lru-cache': ['cache/'],
-  ioredis: ['cache/redis/link.ts'],
+  ioredis: ['cache/redis/client.ts'],
   pino: ['telemetry/log.ts', 'telemetry/pretty.ts'],
   'node-llama-cpp': ['nodes/backends/llama-cpp.ts', 'nodes/backends/llama-cpp/', 'nodes/models/sources/hf.ts'],
   'npm-registry-fetch': ['nodes/models/sources/'],
@@ -45,6 +45,7 @@ const OWNERS: Readonly<Record<string, readonly string[]>> = {
 
 /** No I/O, no timers, no clock, no chance: these come in as arguments. */
 const PURE = [
+  'cache/redis/{circuit,refusals,replies,url}.ts',
   'cache/{canonical,canonical-json,names}.ts',
   'client/{answered,failover,progress}.ts',
   'proto/contract/**/*.ts',

@@ -1,0 +1,126 @@
+/**
+ * The client of Redis, and the only file that knows it: one server, one behind sentinels, or a cluster. Commands are
+ * never kept for later nor sent twice, and none is waited for without a limit.
+ */
+import type { ClusterOptions, RedisOptions } from 'ioredis';
+import { Cluster, Redis } from 'ioredis';
+import type { RedisCommands } from '../port.ts';
+import type { RedisTarget } from './url.ts';
+
+/** What waits for no reply after this; the circuit gives up sooner. */
+export const COMMAND_LIMIT_MS = 200;
+const CONNECT_LIMIT_MS = 300;
+/** Without a byte while commands wait, the connection is given up. */
+const SILENCE_LIMIT_MS = 1_000;
+/** How long a connection may take to end in order. */
+const END_LIMIT_MS = 100;
+const LONGEST_PAUSE_MS = 1_000;
+/** How often a server that is loading is asked whether it still is. */
+const LOADING_PAUSE_MS = 500;
+const SLOTS_REFRESH_MS = 2_000;
+
+export interface RedisClient extends RedisCommands {
+  /** Whether a command would be sent at once. */
+  readonly isReady: boolean;
+  /** Every server that names lie on. */
+  masters(): readonly RedisCommands[];
+  /** Gives the connection up, for another one. */
+  reconnect(): void;
+  /** Begins anew where the client has ended by itself. */
+  revive(): void;
+  close(): void;
+}
+
+export interface ClientEvents {
+  ready(): void;
+  /** @param error the last one before it; undefined: it just ended */
+  lost(error: unknown): void;
+}
+
+/** Connects in the background, and again for as long as it takes. */
+export function connectClient(target: RedisTarget, events: ClientEvents): RedisClient {
+  const client = target.kind === 'cluster' ? clusterOf(target) : new Redis(serverOptions(target));
+  let lastError: unknown;
+  client.on('error', (error) => {
+    lastError = error;
+  });
+  client.on('node error', (error) => {
+    lastError = error;
+  });
+  client.on('ready', () => {
+    lastError = undefined;
+    events.ready();
+  });
+  client.on('close', () => events.lost(lastError));
+  return {
+    get isReady() {
+      return client.status === 'ready';
+    },
+    call: commandsOf(client).call,
+    masters: () => (client instanceof Cluster ? client.nodes('master') : [client]).map(commandsOf),
+    reconnect: () => client.disconnect(true),
+    revive() {
+      if (client.status === 'end') client.connect().catch(() => undefined);
+    },
+    close: () => client.disconnect(),
+  };
+}
+
+/** Lower-case, since the client looks for keys by lower-case names. */
+function commandsOf(client: Redis | Cluster): RedisCommands {
+  return { call: (command, ...args) => client.callBuffer(command.toLowerCase(), ...args) };
+}
+
+const pauseAfter = (attempts: number) => Math.min(50 * 2 ** Math.min(attempts - 1, 10), LONGEST_PAUSE_MS);
+
+function connectionOptions({ username, password, tls }: RedisTarget) {
+  return {
+    ...(username === undefined ? {} : { username }),
+    ...(password === undefined ? {} : { password }),
+    ...(tls ? { tls: {} } : {}),
+    connectionName: 'infermesh',
+    disableClientInfo: true,
+    commandTimeout: COMMAND_LIMIT_MS,
+    connectTimeout: CONNECT_LIMIT_MS,
+    socketTimeout: SILENCE_LIMIT_MS,
+    disconnectTimeout: END_LIMIT_MS,
+    maxLoadingRetryTime: LOADING_PAUSE_MS,
+    maxRetriesPerRequest: 0,
+    autoResendUnfulfilledCommands: false,
+  } satisfies RedisOptions;
+}
+
+function serverOptions(target: RedisTarget): RedisOptions {
+  const common = { ...connectionOptions(target), db: target.db, enableOfflineQueue: false, retryStrategy: pauseAfter };
+  const [first] = target.hosts;
+  if (target.kind === 'standalone') return { ...common, ...first };
+  return {
+    ...common,
+    sentinels: [...target.hosts],
+    name: target.masterName as string,
+    sentinelCommandTimeout: COMMAND_LIMIT_MS,
+    sentinelRetryStrategy: pauseAfter,
+    ...(target.tls ? { enableTLSForSentinelMode: true, sentinelTLS: {} } : {}),
+  };
+}
+
+/**
+ * Delays for redirections are off: what can't be answered now is not in the cache. A node's own commands do wait for its
+ * connection, which the library insists on; the limit of each command bounds that.
+ */
+function clusterOf(target: RedisTarget): Cluster {
+  const options: ClusterOptions = {
+    enableOfflineQueue: false,
+    clusterRetryStrategy: pauseAfter,
+    maxRedirections: 3,
+    retryDelayOnFailover: 0,
+    retryDelayOnClusterDown: 0,
+    retryDelayOnTryAgain: 10,
+    slotsRefreshTimeout: CONNECT_LIMIT_MS,
+    slotsRefreshInterval: SLOTS_REFRESH_MS,
+    redisOptions: connectionOptions(target),
+    // A certificate names a host, not its address.
+    ...(target.tls ? { dnsLookup: (address, found) => found(null, address) } : {}),
+  };
+  return new Cluster([...target.hosts], options);
+}

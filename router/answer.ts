@@ -1,4 +1,5 @@
 /** The events of a stream that the router itself writes. Pure. */
+import type { Started } from '../proto/gen/infermesh/v1/inference.ts';
 import { ChatResponse } from '../proto/gen/infermesh/v1/inference.ts';
 import { framed } from '../proto/transport/framing.ts';
 import type { RequestWatch } from '../telemetry/events.ts';
@@ -10,8 +11,11 @@ export function event(value: NonNullable<ChatResponse['event']>): Buffer {
   return framed(ChatResponse.encode({ event: value }).finish());
 }
 
-export function startedEvent(requestId: string, { candidate }: Considered, decision: Decision, watch: RequestWatch): Buffer {
-  const value = {
+/** How often the stream moved to another node, for those who read no events. */
+export const MIGRATIONS_TRAILER = 'infermesh-migrations';
+
+export function startedBy(requestId: string, { candidate }: Considered, decision: Decision, watch: RequestWatch): Started {
+  return {
     requestId,
     node: candidate.node,
     model: candidate.model.name,
@@ -19,5 +23,4 @@ export function startedEvent(requestId: string, { candidate }: Considered, decis
     tokenizerDigest: candidate.model.tokenizerDigest,
     decision: decisionMessage(decision),
   };
-  return event({ $case: 'started', value });
 }

@@ -1,10 +1,18 @@
 /**
- * One request, top to bottom: identify -> classify -> admit and choose -> attempt -> settle. `chat` is the
- * documentation; the stages stand below it in that order.
+ * One request, top to bottom: arrive -> cache -> identify -> classify -> admit and choose -> attempt -> settle.
+ * `#answer` and `#generate` are the documentation; the stages stand below them in that order.
  */
+import type { Cache } from '../cache/port.ts';
 import { checkFeedback, checkResume } from '../proto/contract/bounds.ts';
 import { Code, Fault, toFault } from '../proto/contract/faults.ts';
-import type { ChatRequest, ExplainResponse, FeedbackRequest, ResumeRequest } from '../proto/gen/infermesh/v1/inference.ts';
+import type { CachedAnswer } from '../proto/gen/infermesh/v1/cache.ts';
+import type {
+  ChatRequest,
+  ExplainResponse,
+  FeedbackRequest,
+  Finished,
+  ResumeRequest,
+} from '../proto/gen/infermesh/v1/inference.ts';
 import type { Delivered } from '../proto/gen/infermesh/v1/types.ts';
 import type { ClientStream, EventStream } from '../proto/transport/event-stream.ts';
 import type { CallContext } from '../proto/transport/handlers.ts';
@@ -12,7 +20,7 @@ import type { RequestObserver, RequestWatch } from '../telemetry/events.ts';
 import type { Admitted, Resumption, Wish } from './admit/admission.ts';
 import { Admission } from './admit/admission.ts';
 import type { WaitingRoom } from './admit/waiting-room.ts';
-import { event, startedEvent } from './answer.ts';
+import { event, MIGRATIONS_TRAILER, startedBy } from './answer.ts';
 import { Kept } from './attempt/kept.ts';
 import { Pacing } from './attempt/pacing.ts';
 import { Quarantine } from './attempt/quarantine.ts';
@@ -25,22 +33,24 @@ import { Cut } from './cut.ts';
 import type { Fleet } from './fleet/fleet.ts';
 import type { Sessions } from './fleet/sessions.ts';
 import { bodyDigest, keyDigest } from './idempotency/digest.ts';
-import type { Entry as Claim } from './idempotency/registry.ts';
 import { IdempotencyRegistry } from './idempotency/registry.ts';
 import { SwitchedStream } from './idempotency/switched-stream.ts';
 import type { Entry, Ledger } from './ledger/ledger.ts';
-import type { Identified, Identifier } from './request.ts';
-import { identify, newRequestId } from './request.ts';
+import { onAbort } from './on-abort.ts';
+import type { Arrived, Identified, Identifier } from './request.ts';
+import { arrive, identify, newRequestId } from './request.ts';
+import type { Flight, Member } from './reuse/flight.ts';
+import { mayKeep } from './reuse/permit.ts';
+import { Reuse, shared } from './reuse/reuse.ts';
+import type { Search } from './reuse/search.ts';
 import { decidedEvent, explanation } from './select/explain.ts';
 import type { Tally } from './tally.ts';
-import type { QuotaLease, Quotas } from './trust/quotas.ts';
+import { Trip } from './trip.ts';
+import type { Quotas } from './trust/quotas.ts';
 
 export type { Admitted };
 
-const EMPTY = Buffer.alloc(0);
 const SERVICE = 'infermesh.v1.InferenceService';
-/** How often the stream moved to another node, for those who read no events. */
-const MIGRATIONS_TRAILER = 'infermesh-migrations';
 
 export interface JourneyParts extends Identifier {
   readonly fleet: Fleet;
@@ -51,26 +61,14 @@ export interface JourneyParts extends Identifier {
   readonly tally: Tally;
   readonly trials: SeriesParts['trials'];
   readonly quotas: Quotas;
+  /** Undefined: every request is generated for itself. */
+  readonly cache: Cache | undefined;
 }
 
-/** What the stages of one request share. */
-interface Trip {
-  readonly chat: ChatRequest;
-  readonly stream: ClientStream;
-  readonly watch: RequestWatch;
-  readonly cut: Cut;
-  readonly kept: Kept;
-  /** The `started` that went to the client. */
-  opening: Buffer | undefined;
-  /** Where the request carries an idempotency key: what is kept of it under the key. */
-  claim: Claim | undefined;
-  /** Of the tenant's quota. */
-  lease: QuotaLease | undefined;
-  /** What another router delivered of the answer; undefined for a whole one. */
-  readonly resumption: Resumption | undefined;
-  /** The choice as the ledger keeps it, once there is one. */
-  entry: Entry | undefined;
-  attempts: Series | undefined;
+/** An answer that was generated, and is on its way to who reads it. */
+interface Settled {
+  readonly finished: Finished;
+  readonly tokens: number;
 }
 
 export class Journey {
@@ -80,14 +78,16 @@ export class Journey {
   readonly #series: SeriesParts;
   readonly #quarantine: Quarantine;
   readonly #claims: IdempotencyRegistry<ClientStream>;
+  readonly #reuse: Reuse | undefined;
   #draining = false;
 
   constructor(parts: JourneyParts) {
     this.#parts = parts;
-    const { clock, room } = parts;
+    const { clock, room, cache } = parts;
     this.#admission = new Admission(parts);
     this.#quarantine = new Quarantine(clock);
     this.#claims = new IdempotencyRegistry(clock);
+    this.#reuse = cache && new Reuse({ ...parts, cache });
     const pacing = new Pacing(clock, () => room.size > 0);
     this.#series = { ...parts, sweep: new Sweep(clock), pacing };
     parts.fleet.onLeft = (node) => pacing.forget(node);
@@ -117,35 +117,47 @@ export class Journey {
     using cut = this.#cutFor(client);
     const watch = this.#watch(id, context, method);
     const resumption = delivered ? resumptionOf(delivered, this.#parts.clock.now()) : undefined;
-    const kept = new Kept(resumption?.delivered);
-    const begun = { entry: undefined, attempts: undefined, opening: undefined, claim: undefined, lease: undefined };
-    const trip: Trip = { chat, stream: client, cut, watch, kept, resumption, ...begun };
+    const trip = new Trip({ chat, client, cut, watch, resumption });
     try {
-      // An answer that has begun, here or elsewhere, takes no place in a line.
-      const mayHaveBegun = resumption !== undefined || chat.idempotencyKey !== '';
-      const shed = mayHaveBegun ? undefined : (tenant?: string) => this.#admission.shed(chat, tenant);
-      const request = identify(id, chat, context, this.#parts, shed);
+      const request = arrive(id, chat, context, this.#parts);
       if (this.#draining) throw new Fault('DRAINING', 'the router is shutting down');
       if (this.#quarantine.has(chat)) throw poison();
       if (client instanceof SwitchedStream && this.#isKnown(request, trip, client)) return;
-      trip.lease = this.#parts.quotas.enter(request.tenant, request.needs.promptTokens + request.needs.expectedOutputTokens);
-      this.#series.pacing.request();
       cut.at(request.deadlineAt);
-      this.#classify(request, trip);
-      const admitted = await this.#admit(request, trip);
-      const answer = await this.#attempt(request, admitted, trip);
-      this.#settle(request, answer, trip);
+      const search = resumption ? undefined : this.#reuse?.search(request);
+      if (search && this.#reuse) await this.#reuseOr(this.#reuse, request, trip, search);
+      else this.#told(await this.#generate(request, trip, search), trip);
     } catch (thrown) {
-      if (trip.attempts?.poisonous) this.#quarantine.add(chat);
       this.#refuse(toFault(thrown), trip);
     } finally {
       trip.lease?.[Symbol.dispose]();
     }
   }
 
+  /** Has the answer made, for this request or for all who read along. */
+  async #generate(arrived: Arrived, trip: Trip, search: Search | undefined): Promise<Settled> {
+    // An answer that has begun, here or elsewhere, takes no place in a line.
+    if (!trip.resumption) this.#admission.shed(arrived.chat, arrived.tenant);
+    const request = identify(arrived, this.#parts);
+    trip.lease = this.#parts.quotas.enter(request.tenant, request.needs.promptTokens + request.needs.expectedOutputTokens);
+    this.#series.pacing.request();
+    this.#classify(request, trip);
+    try {
+      const admitted = await this.#admit(request, trip);
+      const answer = await this.#attempt(request, admitted, trip);
+      return this.#settle(request, answer, trip, search);
+    } catch (thrown) {
+      if (trip.attempts?.poisonous) this.#quarantine.add(trip.chat);
+      throw thrown;
+    }
+  }
+
   /** What `chat` would choose now, without choosing it. */
   explain(chat: ChatRequest, context: CallContext): ExplainResponse {
-    return explanation(this.#admission.preview(identify(newRequestId(), chat, context, this.#parts)));
+    const arrived = arrive(newRequestId(), chat, context, this.#parts);
+    const search = this.#reuse?.search(arrived);
+    const cached = search && this.#reuse?.peek(search)?.cached;
+    return { ...explanation(this.#admission.preview(identify(arrived, this.#parts))), ...(cached ? { cached } : {}) };
   }
 
   /**
@@ -184,14 +196,13 @@ export class Journey {
     return cut;
   }
 
-  // Identify
+  // Arrive
 
   /** @returns true when the same request is or was answered already, and this call gets that answer */
-  #isKnown(request: Identified, trip: Trip, client: SwitchedStream): boolean {
-    const { chat, kept, cut, watch, resumption } = trip;
-    const soFar = () => Buffer.concat([trip.opening ?? EMPTY, kept.bytes()]);
+  #isKnown(request: Arrived, trip: Trip, client: SwitchedStream): boolean {
+    const { chat, cut, watch, resumption } = trip;
     const running = {
-      takeOver: (reader: ClientStream) => client.switchTo(reader, soFar()),
+      takeOver: (reader: ClientStream) => client.switchTo(reader, trip.soFar()),
       replaced: () => cut.abort(new Fault('CANCELLED', 'another call with the same idempotency key goes on with the answer')),
     };
     const key = keyDigest(request.tenant, chat.idempotencyKey);
@@ -215,6 +226,44 @@ export class Journey {
     return true;
   }
 
+  // Cache
+
+  /** Gives what is cached, or what an equal request is getting; else generates, for whoever asks the same meanwhile. */
+  async #reuseOr(reuse: Reuse, request: Arrived, trip: Trip, search: Search): Promise<void> {
+    const { permit, name } = search;
+    // Once more in memory, at the end: an equal request may have been answered while Redis was asked.
+    const found = (await reuse.find(search)) ?? reuse.peek(search);
+    if (trip.cut.signal.aborted) throw trip.cut.signal.reason;
+    if (found) return reuse.replay(request, trip, found, permit.paced);
+    if (permit.onlyCached && !reuse.isShared(search)) throw new Fault('NOT_CACHED', 'the answer is not in the cache');
+    if (!permit.reads || name === undefined) return this.#told(await this.#generate(request, trip, search), trip);
+    const { flight, member } = reuse.join(request, trip, name);
+    using _left = onAbort(trip.cut.signal, (reason) => member.leave(reason as Fault));
+    for (let settled: Settled | undefined; ; ) {
+      const turn = await member.next();
+      if (turn.type === 'failed') throw turn.fault;
+      if (turn.type === 'lead') settled = await this.#lead(request, trip, search, flight, member);
+      else if (settled) return this.#told(settled, trip);
+      else return reuse.followed(request, trip, flight, shared(turn.finished, flight));
+    }
+  }
+
+  /** Generates for all members of the flight, behind what they have; what becomes of it they hear from the flight. */
+  async #lead(request: Arrived, trip: Trip, search: Search, flight: Flight, member: Member): Promise<Settled | undefined> {
+    const resumption = flight.resumption(this.#parts.clock.now());
+    const kept = new Kept(resumption?.delivered);
+    const generation = flight.begin(member, kept);
+    using ending = this.#cutFor(generation);
+    ending.at(request.deadlineAt);
+    trip.leads(flight, generation, ending, kept, resumption);
+    try {
+      return await this.#generate(request, trip, search);
+    } catch (thrown) {
+      flight.failed(toFault(thrown), member);
+      return undefined;
+    }
+  }
+
   // Classify
 
   #classify({ needs, chat, maxTokens }: Identified, { watch }: Trip): void {
@@ -234,8 +283,8 @@ export class Journey {
     trip: Trip,
     wish: Wish = { failed: new Map(), resumption: trip.resumption },
   ): Promise<Admitted> {
-    const { watch, cut } = trip;
-    const admitted = await this.#admission.admit(request, cut.signal, () => watch.tell({ type: 'waiting' }), wish);
+    const { watch, ending } = trip;
+    const admitted = await this.#admission.admit(request, ending.signal, () => watch.tell({ type: 'waiting' }), wish);
     this.#entryOf(request, admitted, trip);
     watch.tell(decidedEvent(admitted.decision, admitted.chosen));
     return admitted;
@@ -250,20 +299,23 @@ export class Journey {
   // Attempt
 
   #attempt(request: Identified, admitted: Admitted, trip: Trip): Promise<Answer> {
-    const { watch, cut, stream, kept, resumption } = trip;
-    if (cut.signal.aborted) {
+    const { watch, ending, stream, kept, resumption, flight } = trip;
+    if (ending.signal.aborted) {
       admitted[Symbol.dispose]();
-      throw cut.signal.reason;
+      throw ending.signal.reason;
     }
     trip.attempts = new Series(this.#series, {
       request,
       stream,
-      cut,
+      cut: ending,
       watch,
       kept,
       resumption,
       opening: ({ chosen, decision }) => {
-        trip.opening = startedEvent(request.id, chosen, decision, watch);
+        const started = startedBy(request.id, chosen, decision, watch);
+        if (flight) flight.started ??= started;
+        trip.started = started;
+        trip.opening = event({ $case: 'started', value: started });
         return trip.opening;
       },
       admit: (wish) => this.#admit(request, trip, wish),
@@ -275,57 +327,69 @@ export class Journey {
 
   // Settle
 
-  #settle(request: Identified, answer: Answer, trip: Trip): void {
-    const { clock, tally, sessions, fleet } = this.#parts;
-    const { stream, watch, kept } = trip;
+  #settle(request: Identified, answer: Answer, trip: Trip, search: Search | undefined): Settled {
+    const { clock, sessions, fleet } = this.#parts;
+    const { stream, kept, flight } = trip;
     const { admitted, ended, finish, unopened, waitedMs, firstTokenMs, migrations } = answer;
     const { node, model } = admitted.chosen.candidate;
-    const { tokens } = ended;
     const timings = ended.timings ?? { queueMs: 0, prefillMs: 0, decodeMs: 0 };
     const latencyMs = clock.now() - request.arrivedAt;
-    const { usd, referenceUsd } = this.#entryOf(request, admitted, trip).finished({ finish, latencyMs, firstTokenMs, kept });
+    const bill = this.#entryOf(request, admitted, trip).finished({ finish, latencyMs, firstTokenMs, kept });
     const { inputTokens = 0, outputTokens = 0 } = finish.usage ?? {};
     trip.lease?.settle(inputTokens + outputTokens);
     if (request.session !== undefined) sessions.served(request.session, node, model.name);
     fleet.locality.served(node, model, request.prefixes, finish.usage);
-    const finished = event({
-      $case: 'finished',
-      value: {
-        reason: finish.reason,
-        usage: finish.usage,
-        cost: { usd, referenceUsd, savedUsd: 0 },
-        timings: {
-          queueMs: waitedMs + timings.queueMs,
-          prefillMs: timings.prefillMs,
-          decodeMs: timings.decodeMs,
-          firstTokenMs,
-          totalMs: latencyMs,
-        },
-        migrations,
+    const finished: Finished = {
+      reason: finish.reason,
+      usage: finish.usage,
+      cost: { ...bill, savedUsd: 0 },
+      timings: {
+        queueMs: waitedMs + timings.queueMs,
+        prefillMs: timings.prefillMs,
+        decodeMs: timings.decodeMs,
+        firstTokenMs,
+        totalMs: latencyMs,
       },
-    });
-    stream.write(unopened ? Buffer.concat([unopened, finished]) : finished);
-    // Behind what another router gave there is no whole answer to keep.
-    if (kept.isWhole && !trip.resumption) trip.claim?.finished(Buffer.concat([trip.opening ?? EMPTY, kept.bytes(), finished]));
-    else trip.claim?.freed();
-    stream.end({ [MIGRATIONS_TRAILER]: String(migrations) });
-    tally.ended.finished++;
-    const { reason: finishReason, usage } = finish;
-    tellContent(trip);
-    watch.tell({ type: 'ended', outcome: 'finished', code: Code.OK, finishReason, tokens, usage, costUsd: usd, migrations });
+      migrations,
+      cached: undefined,
+    };
+    // Behind what another router or another request gave there is no whole answer here.
+    const isWhole = kept.isWhole && !trip.resumption;
+    if (search && mayKeep(search.permit, { reason: finish.reason, isWhole, migrations })) {
+      search.keep(cachedAnswer(trip, finished, clock.wall()), model, !admitted.decision.explored);
+    }
+    if (flight) flight.finished(finished);
+    else {
+      const closing = event({ $case: 'finished', value: finished });
+      stream.write(unopened ? Buffer.concat([unopened, closing]) : closing);
+      stream.end({ [MIGRATIONS_TRAILER]: String(migrations) });
+      if (isWhole) trip.claim?.finished(Buffer.concat([trip.soFar(), closing]));
+      else trip.claim?.freed();
+    }
+    return { finished, tokens: ended.tokens };
+  }
+
+  /** The client has all of the answer that was generated for it. */
+  #told({ finished, tokens }: Settled, trip: Trip): void {
+    const { reason: finishReason, usage, cost, migrations } = finished;
+    if (trip.reader) trip.claim?.finished(Buffer.concat([trip.soFar(), trip.closing]));
+    this.#parts.tally.ended.finished++;
+    trip.tellContent();
+    const costUsd = cost?.usd ?? 0;
+    trip.watch.tell({ type: 'ended', outcome: 'finished', code: Code.OK, finishReason, tokens, usage, costUsd, migrations });
   }
 
   #refuse(fault: Fault, trip: Trip): void {
-    const { stream, watch, attempts } = trip;
+    const { client, watch, attempts } = trip;
     const tokens = attempts?.tokens ?? 0;
-    stream.fail(fault);
+    client.fail(fault);
     trip.claim?.freed();
     // The prompt of an answer that was begun has been read.
     if (tokens > 0) trip.lease?.settle(tokens + sizeOf(trip.chat.messages).promptTokens);
     const outcome = fault.reason === 'CANCELLED' ? 'cancelled' : 'failed';
     this.#parts.tally.ended[outcome]++;
     trip.entry?.failed(fault, tokens);
-    tellContent(trip);
+    trip.tellContent();
     watch.tell({ type: 'ended', outcome, code: fault.code, reason: fault.reason, tokens, migrations: attempts?.migrations ?? 0 });
     // A defect here, not a node's failure: the transport logs what was thrown.
     if (fault.reason === 'INTERNAL' && fault.cause !== undefined) throw fault;
@@ -336,7 +400,10 @@ function resumptionOf({ model, tokenizerDigest, tokens, text, tokenIds }: Delive
   return { model, tokenizerDigest, delivered: { tokens, text, tokenIds }, since: now };
 }
 
-/** The prompt and what was answered so far, for an observer that was asked to keep them. */
-function tellContent({ chat, watch, kept }: Trip): void {
-  if (watch.wantsContent) watch.tell({ type: 'content', input: chat.messages, output: kept.text() });
+/** As routers keep it; only of an answer that is whole and began here. */
+function cachedAnswer({ started, kept }: Trip, { reason, usage, cost, timings }: Finished, createdAtMs: number): CachedAnswer {
+  const { requestId = '', node = '', model = '', tokenizerDigest = '', decision } = started ?? {};
+  // A copy: what is kept of an answer is a part of a larger buffer.
+  const deltas = Buffer.from(kept.bytes());
+  return { requestId, node, model, tokenizerDigest, decision, deltas, reason, usage, cost, timings, createdAtMs };
 }

@@ -51,6 +51,15 @@ const limits = z.strictObject({
   maxFirstTokenMs: wholeFrom(1, 3_600_000).nullish(),
   minQuality: from(0, 1).nullish(),
 });
+const flag = z.boolean({ error: 'must be true or false' });
+const cache = z.strictObject({
+  sampled: flag.optional(),
+  ttlSeconds: wholeFrom(1, 86_400).optional(),
+  semantic: flag.optional(),
+  similarity: from(0.5, 1).optional(),
+  checkShare: from(0, 1).optional(),
+  falseHits: from(0, 1).optional(),
+});
 const policy = z.strictObject({
   name: name.optional(),
   preference: preference.optional(),
@@ -62,6 +71,7 @@ const policy = z.strictObject({
   switchMargin: from(0, 1).optional(),
   reference: model.nullish(),
   usdPerKwh: from(0, 1000).optional(),
+  cache: cache.optional(),
 });
 const rewardFields = Object.fromEntries(Object.keys(REWARD_WEIGHTS).map((part) => [part, weight])) as Record<
   RewardPart,
@@ -115,13 +125,14 @@ export const DEFAULT_POLICIES: Policies = policiesOf(DEFAULT_POLICY, new Map(), 
 
 /** Weights and limits are inherited one by one, lists as a whole. */
 function merged(base: Policy, fields: PolicyFields, fallbackName: string): Policy {
-  const { preference = {}, limits = {}, reference = base.reference, ...rest } = fields;
+  const { preference = {}, limits = {}, cache: reuse = {}, reference = base.reference, ...rest } = fields;
   return Object.freeze({
     ...base,
     name: fallbackName,
     ...given(rest),
     preference: Object.freeze({ ...base.preference, ...given(preference) }) as Preference,
     limits: Object.freeze(present({ ...base.limits, ...given(limits) })) as Limits,
+    cache: Object.freeze({ ...base.cache, ...given(reuse) }),
     reference: reference ?? undefined,
   });
 }

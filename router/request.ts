@@ -22,20 +22,26 @@ export type Needs = Pick<
   'target' | 'classification' | 'promptBytes' | 'promptTokens' | 'expectedOutputTokens' | 'structured' | 'policy' | 'seed'
 >;
 
-export interface Identified {
+/** Before anything of it was looked into that costs more than reading it. */
+export interface Arrived {
   readonly id: string;
   readonly chat: ChatRequest;
   /** From the credential; undefined for everybody. */
   readonly tenant: string | undefined;
+  readonly target: Target;
+  readonly policy: Policy;
+  readonly maxTokens: number;
+  readonly arrivedAt: number;
+  /** By the router's clock. */
+  readonly deadlineAt: number;
+}
+
+export interface Identified extends Arrived {
   /** Of the conversation, the tenant's own; undefined when the client names none. */
   readonly session: string | undefined;
   readonly needs: Needs;
   /** Of the conversation, for whoever has it in a KV cache. */
   readonly prefixes: readonly Prefix[];
-  readonly maxTokens: number;
-  readonly arrivedAt: number;
-  /** By the router's clock. */
-  readonly deadlineAt: number;
 }
 
 export interface Identifier {
@@ -50,36 +56,34 @@ export function newRequestId(): string {
   return randomUUID();
 }
 
-/**
- * @param shed throws what refuses the request before it costs anything; called with its tenant
- * @throws Fault UNAUTHENTICATED, FORBIDDEN, INVALID_REQUEST or DEADLINE_EXCEEDED
- */
-export function identify(
+/** @throws Fault UNAUTHENTICATED, FORBIDDEN, INVALID_REQUEST or DEADLINE_EXCEEDED */
+export function arrive(
   id: string,
   chat: ChatRequest,
   context: CallContext,
-  parts: Identifier,
-  shed: (tenant: string | undefined) => void = () => {},
-): Identified {
-  const tenant = parts.callers.tenantOf(context);
+  { callers, clock, policies }: Pick<Identifier, 'callers' | 'clock' | 'policies'>,
+): Arrived {
+  const tenant = callers.tenantOf(context);
   checkChat(chat);
   const budgetMs = clampDeadline(context.remainingMs);
   if (budgetMs <= 0) throw new Fault('DEADLINE_EXCEEDED', 'the deadline had passed when the request arrived');
-  shed(tenant);
-  const arrivedAt = parts.clock.now();
-  const maxTokens = chat.maxTokens ?? DEFAULT_MAX_TOKENS;
-  const needs = needsOf(chat, policyOf(chat, parts.policies.policyFor(tenant)), maxTokens, parts);
+  const arrivedAt = clock.now();
   return {
     id,
     chat,
     tenant,
-    session: sessionOf(chat, tenant),
-    needs,
-    prefixes: prefixesOf(chat.messages),
-    maxTokens,
+    target: targetOf(chat),
+    policy: policyOf(chat, policies.policyFor(tenant)),
+    maxTokens: chat.maxTokens ?? DEFAULT_MAX_TOKENS,
     arrivedAt,
     deadlineAt: arrivedAt + budgetMs,
   };
+}
+
+/** What takes a look at all of the prompt. */
+export function identify(arrived: Arrived, parts: Pick<Identifier, 'classifier' | 'random'>): Identified {
+  const { chat, tenant } = arrived;
+  return { ...arrived, session: sessionOf(chat, tenant), needs: needsOf(arrived, parts), prefixes: prefixesOf(chat.messages) };
 }
 
 function sessionOf({ sessionId }: ChatRequest, tenant = ''): string | undefined {
@@ -99,10 +103,13 @@ function policyOf({ preference, limits, zones }: ChatRequest, policy: Policy): P
   throw invalid([{ field: 'zones', description }]);
 }
 
-function needsOf(chat: ChatRequest, policy: Policy, maxTokens: number, { classifier, random }: Identifier): Needs {
+function needsOf(
+  { chat, target, policy, maxTokens }: Arrived,
+  { classifier, random }: Pick<Identifier, 'classifier' | 'random'>,
+): Needs {
   const classification = classifier.classify({ messages: chat.messages, jsonSchema: chat.jsonSchema });
   return {
-    target: targetOf(chat),
+    target,
     classification,
     ...sizeOf(chat.messages),
     expectedOutputTokens: Math.max(1, Math.min(maxTokens, classification.expectedOutputTokens)),

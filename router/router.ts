@@ -108,6 +108,7 @@ export class Router {
         () => clock.now(),
         (tenant) => tenants?.current.quotaOf(tenant),
       ),
+      cache: settings.cache ? cache : undefined,
     });
     const { listen, writer } = settings;
     const tls = tlsOf(settings);
@@ -125,7 +126,7 @@ export class Router {
         version,
         callers,
         gate,
-        cache: statsAndPurge(cache),
+        cache: statsAndPurge(cache, tally),
       }),
     );
     this.#server.addService(
@@ -151,9 +152,9 @@ export class Router {
   }
 }
 
-function statsAndPurge(cache: Cache): AdminParts['cache'] {
+function statsAndPurge(cache: Cache, tally: Tally): AdminParts['cache'] {
   return {
-    stats: () => GetCacheStatsResponse.create(cache.stats()),
+    stats: () => GetCacheStatsResponse.create({ ...cache.stats(), shared: tally.shared, savedUsd: tally.savedUsd }),
     purge: (request) => cache.purge(request),
   };
 }

@@ -12,8 +12,10 @@ export class Tally {
   /** Attempts that followed one that gave nothing, and those beside a slow one. */
   retries = 0;
   hedges = 0;
-  /** Requests whose answer was not generated for them, and what generating it had cost. */
+  /** Requests whose answer was not generated for them; of those, who read along with an equal request. */
   cached = 0;
+  shared = 0;
+  /** What generating those answers had cost. */
   savedUsd = 0;
   readonly ended: Record<Outcome, number> = { finished: 0, failed: 0, cancelled: 0 };
 

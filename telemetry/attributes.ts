@@ -115,6 +115,16 @@ export function timingAttributes(timings: EngineTimings | undefined): Attributes
   });
 }
 
+export function reusedAttributes(reused: Extract<RequestEvent, { type: 'reused' }>): Attributes {
+  return {
+    [ATTR.node]: reused.node,
+    [ATTR.responseModel]: reused.model,
+    [ATTR.cacheSource]: reused.source,
+    [ATTR.cacheAgeMs]: reused.ageMs,
+    [ATTR.savedUsd]: reused.savedUsd,
+  };
+}
+
 export function codeName(code: number): string {
   return CODE_NAMES.get(code) ?? String(code);
 }

@@ -61,7 +61,7 @@ export interface ObjectiveFacts {
 /**
  * One request in the router, in this order:
  *
- *   accepted? classified? ( waiting | decided | attempt_started first_token? attempt_ended | migrated )* content? ended
+ *   accepted? classified? ( waiting | decided | attempt_started first_token? attempt_ended | migrated )* reused? content? ended
  *
  * `ended` comes exactly once and last. Attempts may overlap; `epoch` tells them apart.
  */
@@ -77,6 +77,16 @@ export type RequestEvent =
       readonly language: string;
       /** It took its complexity from the conversation. */
       readonly followUp: boolean;
+    }
+  /** It gets an answer that was not generated for it: `shared` was while it waited, `semantic` for another prompt. */
+  | {
+      readonly type: 'reused';
+      readonly source: 'memory' | 'redis' | 'shared' | 'semantic';
+      readonly node: string;
+      readonly model: string;
+      readonly ageMs: number;
+      /** What generating it had cost. */
+      readonly savedUsd: number;
     }
   /** No slot is free; lasts until the next event. `model` is absent while several would do. */
   | { readonly type: 'waiting'; readonly model?: string }

@@ -122,6 +122,7 @@ class RequestLine implements RequestWatch {
   #node: string | undefined;
   #model: string | undefined;
   #attempts = 0;
+  #cached: string | undefined;
 
   constructor(log: Log, request: RequestFacts) {
     this.#log = log;
@@ -141,6 +142,11 @@ class RequestLine implements RequestWatch {
       this.#node = event.node;
       this.#model = event.model;
       this.#attempts++;
+    } else if (event.type === 'reused') {
+      this.#node = event.node;
+      this.#model = event.model;
+      this.#cached = event.source;
+      this.#firstTokenMs ??= this.#elapsedMs();
     } else if (event.type === 'first_token') this.#firstTokenMs ??= this.#elapsedMs();
     else if (event.type === 'ended') this.#end(event);
   }
@@ -157,6 +163,7 @@ class RequestLine implements RequestWatch {
       model: this.#model,
       attempts: this.#attempts,
       migrations: event.migrations,
+      cached: this.#cached,
       tokens: event.tokens,
       inputTokens: event.usage?.inputTokens,
       costUsd: event.costUsd,

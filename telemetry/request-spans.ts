@@ -10,6 +10,7 @@ import {
   decisionAttributes,
   endAttributes,
   markFailed,
+  reusedAttributes,
   samplingAttributes,
   timingAttributes,
 } from './attributes.ts';
@@ -98,6 +99,10 @@ export class RequestSpans implements RequestWatch {
           now,
         );
         return;
+      case 'reused':
+        this.#span.setAttributes(reusedAttributes(event));
+        this.#answers(now);
+        return;
       case 'content':
         this.#span.setAttributes(contentAttributes(event));
         return;
@@ -126,6 +131,10 @@ export class RequestSpans implements RequestWatch {
 
   #firstToken(epoch: number, now: number): void {
     this.#attempts.get(epoch)?.addEvent(SPAN_EVENT.firstToken, now);
+    this.#answers(now);
+  }
+
+  #answers(now: number): void {
     if (this.#answered) return;
     this.#answered = true;
     this.#span.setAttribute(ATTR.timeToFirstChunk, (now - this.#arrivedAt) / 1000);

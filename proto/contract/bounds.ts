@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 import type { ChatRequest, FeedbackRequest, ResumeRequest } from '../gen/infermesh/v1/inference.ts';
-import { Priority } from '../gen/infermesh/v1/inference.ts';
+import { CacheMode, Priority } from '../gen/infermesh/v1/inference.ts';
 import { Role, Tier } from '../gen/infermesh/v1/types.ts';
 import type { Violation } from './faults.ts';
 import { invalid } from './faults.ts';
@@ -54,6 +54,9 @@ const sampling = z.object({
 
 const weight = within(0, 1);
 
+/** A day. */
+const MOST_CACHED_SECONDS = 86_400;
+
 const chat = z.object({
   messages: z
     .array(
@@ -91,6 +94,20 @@ const chat = z.object({
   maxTokens: whole(1, MOST_TOKENS).optional(),
   stop: z.array(bytes(1, 256)).max(16, 'must be at most 16 strings'),
   jsonSchema: bytes(0, MAX_SCHEMA_BYTES).refine(isObjectOrEmpty, 'must be a JSON object'),
+  cache: z
+    .object({
+      mode: z.literal(
+        [
+          CacheMode.CACHE_MODE_UNSPECIFIED,
+          CacheMode.CACHE_MODE_BYPASS,
+          CacheMode.CACHE_MODE_REFRESH,
+          CacheMode.CACHE_MODE_ONLY_IF_CACHED,
+        ],
+        { error: 'must be CACHE_MODE_BYPASS, CACHE_MODE_REFRESH, CACHE_MODE_ONLY_IF_CACHED or nothing' },
+      ),
+      ttlSeconds: whole(1, MOST_CACHED_SECONDS).optional(),
+    })
+    .optional(),
   preference: z
     .object({ cost: weight, quality: weight, latency: weight, diversity: weight })
     .refine((p) => p.cost + p.quality + p.latency + p.diversity > 0, 'must have at least one weight over 0')

@@ -43,6 +43,11 @@ export const REASONS = {
   MODEL_NOT_FOUND: { code: 5, retryable: false, meaning: 'No node serves the model or tier that was asked for.' },
   NODE_UNKNOWN: { code: 5, retryable: false, meaning: 'No node with that id is attached to this router.' },
   REQUEST_UNKNOWN: { code: 5, retryable: false, meaning: 'This router does not remember the request that was rated.' },
+  NOT_CACHED: {
+    code: 5,
+    retryable: false,
+    meaning: 'The request was to be answered from the cache or not at all, and its answer is not there.',
+  },
   CONTEXT_TOO_LONG: { code: 9, retryable: false, meaning: 'The prompt does not fit the context of any model that could answer.' },
   UNSUPPORTED: {
     code: 9,

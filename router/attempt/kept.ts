@@ -49,6 +49,16 @@ export class Kept {
     return this.#whole;
   }
 
+  /** Bytes of it. */
+  get length(): number {
+    return this.#length;
+  }
+
+  /** What went towards the client from there on, as it went. */
+  from(position: number): Buffer {
+    return this.#bytes.subarray(position, this.#length);
+  }
+
   /** What went towards the client, as it went; without what came before. */
   bytes(): Buffer {
     return this.#bytes.subarray(0, this.#length);

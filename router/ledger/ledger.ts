@@ -27,6 +27,9 @@ import { billOf, referenceCost } from './savings.ts';
 import type { ShareFigures } from './shares.ts';
 import { ModelShares } from './shares.ts';
 
+/** Answers that were given again and may still be rated. */
+const MOST_AGAIN = 20_000;
+
 export interface LedgerParts {
   readonly clock: Clock;
   readonly classifier: Classifier;
@@ -65,6 +68,8 @@ export class Ledger {
   readonly #budget = new ExplorationBudget();
   readonly #shares = new ModelShares();
   readonly #outcomes: Outcomes<Lesson>;
+  /** By request: the one that its answer was generated for. Oldest first. */
+  readonly #again = new Map<string, string>();
 
   constructor(parts: LedgerParts) {
     this.#parts = parts;
@@ -91,9 +96,17 @@ export class Ledger {
     return new Entry(request, opened, this.#parts, this.#outcomes, this.#budget);
   }
 
+  /** The request got the answer that was generated for another one: what is said of it is said of that one. */
+  again(requestId: string, generatedFor: string): void {
+    this.#again.set(requestId, generatedFor);
+    const [oldest] = this.#again.keys();
+    if (this.#again.size > MOST_AGAIN && oldest !== undefined) this.#again.delete(oldest);
+  }
+
   /** @returns the reward the answer is credited with, 0 to 1 @throws Fault REQUEST_UNKNOWN */
   feedback(requestId: string, ratings: Ratings): number {
-    return this.#outcomes.feedback(requestId, ratings, this.#parts.clock.wall());
+    const generatedFor = this.#again.get(requestId) ?? requestId;
+    return this.#outcomes.feedback(generatedFor, ratings, this.#parts.clock.wall());
   }
 
   figures(): ShareFigures {

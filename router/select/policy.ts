@@ -16,6 +16,22 @@ export interface Limits {
   readonly minQuality?: number;
 }
 
+/** What may come from the cache; see docs/caching.md. */
+export interface CachePolicy {
+  /** Whether answers that were drawn by chance may be used again. */
+  readonly sampled: boolean;
+  /** How long an answer may be used again. */
+  readonly ttlSeconds: number;
+  /** Whether the answer to another prompt that means the same will do. */
+  readonly semantic: boolean;
+  /** Least cosine of two such prompts, 0 to 1. */
+  readonly similarity: number;
+  /** Share of semantic hits that are also generated anew and compared, 0 to 1. */
+  readonly checkShare: number;
+  /** Share of them that may say something else before such hits are switched off, 0 to 1. */
+  readonly falseHits: number;
+}
+
 export interface Policy {
   readonly name: string;
   readonly preference: Preference;
@@ -34,6 +50,7 @@ export interface Policy {
   readonly reference: string | undefined;
   /** For models without a price, which cost power x time. */
   readonly usdPerKwh: number;
+  readonly cache: CachePolicy;
 }
 
 export const DEFAULT_POLICY: Policy = {
@@ -47,6 +64,7 @@ export const DEFAULT_POLICY: Policy = {
   switchMargin: 0.1,
   reference: undefined,
   usdPerKwh: 0.3,
+  cache: { sampled: false, ttlSeconds: 900, semantic: false, similarity: 0.95, checkShare: 0.05, falseHits: 0.02 },
 };
 
 /** What a caller may ask of its own request. */

@@ -47,7 +47,8 @@ function request(text = 'hello', deadlineMs = 60_000, target: Ask['target'] = { 
   const size = { promptBytes: text.length, promptTokens: text.length / 4, expectedOutputTokens: 10 };
   const needs = { target, classification: classification(), ...size, structured: false, policy: DEFAULT_POLICY, seed: 1 };
   const whose = { id: 'r', tenant: undefined, session: undefined, prefixes: [] };
-  return { ...whose, chat, needs, maxTokens: 10, arrivedAt: now, deadlineAt: now + deadlineMs };
+  const asked = { chat, target, policy: DEFAULT_POLICY, maxTokens: 10 };
+  return { ...whose, ...asked, needs, arrivedAt: now, deadlineAt: now + deadlineMs };
 }
 
 const admit = (wanted = request()) => admission.admit(wanted, new AbortController().signal, () => waiting++);

@@ -19,6 +19,7 @@ default:
   switchMargin: 0.2
   reference: big-model
   usdPerKwh: 0.2
+  cache: { sampled: true, ttlSeconds: 60 }
 tenants:
   acme:
     preference: { quality: 1 }
@@ -26,6 +27,7 @@ tenants:
     zones: [eu-1, eu-2]
     exploration: 0
     reference: null
+    cache: { semantic: true, similarity: 0.97 }
   plain:
 rewards: { rating: 1, latency: 0.25 }
 `;
@@ -54,6 +56,7 @@ describe('a policy file', () => {
       switchMargin: 0.2,
       reference: 'big-model',
       usdPerKwh: 0.2,
+      cache: { ...DEFAULT_POLICY.cache, sampled: true, ttlSeconds: 60 },
     });
     expect(policyFor(undefined)).toBe(policy);
     expect(policyFor('a stranger')).toBe(policy);
@@ -70,6 +73,7 @@ describe('a policy file', () => {
       zones: ['eu-1', 'eu-2'],
       exploration: 0,
       reference: undefined,
+      cache: { ...DEFAULT_POLICY.cache, sampled: true, ttlSeconds: 60, semantic: true, similarity: 0.97 },
     });
     expect(policyFor('plain')).toEqual({ ...policyFor(undefined), name: 'plain' });
   });

@@ -1,0 +1,312 @@
+/**
+ * One answer for all equal requests of one tenant that come while it is generated.
+ *
+ *   led --finished--> over                every member has read, or still reads, all of it
+ *    |  --failed----> vacant --led        a member goes on with it behind what was recorded, as after a lost node
+ *    |                       --> over     nobody is to try again: the failure is everybody's
+ *    `--the last member left--> over      and the generation is cancelled
+ *
+ * Whoever leads is a reader like the others: it may leave, or read slowly, without harm to them. What was recorded
+ * before a change of leader stays; the next generation's pieces stand behind it.
+ */
+import type { Fault, Reason } from '../../proto/contract/faults.ts';
+import type { Finished, Started } from '../../proto/gen/infermesh/v1/inference.ts';
+import type { ClientStream } from '../../proto/transport/event-stream.ts';
+import type { Resumption } from '../admit/admission.ts';
+import { Kept } from '../attempt/kept.ts';
+import type { Clock } from '../clock.ts';
+import type { Closing, Recording } from './reader.ts';
+import { Reader } from './reader.ts';
+
+/** What befell the leader alone, and tells nothing of the answer. */
+const LEADERS_OWN: ReadonlySet<Reason> = new Set(['CANCELLED', 'DEADLINE_EXCEEDED', 'QUOTA_EXCEEDED', 'SLOW_CONSUMER']);
+/** Failures of the mesh that another member may try to get over, for all of them together. */
+const MOST_RETRIES = 1;
+
+/** What becomes of a member that follows. */
+export type Turn =
+  /** It has read all of the answer. */
+  | { readonly type: 'finished'; readonly finished: Finished }
+  | { readonly type: 'failed'; readonly fault: Fault }
+  /** It is the leader now. */
+  | { readonly type: 'lead' };
+
+export class Flight implements Recording {
+  /** Who answers, as the first token told it. */
+  started: Started | undefined;
+  readonly #onOver: () => void;
+  readonly #segments: Kept[] = [];
+  readonly #members = new Set<Member>();
+  #leader: Member | undefined;
+  #generation: Generation | undefined;
+  #retries = 0;
+  #over = false;
+
+  /** @param onOver nobody can join it any more */
+  constructor(onOver: () => void) {
+    this.#onOver = onOver;
+  }
+
+  get members(): number {
+    return this.#members.size;
+  }
+
+  get length(): number {
+    return this.#segments.reduce((sum, kept) => sum + kept.length, 0);
+  }
+
+  from(position: number): Buffer {
+    let at = position;
+    for (const kept of this.#segments) {
+      if (at < kept.length) return kept.from(at);
+      at -= kept.length;
+    }
+    return NOTHING;
+  }
+
+  /** The first to join leads. */
+  join(parts: MemberParts): Member {
+    const member = new Member(this, parts);
+    this.#members.add(member);
+    if (!this.#leader) this.#lead(member);
+    else member.reader.pump();
+    return member;
+  }
+
+  /** What the next generation goes on behind; undefined: it begins. */
+  resumption(now: number): Resumption | undefined {
+    const last = this.#segments.at(-1);
+    const delivered = last?.delivered();
+    if (!this.started || !delivered || delivered.tokens === 0) return undefined;
+    const { model, tokenizerDigest } = this.started;
+    return { model, tokenizerDigest, delivered, since: now };
+  }
+
+  /** Where the leader's generation writes; what it writes must be in `kept` already. */
+  begin(leader: Member, kept: Kept): Generation {
+    this.#segments.push(kept);
+    this.#generation = new Generation(this, leader, kept);
+    return this.#generation;
+  }
+
+  /** An answer that is whole already takes the place of a generation: it was generated for none of the members. */
+  adopt(started: Started, deltas: Buffer, finished: Finished): void {
+    const kept = new Kept();
+    kept.take(deltas);
+    this.started = started;
+    this.#segments.push(kept);
+    this.#leader = undefined;
+    this.finished(finished);
+  }
+
+  /** Everything is recorded. Each member is closed in its own words. */
+  finished(finished: Finished): void {
+    this.#end();
+    this.#generation = undefined;
+    for (const member of this.#members) member.close(finished, member === this.#leader);
+  }
+
+  /** @param leader whose generation failed, or never began; one that was followed by another has no say */
+  failed(fault: Fault, leader: Member): void {
+    if (this.#over || leader !== this.#leader) return;
+    this.#generation = undefined;
+    this.#leader = undefined;
+    this.#drop(leader, fault);
+    const isOwn = LEADERS_OWN.has(fault.reason);
+    const next = isOwn || (fault.retryable && this.#retries++ < MOST_RETRIES) ? this.#latest() : undefined;
+    if (next) return this.#lead(next);
+    this.#end();
+    for (const member of [...this.#members]) this.#drop(member, fault);
+  }
+
+  /** @internal of a member whose client is gone, or too slow */
+  left(member: Member): void {
+    if (!this.#members.delete(member)) return;
+    if (this.#members.size > 0) return;
+    this.#end();
+    this.#generation?.onGone();
+  }
+
+  /** @internal of a generation */
+  pump(): void {
+    for (const { reader } of this.#members) reader.pump();
+  }
+
+  /** @internal of a generation whose pieces are not kept any more */
+  through(data: Buffer): void {
+    for (const { reader } of this.#members) reader.through(data);
+  }
+
+  /** Bytes that even the fastest of its readers has not taken. */
+  get held(): number {
+    let least = Number.POSITIVE_INFINITY;
+    for (const { reader } of this.#members) least = Math.min(least, reader.behind);
+    return Number.isFinite(least) ? least : 0;
+  }
+
+  /** @internal of a member that took something */
+  taken(): void {
+    this.#generation?.onRelease();
+  }
+
+  get isOver(): boolean {
+    return this.#over;
+  }
+
+  #lead(member: Member): void {
+    this.#leader = member;
+    member.turn({ type: 'lead' });
+  }
+
+  /** Whose time is up last. */
+  #latest(): Member | undefined {
+    let latest: Member | undefined;
+    for (const member of this.#members) if (!latest || member.deadlineAt > latest.deadlineAt) latest = member;
+    return latest;
+  }
+
+  #drop(member: Member, fault: Fault): void {
+    this.#members.delete(member);
+    member.turn({ type: 'failed', fault });
+    member.reader.leave(fault);
+  }
+
+  #end(): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#onOver();
+  }
+}
+
+const NOTHING = Buffer.alloc(0);
+
+export interface MemberParts {
+  readonly stream: ClientStream;
+  readonly clock: Pick<Clock, 'now' | 'after'>;
+  /** By the router's clock. */
+  readonly deadlineAt: number;
+  /** Its own words for who answers. */
+  readonly opening: (started: Started) => Buffer;
+  /** Its own words for the end. @param leads whether it was generated for this one */
+  readonly closing: (finished: Finished, leads: boolean) => Closing;
+}
+
+/** One request that reads along. */
+export class Member {
+  readonly reader: Reader;
+  readonly deadlineAt: number;
+  readonly #flight: Flight;
+  readonly #parts: MemberParts;
+  readonly #turns: Turn[] = [];
+  #waiting: ((turn: Turn) => void) | undefined;
+  #finished: Finished | undefined;
+
+  constructor(flight: Flight, parts: MemberParts) {
+    this.#flight = flight;
+    this.#parts = parts;
+    this.deadlineAt = parts.deadlineAt;
+    const { stream, clock } = parts;
+    this.reader = new Reader({
+      stream,
+      clock,
+      recording: flight,
+      opening: () => flight.started && parts.opening(flight.started),
+      onTaken: () => flight.taken(),
+    });
+    void this.reader.done.then((reading) => {
+      flight.left(this);
+      if (reading.type === 'left') this.turn({ type: 'failed', fault: reading.fault });
+      else this.turn({ type: 'finished', finished: this.#finished as Finished });
+    });
+  }
+
+  /** What becomes of it next. */
+  next(): Promise<Turn> {
+    const turn = this.#turns.shift();
+    if (turn) return Promise.resolve(turn);
+    return new Promise((resolve) => {
+      this.#waiting = resolve;
+    });
+  }
+
+  /** Its client is gone, or its deadline has passed. */
+  leave(fault: Fault): void {
+    this.reader.leave(fault);
+    // At once: the promise that tells of it comes a little later, and who joins meanwhile must not wait for nobody.
+    this.#flight.left(this);
+  }
+
+  /** @internal */
+  turn(turn: Turn): void {
+    if (this.#waiting) this.#waiting(turn);
+    else this.#turns.push(turn);
+    this.#waiting = undefined;
+  }
+
+  /** @internal */
+  close(finished: Finished, leads: boolean): void {
+    this.#finished = finished;
+    this.reader.close(this.#parts.closing(finished, leads));
+  }
+}
+
+/** The stream that the leader's attempts write to: its pieces go to all members. */
+export class Generation implements ClientStream {
+  onRelease: () => void = () => {};
+  onGone: () => void = () => {};
+  readonly #flight: Flight;
+  readonly #leader: Member;
+  readonly #kept: Kept;
+
+  constructor(flight: Flight, leader: Member, kept: Kept) {
+    this.#flight = flight;
+    this.#leader = leader;
+    this.#kept = kept;
+  }
+
+  get held(): number {
+    return this.#flight.held;
+  }
+
+  get open(): boolean {
+    return !this.#flight.isOver;
+  }
+
+  write(data: Buffer): void {
+    if (this.#kept.isWhole) this.#flight.pump();
+    else this.#flight.through(data);
+  }
+
+  /** Its members are closed by the flight. */
+  end(): void {}
+
+  fail(fault: Fault): void {
+    this.#flight.failed(fault, this.#leader);
+  }
+}
+
+/** The answers that are being generated now, by a name that only equal requests of one tenant share. */
+export class Flights {
+  readonly #flights = new Map<string, Flight>();
+
+  get size(): number {
+    return this.#flights.size;
+  }
+
+  has(name: string): boolean {
+    return this.#flights.has(name);
+  }
+
+  /** Joins those who ask the same; the first one leads. */
+  join(name: string, parts: MemberParts): { readonly flight: Flight; readonly member: Member } {
+    let flight = this.#flights.get(name);
+    if (!flight) {
+      const begun = new Flight(() => {
+        if (this.#flights.get(name) === begun) this.#flights.delete(name);
+      });
+      flight = begun;
+      this.#flights.set(name, begun);
+    }
+    return { flight, member: flight.join(parts) };
+  }
+}

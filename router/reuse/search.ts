@@ -1,0 +1,96 @@
+/** What the cache has for one request, and what it is to have. */
+import { answerContent, canonicalChat, choiceContent } from '../../cache/canonical.ts';
+import type { Cache, Hit, Key, TenantKeys } from '../../cache/port.ts';
+import type { CachedAnswer, CachedModel } from '../../proto/gen/infermesh/v1/cache.ts';
+import type { ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
+import type { Arrived } from '../request.ts';
+import type { Policy } from '../select/policy.ts';
+import type { KnownModels } from './models.ts';
+import { identityOf } from './models.ts';
+import type { Permit } from './permit.ts';
+
+export class Search {
+  readonly permit: Permit;
+  readonly #cache: Cache;
+  readonly #models: KnownModels;
+  readonly #keys: TenantKeys;
+  readonly #canonical: Uint8Array;
+  /** Of the choice, where it was left to the router. */
+  readonly #choice: Key | undefined;
+  /** Of the answers that will do, where the request names its model. */
+  readonly #named: readonly Key[];
+
+  constructor(request: Arrived, permit: Permit, cache: Cache, models: KnownModels) {
+    const { chat, target, tenant, policy } = request;
+    this.permit = permit;
+    this.#cache = cache;
+    this.#models = models;
+    this.#keys = cache.keys.of(tenant);
+    this.#canonical = canonicalChat(chat);
+    const isNamed = target.type === 'model';
+    this.#choice = isNamed ? undefined : this.#keys.key('choices', choiceContent(this.#canonical, target, wishes(policy)));
+    this.#named = isNamed ? models.of(target.name).map((model) => this.#answerKey(model)) : [];
+  }
+
+  /** Shared by all requests that one answer would do for; undefined where nothing is known of the model. */
+  get name(): string | undefined {
+    const key = this.#choice ?? this.#named[0];
+    return key && (this.permit.semantic ? `${key.name}~` : key.name);
+  }
+
+  /** In the memory of this process. */
+  peek(): Hit<CachedAnswer> | undefined {
+    for (const key of this.#keysAtHand()) {
+      const hit = this.#cache.answers.peek(key);
+      if (hit) return hit;
+    }
+    return undefined;
+  }
+
+  /** Also where other routers put it. */
+  async find(): Promise<Hit<CachedAnswer> | undefined> {
+    const keys = this.#choice ? await this.#keysOfChoice(this.#choice) : this.#named;
+    for (const key of keys) {
+      const hit = await this.#cache.answers.find(key);
+      if (hit) return hit;
+    }
+    return undefined;
+  }
+
+  /** @param isChoice whether the next one who leaves the choice to the router may have this model's answer */
+  keep(answer: CachedAnswer, model: ServedModel, isChoice: boolean): void {
+    const { ttlMs } = this.permit;
+    const identity = identityOf(model);
+    this.#cache.answers.put(this.#answerKey(identity), answer, ttlMs);
+    if (this.#choice && isChoice) this.#cache.choices.put(this.#choice, identity, ttlMs);
+  }
+
+  #keysAtHand(): readonly Key[] {
+    if (!this.#choice) return this.#named;
+    return this.#current(this.#cache.choices.peek(this.#choice));
+  }
+
+  async #keysOfChoice(choice: Key): Promise<readonly Key[]> {
+    return this.#current(await this.#cache.choices.find(choice));
+  }
+
+  /** A model whose weights are not what they were has other answers. */
+  #current(choice: Hit<CachedModel> | undefined): readonly Key[] {
+    return choice && this.#models.has(choice.value) ? [this.#answerKey(choice.value)] : [];
+  }
+
+  #answerKey(model: CachedModel): Key {
+    return this.#keys.key('answers', answerContent(this.#canonical, model));
+  }
+}
+
+/** What the choice of a model depends on beside the request itself. */
+function wishes({
+  preference,
+  limits,
+  models,
+  deny,
+  zones,
+}: Policy): Pick<Policy, 'preference' | 'limits' | 'models' | 'deny' | 'zones'> {
+  return { preference, limits, models, deny, zones };
+}

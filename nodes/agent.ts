@@ -8,21 +8,24 @@
  * It leaves when it is told to end and when a router asks it to: it says so to all routers, takes nothing new, lets what
  * runs go on for a while, hands the rest back, says goodbye and ends its engine.
  */
+import { embedsOnly } from '../proto/contract/embedding.ts';
 import type { Fault } from '../proto/contract/faults.ts';
-import type { Hello, Report, Work } from '../proto/gen/infermesh/v1/link.ts';
+import type { Embed, Embedded, Hello, Report, Work } from '../proto/gen/infermesh/v1/link.ts';
 import type { Hardware, ModelLoad, ServedModel } from '../proto/gen/infermesh/v1/types.ts';
 import { NodeState } from '../proto/gen/infermesh/v1/types.ts';
 import type { NodeEvent, Tell, WorkObserver, WorkWatch } from '../telemetry/events.ts';
 import { Assignment } from './assignment.ts';
+import type { Load } from './backends/backend.ts';
 import { failure } from './backends/job-run.ts';
 import type { Credentials } from './credentials.ts';
+import { EmbedTask } from './embed-task.ts';
 import type { Engine, EngineState } from './engine/engine.ts';
 import { refuseWith } from './engine/refuse.ts';
 import type { FrameWriter } from './frame.ts';
 import type { Usage, UsageSampler } from './hardware.ts';
 import type { Frame } from './link-stream.ts';
 import { CachedPrefixes } from './prefixes.ts';
-import { refusalOf } from './refusal.ts';
+import { refusalOf, refusalOfEmbed } from './refusal.ts';
 import { ReportPace } from './report-pace.ts';
 import { RouterLink } from './router-link.ts';
 import type { NodeSettings } from './settings.ts';
@@ -54,7 +57,7 @@ export class Agent {
   readonly #told = new Map<RouterLink, number>();
   /** What the routers are told of; undefined when the engine has given up. */
   #model: ServedModel | undefined;
-  /** Assignments that were not refused and are not over. */
+  /** Assignments and embeds that were not refused and are not over. */
   #taken = 0;
   #draining = false;
   readonly #gone = Promise.withResolvers<void>();
@@ -108,6 +111,7 @@ export class Agent {
         tell(refused ? { type: 'router_refused', router, reason } : { type: 'router_lost', router, reason, retryInMs });
       },
       onWork: (work, frames, onOver) => this.#begin(work, frames, onOver),
+      onEmbed: (embed, answer, onOver) => this.#beginEmbed(embed, answer, onOver),
       onDrain: (limitMs) => void this.leave(limitMs),
     });
     return link;
@@ -127,16 +131,28 @@ export class Agent {
     const watch = work.canary ? UNWATCHED : observer.watch({ node: id, model, request, epoch, traceparent });
     const refusal = refusalOf(work, { draining: this.#draining, model: this.#model, taken: this.#taken });
     if (refusal) return new Assignment({ work, generate: refusing(refusal), frames, watch, onOver });
+    const over = this.#take(onOver);
+    const generate: Engine['generate'] = (job, sink) =>
+      engine.generate(job, job.canary ? sink : this.#prefixes.watching(job, sink));
+    return new Assignment({ work, generate, frames, watch, onOver: over });
+  }
+
+  #beginEmbed(embed: Embed, answer: (embedded: Embedded) => void, onOver: () => void): EmbedTask {
+    const refusal = refusalOfEmbed(embed, { draining: this.#draining, model: this.#model, taken: this.#taken });
+    if (!refusal) return new EmbedTask({ embed, engine: this.#parts.engine, answer, onOver: this.#take(onOver) });
+    const { reason, message } = refusal;
+    return new EmbedTask({ embed, engine: { embed: async () => failure(reason, message) }, answer, onOver });
+  }
+
+  /** Counts what was not refused, until it is over. */
+  #take(onOver: () => void): () => void {
     this.#taken++;
     this.#reportSoon();
-    const over = () => {
+    return () => {
       onOver();
       this.#taken--;
       this.#reportSoon();
     };
-    const generate: Engine['generate'] = (job, sink) =>
-      engine.generate(job, job.canary ? sink : this.#prefixes.watching(job, sink));
-    return new Assignment({ work, generate, frames, watch, onOver: over });
   }
 
   #engineChanged(state: EngineState): void {
@@ -192,7 +208,9 @@ export class Agent {
   }
 
   #loadFor(link: RouterLink, model: ServedModel): ModelLoad {
-    const { running, queued, queuedPromptTokens, kvCacheUse } = this.#parts.engine.currentLoad();
+    const { running, queued, queuedPromptTokens, kvCacheUse } = embedsOnly(model.tasks)
+      ? embedLoad(this.#taken, model.slots)
+      : this.#parts.engine.currentLoad();
     const others = this.#links.reduce((sum, other) => sum + (other === link ? link.abandoned : other.working), 0);
     return {
       model: model.name,
@@ -251,6 +269,12 @@ export class Agent {
     await engine.dispose();
     tell({ type: 'stopped' });
   }
+}
+
+/** The engine reads the texts of all embeds in turns, so those that have a slot are those that came first. */
+function embedLoad(taken: number, slots: number): Load {
+  const running = Math.min(taken, slots);
+  return { running, queued: taken - running, queuedPromptTokens: 0, kvCacheUse: 0 };
 }
 
 /** Refuses whatever comes, on the way that an answer takes. */

@@ -1,4 +1,5 @@
 /** The door of this folder: a node in this process, and what the command line may ask without one. */
+import { EMBED_TASK } from '../proto/contract/embedding.ts';
 import { VERSION } from '../proto/contract/version.ts';
 import type { Hardware, ServedModel } from '../proto/gen/infermesh/v1/types.ts';
 import { Tier } from '../proto/gen/infermesh/v1/types.ts';
@@ -8,6 +9,7 @@ import { startTelemetry } from '../telemetry/sdk.ts';
 import { workSpans } from '../telemetry/spans.ts';
 import { Agent } from './agent.ts';
 import type { ModelSpec } from './backends/backend.ts';
+import { makesVectors } from './backends/replay-options.ts';
 import { credentialsOf } from './credentials.ts';
 import type { EngineState } from './engine/engine.ts';
 import { createEngine } from './engine/index.ts';
@@ -117,13 +119,14 @@ function asServed(spec: ModelSpec, { inputPrice, outputPrice, asTier }: NodeSett
 
 /** The replay engine has no weights: its answers follow from the prompt. */
 function replaySpec({ model, replay }: NodeSettings): ModelSpec {
+  const path = `replay:${replay}`;
   return {
     name: model,
-    path: `replay:${replay}`,
+    path,
     digest: '',
     sizeBytes: 0,
     tier: Tier.TIER_FAST,
-    tasks: [],
+    tasks: makesVectors(path) ? [EMBED_TASK] : [],
     quantization: '',
     licence: '',
     contextLength: 1_048_576,

@@ -3,14 +3,15 @@
  *
  *   open -> welcomed -> ended
  *
- * The router numbers its requests anew on every stream, so a number means something only here. Assignments may outlive
- * the stream: they are cancelled when it ends, hold their slots until the engine has stopped, and what they still say
+ * The router numbers its requests anew on every stream, so a number means something only here. Assignments and embeds may
+ * outlive the stream: they are cancelled when it ends, hold their slots until the engine has stopped, and what they still say
  * goes nowhere.
  */
 import type { Fault } from '../proto/contract/faults.ts';
-import type { AttachRequest, AttachResponse, LinkServiceClient, Work } from '../proto/gen/infermesh/v1/link.ts';
+import type { AttachRequest, AttachResponse, Embed, Embedded, LinkServiceClient, Work } from '../proto/gen/infermesh/v1/link.ts';
 import { faultOfStatus } from '../proto/transport/service-error.ts';
 import type { Assignment } from './assignment.ts';
+import type { EmbedTask } from './embed-task.ts';
 import { FrameWriter } from './frame.ts';
 
 /** For the last frames and the goodbye to reach a router. */
@@ -26,6 +27,8 @@ export interface StreamEvents {
   readonly onWelcome: (routerId: string, reportIntervalMs: number) => void;
   /** Begins an assignment; its frames go out by `frames`. `onOver` is called once, when its engine has stopped. */
   readonly onWork: (work: Work, frames: FrameWriter, onOver: () => void) => Assignment;
+  /** Begins to make vectors; `answer` takes what became of it, and `onOver` is called once, when the engine has stopped. */
+  readonly onEmbed: (embed: Embed, answer: (embedded: Embedded) => void, onOver: () => void) => EmbedTask;
   /** The router wants the node to leave, and what runs to have so long. */
   readonly onDrain: (limitMs: number) => void;
   /** The stream is gone, and not by `goodbye`. */
@@ -36,6 +39,7 @@ export class LinkStream {
   readonly #call: AttachCall;
   readonly #events: StreamEvents;
   readonly #assignments = new Map<number, Assignment>();
+  readonly #embeds = new Map<number, EmbedTask>();
   readonly #frames = new FrameWriter((progress) => this.#write({ $case: 'progress', value: progress }));
   #welcomed = false;
   #ended = false;
@@ -75,6 +79,8 @@ export class LinkStream {
         return this.#assignments.get(frame.value.request)?.cancel();
       case 'credit':
         return this.#assignments.get(frame.value.request)?.credit(frame.value.bytes);
+      case 'embed':
+        return this.#embed(frame.value);
       case 'drain':
         return this.#events.onDrain(frame.value.limitMs);
       default:
@@ -90,6 +96,16 @@ export class LinkStream {
     this.#assignments.set(request, this.#events.onWork(work, this.#frames, over));
   }
 
+  #embed(embed: Embed): void {
+    if (this.#ended) return;
+    const { request } = embed;
+    const answer = (embedded: Embedded) => this.#write({ $case: 'embedded', value: embedded });
+    this.#embeds.set(
+      request,
+      this.#events.onEmbed(embed, answer, () => this.#embeds.delete(request)),
+    );
+  }
+
   #lost(fault: Fault): void {
     if (this.#ended) return;
     this.#ended = true;
@@ -98,12 +114,12 @@ export class LinkStream {
   }
 
   #cancelAll(): void {
-    for (const assignment of this.#assignments.values()) assignment.cancel();
+    for (const one of [...this.#assignments.values(), ...this.#embeds.values()]) one.cancel();
   }
 
-  /** Ends every assignment with DRAINING, for the router to go on elsewhere. */
+  /** Ends every assignment and embed with DRAINING, for the router to go on elsewhere. */
   handBack(): void {
-    for (const assignment of this.#assignments.values()) assignment.handBack();
+    for (const one of [...this.#assignments.values(), ...this.#embeds.values()]) one.handBack();
   }
 
   /**

@@ -1,6 +1,7 @@
 /** Why a node does not take a piece of work. Pure. */
+import { embedsOnly, MOST_EMBED_TEXTS } from '../proto/contract/embedding.ts';
 import { Fault } from '../proto/contract/faults.ts';
-import type { Work } from '../proto/gen/infermesh/v1/link.ts';
+import type { Embed, Work } from '../proto/gen/infermesh/v1/link.ts';
 import type { ServedModel } from '../proto/gen/infermesh/v1/types.ts';
 import type { Delivered } from './backends/backend.ts';
 
@@ -24,11 +25,24 @@ export function refusalOf(work: Work, { draining, model, taken }: Standing): Fau
   if (draining) return new Fault('DRAINING', 'the node is shutting down');
   if (!model) return undefined; // The engine says what became of it.
   if (model.name !== work.model) return new Fault('MODEL_NOT_FOUND', 'the node does not serve that model');
-  const most = model.slots + queueOf(model.slots);
-  if (taken >= most) {
-    return new Fault('QUEUE_FULL', `the node has ${model.slots} slots and takes ${most} requests at most; it has ${taken}`);
+  if (embedsOnly(model.tasks)) return new Fault('UNSUPPORTED', 'the model makes vectors of texts and answers nothing');
+  return refusalOfMore(model, taken) ?? refusalToGoOn(work, model);
+}
+
+function refusalOfMore({ slots }: ServedModel, taken: number): Fault | undefined {
+  const most = slots + queueOf(slots);
+  if (taken < most) return undefined;
+  return new Fault('QUEUE_FULL', `the node has ${slots} slots and takes ${most} requests at most; it has ${taken}`);
+}
+
+export function refusalOfEmbed({ model: name, texts }: Embed, { draining, model, taken }: Standing): Fault | undefined {
+  if (draining) return new Fault('DRAINING', 'the node is shutting down');
+  if (!model) return undefined; // The engine says what became of it.
+  if (model.name !== name) return new Fault('MODEL_NOT_FOUND', 'the node does not serve that model');
+  if (texts.length < 1 || texts.length > MOST_EMBED_TEXTS) {
+    return new Fault('INVALID_REQUEST', `texts: must be 1 to ${MOST_EMBED_TEXTS}, received ${texts.length}`);
   }
-  return refusalToGoOn(work, model);
+  return refusalOfMore(model, taken);
 }
 
 function refusalToGoOn(work: Work, model: ServedModel): Fault | undefined {

@@ -35,6 +35,7 @@ export interface LinkOptions extends Credentials {
   /** `refused`: trying again soon changes nothing. */
   readonly onLost: (fault: Fault, retryInMs: number, refused: boolean) => void;
   readonly onWork: StreamEvents['onWork'];
+  readonly onEmbed: StreamEvents['onEmbed'];
   readonly onDrain: StreamEvents['onDrain'];
 }
 
@@ -58,7 +59,7 @@ export class RouterLink {
     this.#dial();
   }
 
-  /** Assignments that the engine works on for this router, those of lost streams too. */
+  /** Assignments and embeds that the engine works on for this router, those of lost streams too. */
   get working(): number {
     return this.#working;
   }
@@ -84,6 +85,7 @@ export class RouterLink {
         onConnected(routerId, reportIntervalMs);
       },
       onWork: this.#begin,
+      onEmbed: this.#beginEmbed,
       onDrain,
       onLost: (fault) => this.#lost(fault),
     });
@@ -100,19 +102,24 @@ export class RouterLink {
     return introduction().map((frame) => (frame.$case === 'hello' ? { ...frame, value: { ...frame.value, signature } } : frame));
   }
 
-  readonly #begin: StreamEvents['onWork'] = (work, frames, onOver) => {
+  readonly #begin: StreamEvents['onWork'] = (work, frames, onOver) => this.#options.onWork(work, frames, this.#counted(onOver));
+
+  readonly #beginEmbed: StreamEvents['onEmbed'] = (embed, answer, onOver) =>
+    this.#options.onEmbed(embed, answer, this.#counted(onOver));
+
+  /** Counts something as worked on until it is over. */
+  #counted(onOver: () => void): () => void {
     this.#working++;
     const stream = this.#stream;
-    return this.#options.onWork(work, frames, () => {
-      // The end leaves in a frame at the end of this turn; who waits for the link to be idle is told after that.
-      process.nextTick(() => {
-        onOver();
-        this.#working--;
-        if (stream !== this.#stream) this.#abandoned--;
-        if (this.#working === 0) this.#onIdle?.();
-      });
-    });
-  };
+    // The end leaves in a frame at the end of this turn; who waits for the link to be idle is told after that.
+    const over = () => {
+      onOver();
+      this.#working--;
+      if (stream !== this.#stream) this.#abandoned--;
+      if (this.#working === 0) this.#onIdle?.();
+    };
+    return () => process.nextTick(over);
+  }
 
   #lost(fault: Fault): void {
     this.#stream = undefined;
@@ -129,7 +136,7 @@ export class RouterLink {
     return Math.round(most * (0.5 + 0.5 * this.#options.random()));
   }
 
-  /** Resolves when no assignment is left, or when the signal is aborted. */
+  /** Resolves when no assignment and no embed is left, or when the signal is aborted. */
   async idle(signal: AbortSignal): Promise<void> {
     if (this.#working === 0 || signal.aborted) return;
     await new Promise<void>((resolve) => {
@@ -138,7 +145,7 @@ export class RouterLink {
     });
   }
 
-  /** Ends every assignment with DRAINING, for the router to go on elsewhere. */
+  /** Ends every assignment and embed with DRAINING, for the router to go on elsewhere. */
   handBack(): void {
     this.#stream?.handBack();
   }

@@ -74,6 +74,11 @@ export type Outcome =
   /** `message` never contains the user's text. */
   | { readonly type: 'failure'; readonly reason: Reason; readonly message: string };
 
+/** What became of texts: a vector of length 1 for each, in their order, or a failure. */
+export type Embedding =
+  | { readonly type: 'vectors'; readonly vectors: readonly Float32Array[]; readonly inputTokens: number }
+  | Extract<Outcome, { type: 'failure' }>;
+
 /** Takes what a job gives. Called in order: prefilling once, deltas, end exactly once and last. */
 export interface Sink {
   /**
@@ -120,6 +125,12 @@ export interface Backend {
   load(options: LoadOptions, progress: (fraction: number) => void): Promise<ServedModel>;
   /** Starts at once or queues behind the slots; never throws, failures end the sink. */
   generate(job: Job, sink: Sink): Run;
+  /**
+   * Makes vectors; absent where the engine cannot. Never rejects.
+   * @param texts 1 to 64; each is cut where the model's context ends
+   * @param signal aborted: no text more is read, and it ends with CANCELLED
+   */
+  embed?(texts: readonly string[], signal: AbortSignal): Promise<Embedding>;
   currentLoad(): Load;
   /** Ends what runs (each sink gets its end) and frees the weights. */
   dispose(): Promise<void>;

@@ -14,6 +14,8 @@ export interface ReplayOptions {
   readonly wedge: number;
   /** Tokens after which each job stands still, 0 to 10^9; absent: 10^9. */
   readonly stall: number;
+  /** Numbers of a vector, 0 to 4,096; over 0 the engine makes vectors of texts and answers nothing. */
+  readonly embed: number;
 }
 
 const SCHEME = 'replay:';
@@ -24,8 +26,9 @@ const BOUNDS = {
   poison: [0, 1],
   wedge: [0, 1e9],
   stall: [0, 1e9],
+  embed: [0, 4096],
 } as const;
-export const REPLAY_DEFAULTS: ReplayOptions = { rate: 0, length: 1e9, prefill: 0, poison: 0, wedge: 1e9, stall: 1e9 };
+export const REPLAY_DEFAULTS: ReplayOptions = { rate: 0, length: 1e9, prefill: 0, poison: 0, wedge: 1e9, stall: 1e9, embed: 0 };
 
 /** @throws Fault ENGINE_FAILED that names the option, its range and what came */
 export function parseReplayPath(path: string): ReplayOptions {
@@ -45,6 +48,12 @@ export function parseReplayPath(path: string): ReplayOptions {
 }
 
 const isOption = (name: string): name is keyof ReplayOptions => Object.hasOwn(BOUNDS, name);
+
+/** Whether an engine with this path makes vectors only. Never throws. */
+export const makesVectors = (path: string) => path.startsWith(SCHEME) && /[:,]embed=0*[1-9]/.test(path);
+
+/** Of a prompt, where `poison` is asked for. */
+export const POISON = 'POISON';
 
 /** Whether a prompt can end the process of an engine with this path. Never throws. */
 export const endsItsProcess = (path: string) => path.startsWith(SCHEME) && /[:,]poison=1(?:,|$)/.test(path);

@@ -11,7 +11,7 @@ import type { Backend, Job, Load, LoadOptions, ModelSpec, Outcome, Run, Sink } f
 import { failure, finish, JobRun } from './job-run.ts';
 import { countTokens, MOST_ANSWER_UNITS, ReplayCache } from './replay-cache.ts';
 import type { ReplayOptions } from './replay-options.ts';
-import { parseReplayPath, REPLAY_DEFAULTS } from './replay-options.ts';
+import { POISON, parseReplayPath, REPLAY_DEFAULTS } from './replay-options.ts';
 import { REPLAY_WORDS, replaySeed, replayToken, replayTokenId } from './replay-tokens.ts';
 import { SlotQueue } from './slot-queue.ts';
 import type { Piece } from './text-assembler.ts';
@@ -23,8 +23,6 @@ export { replaySeed, replayText, replayToken } from './replay-tokens.ts';
 const TICK_MS = 5;
 /** Tokens a request without a rate gives in one turn of the event loop. */
 const TOKENS_PER_TURN = 32;
-/** Of a prompt, where `poison` is asked for. */
-const POISON = 'POISON';
 
 class Answer {
   readonly job: Job;
@@ -246,7 +244,13 @@ export class ReplayBackend implements Backend {
 
 const SHUTTING_DOWN = failure('DRAINING', 'the engine is shutting down');
 
-function served(model: ModelSpec, slots: number, watts: number | undefined, { rate, prefill }: ReplayOptions): ServedModel {
+/** What a replay engine says of itself. */
+export function served(
+  model: ModelSpec,
+  slots: number,
+  watts: number | undefined,
+  { rate, prefill }: ReplayOptions,
+): ServedModel {
   return {
     name: model.name,
     digest: model.digest,

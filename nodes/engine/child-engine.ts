@@ -11,15 +11,17 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { Fault } from '../../proto/contract/faults.ts';
 import type { ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
-import type { Job, Load, LoadOptions, Run, Sink } from '../backends/backend.ts';
+import type { Embedding, Job, Load, LoadOptions, Run, Sink } from '../backends/backend.ts';
+import type { Failure } from '../backends/job-run.ts';
 import { failure } from '../backends/job-run.ts';
 import { BACKOFF, restartDelayMs } from './backoff.ts';
 import type { Engine, EngineState } from './engine.ts';
 import { LastWords } from './last-words.ts';
 import { ObservedState } from './observed-state.ts';
 import type { ToChild, ToParent } from './protocol.ts';
-import { refuse } from './refuse.ts';
+import { notReady, refuse } from './refuse.ts';
 import type { BackendName } from './registry.ts';
+import { RemoteEmbeds } from './remote-embeds.ts';
 import { RemoteJobs } from './remote-jobs.ts';
 
 const WORKER = fileURLToPath(new URL('worker.ts', import.meta.url));
@@ -50,6 +52,7 @@ export class ChildEngine implements Engine {
   readonly #deps: ChildEngineDeps;
   readonly #state = new ObservedState();
   readonly #jobs = new RemoteJobs((message) => this.#send(message));
+  readonly #embeds = new RemoteEmbeds((message) => this.#send(message));
   readonly #first = Promise.withResolvers<ServedModel>();
   #child: ChildProcess | undefined;
   #cancelRestart: (() => void) | undefined;
@@ -94,6 +97,11 @@ export class ChildEngine implements Engine {
     return this.#jobs.generate(job, sink);
   }
 
+  embed(texts: readonly string[], signal: AbortSignal): Promise<Embedding> {
+    const { type } = this.#state.current;
+    return type === 'ready' ? this.#embeds.embed(texts, signal) : Promise.resolve(notReady(type));
+  }
+
   currentLoad(): Load {
     return this.#jobs.load;
   }
@@ -113,7 +121,7 @@ export class ChildEngine implements Engine {
       await gone;
       stopWaiting();
     }
-    this.#jobs.endAll(failure('DRAINING', 'the engine is shutting down'));
+    this.#endAll(failure('DRAINING', 'the engine is shutting down'));
   }
 
   #launch(): void {
@@ -158,6 +166,9 @@ export class ChildEngine implements Engine {
       case 'failed':
         this.#failed(child, new Fault(message.reason, message.message));
         break;
+      case 'embedded':
+        this.#embeds.receive(message.id, message.embedding);
+        break;
       case 'events':
         this.#jobs.receive(message.events, message.load);
     }
@@ -189,6 +200,11 @@ export class ChildEngine implements Engine {
     const restartInMs = restartDelayMs(this.#crashesInRow, this.#deps.random());
     this.#cancelRestart = this.#deps.after(restartInMs, () => this.#launch());
     this.#state.set({ type: 'crashed', message, restartInMs });
-    this.#jobs.endAll(failure('ENGINE_CRASHED', message));
+    this.#endAll(failure('ENGINE_CRASHED', message));
+  }
+
+  #endAll(why: Failure): void {
+    this.#jobs.endAll(why);
+    this.#embeds.endAll(why);
   }
 }

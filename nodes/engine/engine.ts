@@ -6,7 +6,7 @@
  * A crash ends every sink with ENGINE_CRASHED; the engine is then started again with growing, jittered pauses.
  */
 import type { ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
-import type { Job, Load, Run, Sink } from '../backends/backend.ts';
+import type { Embedding, Job, Load, Run, Sink } from '../backends/backend.ts';
 
 export type EngineState =
   | { readonly type: 'loading'; readonly fraction: number }
@@ -25,6 +25,8 @@ export interface Engine {
   start(): Promise<ServedModel>;
   /** Never throws: when the engine is not ready the sink ends with ENGINE_CRASHED. */
   generate(job: Job, sink: Sink): Run;
+  /** As the backend's; UNSUPPORTED where it has none. */
+  embed(texts: readonly string[], signal: AbortSignal): Promise<Embedding>;
   currentLoad(): Load;
   /** Ends what runs, frees the weights, ends the process; resolves when it is gone. */
   dispose(): Promise<void>;

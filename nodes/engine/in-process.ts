@@ -1,10 +1,10 @@
 /** An engine around a backend in this process: for backends without native code, which cannot take the process down. */
 import { Fault } from '../../proto/contract/faults.ts';
 import type { ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
-import type { Backend, Job, Load, LoadOptions, Run, Sink } from '../backends/backend.ts';
+import type { Backend, Embedding, Job, Load, LoadOptions, Run, Sink } from '../backends/backend.ts';
 import type { Engine, EngineState } from './engine.ts';
 import { ObservedState } from './observed-state.ts';
-import { refuse } from './refuse.ts';
+import { NO_VECTORS, notReady, refuse } from './refuse.ts';
 
 export class InProcessEngine implements Engine {
   readonly crashes = 0;
@@ -35,6 +35,12 @@ export class InProcessEngine implements Engine {
   generate(job: Job, sink: Sink): Run {
     if (this.#state.current.type !== 'ready' || !this.#backend) return refuse(job, sink, this.#state.current);
     return this.#backend.generate(job, sink);
+  }
+
+  embed(texts: readonly string[], signal: AbortSignal): Promise<Embedding> {
+    const { type } = this.#state.current;
+    if (type !== 'ready' || !this.#backend) return Promise.resolve(notReady(type));
+    return this.#backend.embed?.(texts, signal) ?? Promise.resolve(NO_VECTORS);
   }
 
   currentLoad(): Load {

@@ -24,5 +24,5 @@ export function createEngine(backend: BackendName, options: LoadOptions, deps: E
   const { forceChild = false, ...childDeps } = deps;
   const ownProcess = backend === 'llama-cpp' || endsItsProcess(options.model.path);
   if (ownProcess || forceChild) return new ChildEngine(backend, options, childDeps);
-  return new InProcessEngine(() => makeBackend(backend), options);
+  return new InProcessEngine(() => makeBackend(backend, options.model), options);
 }

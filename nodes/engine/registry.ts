@@ -1,13 +1,17 @@
 /** Which backends there are. Each is imported only where it is used: an engine's library may be large or absent. */
-import type { Backend } from '../backends/backend.ts';
+import { embedsOnly } from '../../proto/contract/embedding.ts';
+import type { Backend, ModelSpec } from '../backends/backend.ts';
 
 export type BackendName = 'llama-cpp' | 'replay';
 
-export async function makeBackend(name: BackendName): Promise<Backend> {
+export async function makeBackend(name: BackendName, { tasks }: Pick<ModelSpec, 'tasks'>): Promise<Backend> {
+  const vectors = embedsOnly(tasks);
   switch (name) {
     case 'llama-cpp':
+      if (vectors) return new (await import('../backends/llama-cpp-embeddings.ts')).LlamaCppEmbeddings();
       return new (await import('../backends/llama-cpp.ts')).LlamaCppBackend();
     case 'replay':
+      if (vectors) return new (await import('../backends/replay-embeddings.ts')).ReplayEmbeddings();
       return new (await import('../backends/replay.ts')).ReplayBackend();
   }
 }

@@ -5,13 +5,16 @@
 import { Fault, toFault } from '../../proto/contract/faults.ts';
 import type { Backend, Run, Sink } from '../backends/backend.ts';
 import type { JobEvent, ToChild, ToParent } from './protocol.ts';
+import { NO_VECTORS } from './refuse.ts';
 import { makeBackend } from './registry.ts';
 
 type LoadRequest = Extract<ToChild, { type: 'load' }>;
 type GenerateRequest = Extract<ToChild, { type: 'generate' }>;
+type EmbedRequest = Extract<ToChild, { type: 'embed' }>;
 
 let backend: Backend | undefined;
 const runs = new Map<number, Run>();
+const embeds = new Map<number, AbortController>();
 let outbox: JobEvent[] = [];
 
 process.on('SIGINT', () => {});
@@ -25,6 +28,12 @@ process.on('message', (message: ToChild) => {
       break;
     case 'generate':
       generate(message);
+      break;
+    case 'embed':
+      void embed(message);
+      break;
+    case 'cancel_embed':
+      embeds.get(message.id)?.abort();
       break;
     case 'dispose':
       void dispose();
@@ -41,7 +50,7 @@ function send(message: ToParent, sent: () => void = () => {}): void {
 
 async function load({ backend: name, options }: LoadRequest): Promise<void> {
   try {
-    const loading = await makeBackend(name);
+    const loading = await makeBackend(name, options.model);
     const model = await loading.load(options, report);
     backend = loading;
     send({ type: 'loaded', model });
@@ -71,6 +80,14 @@ function generate({ id, job }: GenerateRequest): void {
     },
   };
   if (backend) runs.set(id, backend.generate(job, sink));
+}
+
+async function embed({ id, texts }: EmbedRequest): Promise<void> {
+  const cancel = new AbortController();
+  embeds.set(id, cancel);
+  const embedding = (await backend?.embed?.(texts, cancel.signal)) ?? NO_VECTORS;
+  embeds.delete(id);
+  send({ type: 'embedded', id, embedding });
 }
 
 /**

@@ -1,9 +1,10 @@
 /** A router that does what the test says: a bare LinkService on a real socket. */
 import { once } from 'node:events';
-import type { AttachRequest } from '../../proto/gen/infermesh/v1/link.ts';
+import type { AttachRequest, Embed } from '../../proto/gen/infermesh/v1/link.ts';
 import {
   AttachRequest as AttachRequestType,
   AttachResponse,
+  Embed as EmbedType,
   LinkServiceService,
   Work,
 } from '../../proto/gen/infermesh/v1/link.ts';
@@ -43,6 +44,11 @@ export class NodeStream {
 
   work(work: Partial<Work> = {}): void {
     this.send({ $case: 'work', value: Work.fromPartial({ request: 1, epoch: 1, model: 'm', deadlineMs: 60_000, ...work }) });
+  }
+
+  embed(embed: Partial<Embed> = {}): void {
+    const value = { request: 1, model: 'm', texts: ['a text'], deadlineMs: 60_000, ...embed };
+    this.send({ $case: 'embed', value: EmbedType.fromPartial(value) });
   }
 
   /** Ends the stream as a router that goes away. */

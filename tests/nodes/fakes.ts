@@ -1,5 +1,5 @@
 /** An engine and a router's wishes without either: what a node's parts are given to work with. */
-import type { Job, Load, Run, Sink } from '../../nodes/backends/backend.ts';
+import type { Embedding, Job, Load, Run, Sink } from '../../nodes/backends/backend.ts';
 import type { Engine, EngineState } from '../../nodes/engine/engine.ts';
 import type { ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
 import { ServedModel as ServedModelType } from '../../proto/gen/infermesh/v1/types.ts';
@@ -12,6 +12,13 @@ export interface FakeJob {
   readonly job: Job;
   readonly sink: Sink;
   readonly asked: ('cancel' | 'pause' | 'resume')[];
+}
+
+/** Texts that the engine was given. */
+export interface FakeEmbed {
+  readonly texts: readonly string[];
+  readonly signal: AbortSignal;
+  end(embedding: Embedding): void;
 }
 
 /** An engine whose jobs say and do what the test says. */
@@ -42,6 +49,12 @@ export class FakeEngine implements Engine {
     const note = (wish: FakeJob['asked'][number]) => () => given.asked.push(wish);
     return { cancel: note('cancel'), pause: note('pause'), resume: note('resume') };
   };
+
+  /** Those that were not ended yet, in their order. */
+  readonly embeds: FakeEmbed[] = [];
+
+  readonly embed = (texts: readonly string[], signal: AbortSignal): Promise<Embedding> =>
+    new Promise((end) => this.embeds.push({ texts, signal, end }));
 
   currentLoad(): Load {
     return { running: this.jobs.length, queued: 0, queuedPromptTokens: 0, kvCacheUse: 0 };

@@ -34,6 +34,11 @@ beforeEach(async () => {
       begun.push(assignment);
       return assignment as never;
     },
+    onEmbed: (_embed, _answer, over) => {
+      const embed = fakeAssignment(over);
+      begun.push(embed);
+      return embed as never;
+    },
     onDrain: (limitMs) => drained(limitMs),
   });
 });

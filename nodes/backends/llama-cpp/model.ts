@@ -12,24 +12,58 @@ export type Library = typeof import('node-llama-cpp');
 const PREFILL_CHUNK_CPU = 64;
 const PREFILL_CHUNK_GPU = 512;
 
-/** Everything that exists while a model is in memory. */
-export interface Loaded {
+/** A model in memory, before it has a context to work in. */
+export interface Weights {
   readonly library: Library;
   readonly llama: Llama;
   readonly model: LlamaModel;
+  /** In characters; a text of n characters has at least n / longest tokens. */
+  readonly longestToken: number;
+  readonly threads: number;
+}
+
+/** Everything that exists while a model that answers is in memory. */
+export interface Loaded extends Weights {
   readonly context: LlamaContext;
   readonly wrapper: ChatWrapper;
   /** Tokens that the model knows; 0 where its file does not tell. */
   readonly vocabulary: number;
-  /** In characters; a text of n characters has at least n / longest tokens. */
-  readonly longestToken: number;
   readonly prefillChunk: number;
-  readonly threads: number;
 }
 
 /** @throws Fault ENGINE_FAILED that says what to do */
-export async function loadModel(options: LoadOptions, progress: (fraction: number) => void): Promise<Loaded> {
-  const { path, contextLength } = options.model;
+export function loadModel(options: LoadOptions, progress: (fraction: number) => void): Promise<Loaded> {
+  return withWeights(options, progress, async (weights): Promise<Loaded> => {
+    const { library, model, threads } = weights;
+    const prefillChunk = model.gpuLayers > 0 ? PREFILL_CHUNK_GPU : PREFILL_CHUNK_CPU;
+    const context = await model.createContext({
+      sequences: options.slots,
+      contextSize: contextSizeOf(weights, options),
+      batchSize: prefillChunk + options.slots,
+      threads,
+      // On the CPU it takes more time than it saves: 15 to 25 % of the bundled model's tokens.
+      flashAttention: model.gpuLayers > 0 ? 'auto' : false,
+    });
+    const wrapper = library.resolveChatWrapper(model, { warningLogs: false });
+    return { ...weights, context, wrapper, vocabulary: tokensOf(model).length, prefillChunk };
+  });
+}
+
+/** What the model can do, or less where the catalogue says so. */
+export function contextSizeOf({ model }: Pick<Weights, 'model'>, { model: { contextLength } }: LoadOptions): number {
+  return Math.min(model.trainContextSize, contextLength || model.trainContextSize);
+}
+
+/**
+ * Loads the weights, and what `open` puts around them. Where that fails nothing of it stays in memory.
+ * @throws Fault ENGINE_FAILED that says what to do
+ */
+export async function withWeights<T>(
+  options: LoadOptions,
+  progress: (fraction: number) => void,
+  open: (weights: Weights) => Promise<T>,
+): Promise<T> {
+  const { path } = options.model;
   const library = await import('node-llama-cpp');
   let lastWords = '';
   const llama = await library.getLlama({
@@ -50,28 +84,7 @@ export async function loadModel(options: LoadOptions, progress: (fraction: numbe
       gpuLayers: options.gpuLayers,
       onLoadProgress: (done) => progress(done * 0.9),
     });
-    const prefillChunk = model.gpuLayers > 0 ? PREFILL_CHUNK_GPU : PREFILL_CHUNK_CPU;
-    const context = await model.createContext({
-      sequences: options.slots,
-      contextSize: Math.min(model.trainContextSize, contextLength || model.trainContextSize),
-      batchSize: prefillChunk + options.slots,
-      threads,
-      // On the CPU it takes more time than it saves: 15 to 25 % of the bundled model's tokens.
-      flashAttention: model.gpuLayers > 0 ? 'auto' : false,
-    });
-    const wrapper = library.resolveChatWrapper(model, { warningLogs: false });
-    const vocabulary = model.fileInfo.metadata.tokenizer?.ggml?.tokens ?? [];
-    return {
-      library,
-      llama,
-      model,
-      context,
-      wrapper,
-      vocabulary: vocabulary.length,
-      longestToken: longestOf(vocabulary),
-      prefillChunk,
-      threads,
-    };
+    return await open({ library, llama, model, longestToken: longestOf(tokensOf(model)), threads });
   } catch (error) {
     await llama.dispose();
     throw loadFault(library, path, lastWords, error);
@@ -88,6 +101,10 @@ function loadFault(library: Library, path: string, lastWords: string, error: unk
     `${words || 'the engine refused it'}; the file may be truncated or corrupt: check its digest, fetch it again`,
     error,
   );
+}
+
+function tokensOf(model: LlamaModel): readonly string[] {
+  return model.fileInfo.metadata.tokenizer?.ggml?.tokens ?? [];
 }
 
 function longestOf(tokens: readonly string[]): number {

@@ -93,7 +93,7 @@ test.each([
 });
 
 test('a path without options means as fast as possible, and no faults', () => {
-  const faultless = { prefill: 0, poison: 0, wedge: 1e9, stall: 1e9 };
+  const faultless = { prefill: 0, poison: 0, wedge: 1e9, stall: 1e9, embed: 0 };
   expect(parseReplayPath('replay:')).toEqual({ rate: 0, length: 1e9, ...faultless });
   expect(parseReplayPath('replay:rate=2.5,length=7')).toEqual({ rate: 2.5, length: 7, ...faultless });
   expect(parseReplayPath('replay:prefill=1000,poison=1,wedge=3,stall=0')).toMatchObject({

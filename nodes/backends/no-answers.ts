@@ -1,0 +1,13 @@
+/** For backends that make vectors and nothing else. */
+import type { Run, Sink } from './backend.ts';
+import { failure } from './job-run.ts';
+
+const NO_ANSWERS = failure('UNSUPPORTED', 'the model makes vectors of texts and answers nothing');
+const NO_TIMINGS = { queueMs: 0, prefillMs: 0, decodeMs: 0 };
+const NOTHING_TO_STEER: Run = { cancel() {}, pause() {}, resume() {} };
+
+/** Ends a job that should not have come, after the caller has its handle. */
+export function answersNothing(sink: Sink): Run {
+  setImmediate(() => sink.end(NO_ANSWERS, 0, NO_TIMINGS));
+  return NOTHING_TO_STEER;
+}

@@ -1,0 +1,84 @@
+/**
+ * One list of texts that a router wants the vectors of, between the link and the engine. It is answered once: when the
+ * engine is done, when it is late, or when it is handed back. Over it is when the engine has stopped.
+ */
+import { REASONS } from '../proto/contract/faults.ts';
+import type { Embed, Embedded } from '../proto/gen/infermesh/v1/link.ts';
+import type { Embedding } from './backends/backend.ts';
+import type { Failure } from './backends/job-run.ts';
+import { failure } from './backends/job-run.ts';
+import type { Engine } from './engine/engine.ts';
+
+/** A timer that is set to more fires at once. */
+const LONGEST_MS = 2 ** 31 - 1;
+
+export interface EmbedTaskOptions {
+  readonly embed: Embed;
+  readonly engine: Pick<Engine, 'embed'>;
+  readonly answer: (embedded: Embedded) => void;
+  /** Called once, when the engine has stopped, or the embed was handed back. */
+  readonly onOver: () => void;
+}
+
+export class EmbedTask {
+  readonly #request: number;
+  readonly #answer: (embedded: Embedded) => void;
+  readonly #onOver: () => void;
+  readonly #cancel = new AbortController();
+  readonly #deadline: NodeJS.Timeout;
+  #answered = false;
+  #over = false;
+
+  constructor({ embed: { request, texts, deadlineMs }, engine, answer, onOver }: EmbedTaskOptions) {
+    this.#request = request;
+    this.#answer = answer;
+    this.#onOver = onOver;
+    this.#deadline = setTimeout(() => this.#cutShort(EXPIRED), Math.min(deadlineMs, LONGEST_MS));
+    void engine.embed(texts, this.#cancel.signal).then((embedding) => {
+      this.#tell(embedding);
+      this.#end();
+    });
+  }
+
+  /** Nobody waits for it any more. */
+  cancel(): void {
+    this.#cutShort(CANCELLED);
+  }
+
+  /** The node leaves: another one makes them. */
+  handBack(): void {
+    this.#cutShort(DRAINING);
+    this.#end();
+  }
+
+  #cutShort(why: Failure): void {
+    this.#tell(why);
+    this.#cancel.abort();
+  }
+
+  #tell(embedding: Embedding): void {
+    if (this.#answered) return;
+    this.#answered = true;
+    clearTimeout(this.#deadline);
+    this.#answer({ request: this.#request, ...messageOf(embedding) });
+  }
+
+  #end(): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#onOver();
+  }
+}
+
+const CANCELLED = failure('CANCELLED', 'cancelled');
+const DRAINING = failure('DRAINING', 'the node is shutting down');
+const EXPIRED = failure('DEADLINE_EXCEEDED', 'the deadline passed before all texts were read');
+
+function messageOf(embedding: Embedding): Omit<Embedded, 'request'> {
+  if (embedding.type === 'vectors') {
+    const vectors = embedding.vectors.map((vector) => ({ values: [...vector] }));
+    return { vectors, inputTokens: embedding.inputTokens };
+  }
+  const { reason, message } = embedding;
+  return { vectors: [], inputTokens: 0, failure: { code: REASONS[reason].code, reason, message } };
+}

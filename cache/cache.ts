@@ -2,6 +2,7 @@
 import type { CacheLayerStats, PurgeCacheRequest, PurgeCacheResponse, RedisStats } from '../proto/gen/infermesh/v1/admin.ts';
 import { CacheLayer as LayerId, RedisState } from '../proto/gen/infermesh/v1/admin.ts';
 import type { CachedAnswer, CachedModel } from '../proto/gen/infermesh/v1/cache.ts';
+import type { CacheEvent } from '../telemetry/cache-events.ts';
 import type { Clock } from './clock.ts';
 import type { Codec } from './codecs.ts';
 import { answerCodec, evidenceCodec, modelCodec, vectorCodec } from './codecs.ts';
@@ -9,6 +10,9 @@ import { SecretKeyring } from './keyring.ts';
 import { CacheLayer } from './layer.ts';
 import { prefixesOf } from './names.ts';
 import type { Cache, LayerName, Store, StoredEvidence } from './port.ts';
+import { Purges } from './purges.ts';
+import { SecretMark } from './secret-mark.ts';
+import { SnapshotFile } from './snapshot-file.ts';
 import { Writer } from './writer.ts';
 
 const MINUTE_MS = 60_000;
@@ -28,7 +32,18 @@ const LAYERS: Readonly<Record<LayerId, LayerName | undefined>> = {
   [LayerId.CACHE_LAYER_EMBEDDINGS]: 'embeddings',
 };
 
-const NO_REDIS: RedisStats = { state: RedisState.REDIS_STATE_NONE, kind: '', version: '', calls: 0, failed: 0, skipped: 0 };
+const LOOK_EVERY_MS = 1000;
+/** For what is on its way to Redis when the router ends. */
+const LAST_WRITES_MS = 500;
+
+export const NO_REDIS: RedisStats = {
+  state: RedisState.REDIS_STATE_NONE,
+  kind: '',
+  version: '',
+  calls: 0,
+  failed: 0,
+  skipped: 0,
+};
 
 export interface CacheParts {
   /** Of the mesh: routers with the same one share what they keep in one Redis. */
@@ -38,7 +53,10 @@ export interface CacheParts {
   readonly store: Store;
   /** Absent without Redis. */
   readonly redis?: (() => RedisStats) | undefined;
+  /** Path of the snapshot, without Redis; absent: none is kept. */
+  readonly snapshot?: string | undefined;
   readonly clock: Clock;
+  readonly tell: (event: CacheEvent) => void;
 }
 
 export class MeshCache implements Cache {
@@ -50,16 +68,30 @@ export class MeshCache implements Cache {
   readonly store: Store;
   readonly #parts: CacheParts;
   readonly #writer: Writer;
+  readonly #shared: Shared | undefined;
+  readonly #snapshot: SnapshotFile | undefined;
 
   constructor(parts: CacheParts) {
+    const { store, secret, snapshot, tell, clock } = parts;
     this.#parts = parts;
-    this.store = parts.store;
-    this.keys = new SecretKeyring(parts.secret);
-    this.#writer = new Writer(parts.store, () => {});
+    this.store = store;
+    this.keys = new SecretKeyring(secret);
+    this.#writer = new Writer(store, () => tell({ type: 'cache_writes_lost' }));
     this.answers = this.#layer('answers', answerCodec, PARTS.answers);
     this.choices = this.#layer('answers', modelCodec, PARTS.choices);
     this.evidence = this.#layer('evidence', evidenceCodec, PARTS.evidence);
     this.embeddings = this.#layer('embeddings', vectorCodec, PARTS.embeddings);
+    this.#shared = store.kind === 'memory' ? undefined : this.#share();
+    const { answers, choices, evidence, embeddings } = this;
+    this.#snapshot =
+      snapshot === undefined
+        ? undefined
+        : new SnapshotFile({
+            path: snapshot,
+            layers: { answers, choices, evidence, embeddings },
+            clock,
+            tell,
+          });
   }
 
   stats() {
@@ -74,22 +106,46 @@ export class MeshCache implements Cache {
   async purge({ layer, tenant }: PurgeCacheRequest): Promise<PurgeCacheResponse> {
     const tag = tenant === undefined ? undefined : this.keys.tagOf(tenant || undefined);
     const prefixes = prefixesOf(LAYERS[layer], tag);
-    const memory = prefixes.reduce((sum, prefix) => sum + this.#purgeMemory(prefix), 0);
-    if (this.store.kind === 'memory') return { memory, redis: 0 };
-    const stored = await Promise.all(prefixes.map((prefix) => this.store.purge(prefix)));
-    return { memory, redis: stored.reduce((sum, count) => sum + count, 0) };
+    if (this.#shared) return this.#shared.purges.purge(prefixes);
+    const memory = this.#forget(prefixes);
+    await this.#snapshot?.purged();
+    return { memory, redis: 0 };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#shared?.stop();
+    await Promise.all([this.#snapshot?.close(), this.#written()]);
     await this.store[Symbol.asyncDispose]();
+  }
+
+  /** What was put is written, or its time is over. */
+  #written(): Promise<void> {
+    const { promise: tooLong, resolve } = Promise.withResolvers<void>();
+    const cancel = this.#parts.clock.after(LAST_WRITES_MS, resolve);
+    return Promise.race([this.#writer.idle(), tooLong]).finally(cancel);
   }
 
   get #layers(): readonly AnyLayer[] {
     return [this.answers, this.choices, this.evidence, this.embeddings];
   }
 
-  #purgeMemory(prefix: string): number {
-    return this.#layers.reduce((sum, layer) => sum + layer.purge(prefix), 0);
+  #forget(prefixes: readonly string[]): number {
+    return prefixes.reduce((sum, prefix) => this.#layers.reduce((all, layer) => all + layer.purge(prefix), sum), 0);
+  }
+
+  /** What is looked at in the background, for as long as there is a store that others have too. */
+  #share(): Shared {
+    const { store, clock, tell } = this.#parts;
+    const everything = prefixesOf(undefined, undefined);
+    const forget = (prefixes: readonly string[]) => this.#forget(prefixes);
+    const purges = new Purges({ store, keys: this.keys, clock, everything, forget });
+    const mark = new SecretMark(store, this.keys, clock, () => tell({ type: 'cache_secret_differs' }));
+    const cancel = clock.every(LOOK_EVERY_MS, () => void Promise.all([purges.look(), mark.look()]));
+    const stop = () => {
+      cancel();
+      purges.close();
+    };
+    return { purges, stop };
   }
 
   #layer<Value>(name: LayerName, codec: Codec<Value>, part: number): CacheLayer<Value> {
@@ -97,6 +153,11 @@ export class MeshCache implements Cache {
     const shared = store.kind === 'memory' ? undefined : { store, writer: this.#writer };
     return new CacheLayer({ name, codec, ttlMs: TTL_MS[name], limit: Math.floor((memoryBytes * part) / WHOLE), shared, clock });
   }
+}
+
+interface Shared {
+  readonly purges: Purges;
+  readonly stop: () => void;
 }
 
 /** What does not depend on the kind of value. */

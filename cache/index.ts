@@ -1,19 +1,60 @@
 /** The door of this folder. */
+import type { RedisStats } from '../proto/gen/infermesh/v1/admin.ts';
+import { RedisState } from '../proto/gen/infermesh/v1/admin.ts';
+import type { CacheEvent } from '../telemetry/cache-events.ts';
 import { MeshCache } from './cache.ts';
 import type { Clock } from './clock.ts';
+import { MemoryStore } from './memory-store.ts';
 import { cacheOff } from './off.ts';
-import type { Cache } from './port.ts';
-import { StoreOfOne } from './store-of-one.ts';
+import type { Cache, RedisLink } from './port.ts';
+import type { RedisChange, RedisConnection } from './redis/index.ts';
+import { openStore } from './redis/index.ts';
+
+/** For leases, which are all that the store of a router without Redis holds. */
+const LEASES_BYTES = 1 << 20;
 
 export interface CacheOptions {
-  /** Undefined: off. */
-  readonly secret: string | undefined;
+  /** Of the mesh: routers with the same one share what they keep in one Redis. */
+  readonly secret: string;
+  /** Of this process, for all layers together. */
   readonly memoryBytes: number;
+  /** Of Redis; absent: memory is all there is. */
+  readonly url?: string | undefined;
+  /** Path of the snapshot that a cache without Redis keeps; absent: none. */
+  readonly snapshot?: string | undefined;
   readonly clock: Clock;
+  readonly tell: (event: CacheEvent) => void;
 }
 
-/** Returns at once; where there is Redis, it is joined in the background. */
-export function openCache({ secret, memoryBytes, clock }: CacheOptions): Cache {
-  const store = new StoreOfOne(clock);
-  return secret === undefined ? cacheOff(store) : new MeshCache({ secret, memoryBytes, clock, store });
+export interface OpenCache {
+  /** Ends the link with it. */
+  readonly cache: Cache;
+  /** Undefined without Redis. */
+  readonly link: RedisLink | undefined;
+}
+
+/**
+ * Returns at once; Redis is joined in the background.
+ * @throws Fault INVALID_REQUEST for a URL of none of the forms
+ */
+export function openCache({ url, tell, clock, ...options }: CacheOptions): OpenCache {
+  const { store, link } = openStore({ url, clock, memoryBytes: LEASES_BYTES, onState: (change) => tell(eventOf(change)) });
+  const redis = link && (() => statsOf(link));
+  return { cache: new MeshCache({ ...options, store, redis, clock, tell }), link };
+}
+
+/** One that keeps nothing. */
+export function openNoCache(clock: Clock): OpenCache {
+  return { cache: cacheOff(new MemoryStore(LEASES_BYTES, clock)), link: undefined };
+}
+
+function eventOf({ state, reason }: RedisChange): CacheEvent {
+  if (state === 'up') return { type: 'redis_up' };
+  return { type: state === 'limited' ? 'redis_limited' : 'redis_down', reason };
+}
+
+function statsOf(link: RedisConnection): RedisStats {
+  const { state, version, calls, failed, skipped } = link.status();
+  const shown = state === 'down' ? RedisState.REDIS_STATE_DOWN : RedisState.REDIS_STATE_UP;
+  return { state: shown, kind: link.kind, version, calls, failed, skipped };
 }

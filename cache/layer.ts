@@ -44,12 +44,24 @@ export interface LayerCounts {
   rejected: number;
 }
 
+/** One that is held, for a snapshot. */
+export interface Sealable {
+  readonly name: string;
+  readonly hits: number;
+  /** Milliseconds since 1970. */
+  readonly expiresAt: number;
+  /** Undefined: too large. */
+  readonly seal: () => Buffer | undefined;
+}
+
 type Found<Value> = Promise<Hit<Value> | undefined>;
 
 export class CacheLayer<Value> implements Layer<Value> {
   readonly name: LayerName;
   readonly counts: LayerCounts = { hitsMemory: 0, hitsRedis: 0, misses: 0, writes: 0, tooLarge: 0, rejected: 0 };
   readonly held: HeldValues<Value>;
+  /** Grows whenever what is held may have become something else. */
+  changes = 0;
   readonly #parts: LayerParts<Value>;
   /** What the store is being asked for. Who puts, deletes or purges takes its place, so that no older value comes back. */
   readonly #asked = new Map<string, Found<Value>>();
@@ -92,6 +104,7 @@ export class CacheLayer<Value> implements Layer<Value> {
   put(key: Key, value: Value, ttlMs = this.#parts.ttlMs): void {
     const { codec, clock, shared } = this.#parts;
     const bytes = codec.sizeOf(value);
+    this.changes++;
     this.#asked.delete(key.name);
     shared?.writer.forget(key.name);
     const ttl = Math.min(ttlMs, MAX_TTL_MS);
@@ -116,6 +129,7 @@ export class CacheLayer<Value> implements Layer<Value> {
   }
 
   async delete(key: Key): Promise<boolean> {
+    this.changes++;
     this.#asked.delete(key.name);
     const wasHeld = this.held.delete(key.name);
     const { shared } = this.#parts;
@@ -126,6 +140,7 @@ export class CacheLayer<Value> implements Layer<Value> {
 
   /** In memory, and what is on its way to the store. @returns how many there were in memory */
   purge(prefix: string): number {
+    this.changes++;
     for (const name of this.#asked.keys()) if (name.startsWith(prefix)) this.#asked.delete(name);
     this.#parts.shared?.writer.forgetAll(prefix);
     return this.held.purge(prefix);
@@ -136,9 +151,15 @@ export class CacheLayer<Value> implements Layer<Value> {
     this.held.set(name, { state: 'sealed', sealed, expiresAt, hits }, sealed.length);
   }
 
-  /** For a snapshot. Undefined: too large. */
-  sealedOf(held: Held<Value>): Buffer | undefined {
-    return held.state === 'sealed' ? held.sealed : this.#sealed(held.key, held.value, held.expiresAt);
+  /** For a snapshot, the most recently used first. */
+  recent(most: number): Sealable[] {
+    const all: Sealable[] = [];
+    for (const [name, held] of this.held.entries()) {
+      if (all.length === most) break;
+      const { hits, expiresAt } = held;
+      all.push({ name, hits, expiresAt, seal: () => this.#sealedOf(held) });
+    }
+    return all;
   }
 
   /** One call of the store for all of them. */
@@ -184,6 +205,10 @@ export class CacheLayer<Value> implements Layer<Value> {
     this.counts.rejected++;
     this.held.delete(key.name);
     void this.#parts.shared?.store.delete([key.name]);
+  }
+
+  #sealedOf(held: Held<Value>): Buffer | undefined {
+    return held.state === 'sealed' ? held.sealed : this.#sealed(held.key, held.value, held.expiresAt);
   }
 
   #sealed(key: Key, value: Value, expiresAt: number): Buffer | undefined {

@@ -1,6 +1,6 @@
 /** A cache that is switched off: it takes everything and has nothing. Leases go on, in this process. */
 import { randomBytes } from 'node:crypto';
-import { RedisState } from '../proto/gen/infermesh/v1/admin.ts';
+import { NO_REDIS } from './cache.ts';
 import { SecretKeyring } from './keyring.ts';
 import type { Cache, Layer, LayerName, Store } from './port.ts';
 
@@ -13,10 +13,7 @@ export function cacheOff(store: Store): Cache {
     evidence: emptyLayer('evidence'),
     embeddings: emptyLayer('embeddings'),
     store,
-    stats: () => ({
-      layers: [],
-      redis: { state: RedisState.REDIS_STATE_NONE, kind: '', version: '', calls: 0, failed: 0, skipped: 0 },
-    }),
+    stats: () => ({ layers: [], redis: NO_REDIS }),
     purge: async () => ({ memory: 0, redis: 0 }),
     [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
   };

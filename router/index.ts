@@ -1,10 +1,11 @@
 /** The door of this folder: a router in this process, with its log and traces. */
 
 import { dirname, join } from 'node:path';
-import { openCache } from '../cache/index.ts';
-import type { Cache } from '../cache/port.ts';
+import type { OpenCache } from '../cache/index.ts';
+import { openCache, openNoCache } from '../cache/index.ts';
 import { VERSION } from '../proto/contract/version.ts';
 import { isExposed, readOrCreateSecret, readOrCreateToken } from '../proto/transport/join-token.ts';
+import { logCache } from '../telemetry/cache-events.ts';
 import type { Log } from '../telemetry/log.ts';
 import { createLog, logFleet, logRequests } from '../telemetry/log.ts';
 import { watchAll } from '../telemetry/observers.ts';
@@ -46,7 +47,7 @@ export async function startRouter(
   const policies = settings.policy === undefined ? DEFAULT_POLICIES : readPolicies(settings.policy);
   const decisions = openDecisionLog(settings, log);
   const tenants = openTenants(settings, log);
-  const cache = openSharedCache(settings);
+  const { cache } = cacheOf(settings, log);
   const router = new Router({
     settings,
     token: readOrCreateToken(settings.tokenFile),
@@ -88,10 +89,16 @@ function openDecisionLog({ decisionLog: folder }: RouterSettings, log: Log): Dec
   return new DecisionLog({ folder, clock: systemClock, wallClock: () => systemClock.wall(), warn });
 }
 
-function openSharedCache({ cache, cacheSecret, cacheMemoryMb, tokenFile }: RouterSettings): Cache {
-  const path = cacheSecret ?? join(dirname(tokenFile), 'cache-secret');
-  const secret = cache ? readOrCreateSecret(path, 'cache secret') : undefined;
-  return openCache({ secret, memoryBytes: cacheMemoryMb * 2 ** 20, clock: systemClock });
+function cacheOf({ cache, cacheSecret, cacheMemoryMb, cacheSnapshot, redis, tokenFile }: RouterSettings, log: Log): OpenCache {
+  if (!cache) return openNoCache(systemClock);
+  return openCache({
+    secret: readOrCreateSecret(cacheSecret ?? join(dirname(tokenFile), 'cache-secret'), 'cache secret'),
+    memoryBytes: cacheMemoryMb * 2 ** 20,
+    url: redis,
+    snapshot: cacheSnapshot,
+    clock: systemClock,
+    tell: logCache(log),
+  });
 }
 
 function openTenants({ tenants: path }: RouterSettings, log: Log): TenantsFile | undefined {

@@ -1,14 +1,13 @@
 /**
  * Whether Redis is asked anything. Pure: it is told how calls go, and turns by the clock it is given.
  *
- *            late                          late = a call had no answer in time
- *     up ----------> suspect               failed = the connection is lost, or nothing can be served
- *     ^ |  failed       |
- *     | +-----> down <--+ the probe failed
- *     |          | ^
- *     +----------+ | one probe at a time; between them 50 ms, then twice as long each time, up to 1 s
- *    the probe     +
- *    succeeded
+ *           late                           late = a call had no answer in time
+ *     up ---------> suspect                failed = the connection is lost, or nothing can be served
+ *     ^ | failed       |
+ *     | +----> down <--+ no probe has succeeded for 500 ms
+ *     |         |
+ *     +---------+ a probe succeeded, in either; one runs at a time, between them pass 50 ms, then twice as long each
+ *                 time, up to 1 s
  *
  * Only in `up` is Redis asked. A suspect that was up for long is probed at once, since one late answer is no outage;
  * another waits for its pause first, which is the shortest again only when `up` has lasted. So a Redis that answers
@@ -29,6 +28,8 @@ export interface CircuitOptions {
 export const FIRST_PAUSE_MS = 50;
 export const LONGEST_PAUSE_MS = 1_000;
 export const PROBE_LIMIT_MS = 500;
+/** How long nothing is asked before that is an outage. */
+export const SUSPECT_MS = 500;
 /** How long it must be up before the next outage is probed for with the shortest pause. */
 export const STEADY_MS = 1_000;
 
@@ -36,7 +37,8 @@ export class Circuit implements Disposable {
   readonly #options: CircuitOptions;
   #state: CircuitState = 'down';
   #pauseMs = FIRST_PAUSE_MS;
-  #upSince = 0;
+  /** Since when it is what it is. */
+  #since = 0;
   #cancel: () => void = () => undefined;
   /** Of the probe that runs; what an older one says is not heard. */
   #probe = 0;
@@ -78,14 +80,19 @@ export class Circuit implements Disposable {
 
   /** @returns whether it had been up for long */
   #leaveUp(state: 'suspect' | 'down'): boolean {
-    const steady = this.#options.clock.now() - this.#upSince >= STEADY_MS;
+    const steady = this.#lasted(STEADY_MS);
     if (steady) this.#pauseMs = FIRST_PAUSE_MS;
     this.#change(state);
     return steady;
   }
 
+  #lasted(ms: number): boolean {
+    return this.#options.clock.now() - this.#since >= ms;
+  }
+
   #change(state: CircuitState): void {
     this.#state = state;
+    this.#since = this.#options.clock.now();
     this.#options.onChange(state);
   }
 
@@ -111,11 +118,10 @@ export class Circuit implements Disposable {
     if (probe !== this.#probe || !this.#probing) return;
     this.#endProbe();
     if (succeeded) {
-      this.#upSince = this.#options.clock.now();
       this.#change('up');
       return;
     }
-    if (this.#state !== 'down') this.#change('down');
+    if (this.#state === 'suspect' && this.#lasted(SUSPECT_MS)) this.#change('down');
     this.#pause();
   }
 

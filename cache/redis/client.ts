@@ -37,9 +37,13 @@ export interface ClientEvents {
   lost(error: unknown): void;
 }
 
-/** Connects in the background, and again for as long as it takes. */
-export function connectClient(target: RedisTarget, events: ClientEvents): RedisClient {
-  const client = target.kind === 'cluster' ? clusterOf(target) : new Redis(serverOptions(target));
+/**
+ * Connects in the background, and again for as long as it takes.
+ * @param limitMs for one command; absent: COMMAND_LIMIT_MS
+ */
+export function connectClient(target: RedisTarget, events: ClientEvents, limitMs = COMMAND_LIMIT_MS): RedisClient {
+  const options = { ...connectionOptions(target), commandTimeout: limitMs };
+  const client = target.kind === 'cluster' ? clusterOf(target, options) : new Redis(serverOptions(target, options));
   let lastError: unknown;
   client.on('error', (error) => {
     lastError = error;
@@ -80,7 +84,6 @@ function connectionOptions({ username, password, tls }: RedisTarget) {
     ...(tls ? { tls: {} } : {}),
     connectionName: 'infermesh',
     disableClientInfo: true,
-    commandTimeout: COMMAND_LIMIT_MS,
     connectTimeout: CONNECT_LIMIT_MS,
     socketTimeout: SILENCE_LIMIT_MS,
     disconnectTimeout: END_LIMIT_MS,
@@ -90,8 +93,8 @@ function connectionOptions({ username, password, tls }: RedisTarget) {
   } satisfies RedisOptions;
 }
 
-function serverOptions(target: RedisTarget): RedisOptions {
-  const common = { ...connectionOptions(target), db: target.db, enableOfflineQueue: false, retryStrategy: pauseAfter };
+function serverOptions(target: RedisTarget, options: RedisOptions): RedisOptions {
+  const common = { ...options, db: target.db, enableOfflineQueue: false, retryStrategy: pauseAfter };
   const [first] = target.hosts;
   if (target.kind === 'standalone') return { ...common, ...first };
   return {
@@ -108,7 +111,7 @@ function serverOptions(target: RedisTarget): RedisOptions {
  * Delays for redirections are off: what can't be answered now is not in the cache. A node's own commands do wait for its
  * connection, which the library insists on; the limit of each command bounds that.
  */
-function clusterOf(target: RedisTarget): Cluster {
+function clusterOf(target: RedisTarget, redisOptions: RedisOptions): Cluster {
   const options: ClusterOptions = {
     enableOfflineQueue: false,
     clusterRetryStrategy: pauseAfter,
@@ -118,7 +121,7 @@ function clusterOf(target: RedisTarget): Cluster {
     retryDelayOnTryAgain: 10,
     slotsRefreshTimeout: CONNECT_LIMIT_MS,
     slotsRefreshInterval: SLOTS_REFRESH_MS,
-    redisOptions: connectionOptions(target),
+    redisOptions,
     // A certificate names a host, not its address.
     ...(target.tls ? { dnsLookup: (address, found) => found(null, address) } : {}),
   };

@@ -2,7 +2,8 @@
 import type { Clock } from '../clock.ts';
 import { MemoryStore } from '../memory-store.ts';
 import type { Store } from '../port.ts';
-import { connectClient } from './client.ts';
+import type { ClientEvents } from './client.ts';
+import { COMMAND_LIMIT_MS, connectClient } from './client.ts';
 import type { RedisChange } from './link.ts';
 import { RedisConnection } from './link.ts';
 import { RedisStore } from './store.ts';
@@ -17,6 +18,8 @@ export interface StoreOptions {
   readonly clock: Pick<Clock, 'now' | 'after'>;
   /** Of the memory store, in bytes. */
   readonly memoryBytes: number;
+  /** How long an answer of Redis is waited for, in milliseconds; absent: ASK_LIMIT_MS. For a Redis that is far away. */
+  readonly limitMs?: number | undefined;
   /** Told of Redis: the first state, and each change. */
   readonly onState?: ((change: RedisChange) => void) | undefined;
 }
@@ -32,10 +35,11 @@ export interface OpenStore {
  * Returns at once, whether or not Redis is there.
  * @throws Fault INVALID_REQUEST for a URL of none of the forms
  */
-export function openStore({ url, clock, memoryBytes, onState }: StoreOptions): OpenStore {
+export function openStore({ url, clock, memoryBytes, limitMs, onState }: StoreOptions): OpenStore {
   if (url === undefined) return { store: new MemoryStore(memoryBytes, clock), link: undefined };
   const target = parseRedisUrl(url);
-  const connect = (events: Parameters<typeof connectClient>[1]) => connectClient(target, events);
-  const link = new RedisConnection({ kind: target.kind, clock, connect, onState });
+  const commandLimitMs = Math.max(limitMs ?? 0, COMMAND_LIMIT_MS);
+  const connect = (events: ClientEvents) => connectClient(target, events, commandLimitMs);
+  const link = new RedisConnection({ kind: target.kind, clock, connect, limitMs, onState });
   return { store: new RedisStore(link), link };
 }

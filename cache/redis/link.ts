@@ -9,7 +9,7 @@ import type { ClientEvents, RedisClient } from './client.ts';
 import { Refusals } from './refusals.ts';
 import { codeOf, servesNothing, writesNothing } from './replies.ts';
 
-/** How long an answer is waited for, and a probe's. A request may so be held up by a tenth less than the 50 ms it may be. */
+/** How long an answer is waited for, and a probe's, unless told otherwise: less than the 50 ms that a request may lose. */
 export const ASK_LIMIT_MS = 40;
 /** Commands without a reply, and the bytes of their arguments; more is not asked. */
 export const MOST_COMMANDS = 1_000;
@@ -43,6 +43,8 @@ export interface ConnectionOptions {
   readonly kind: RedisLink['kind'];
   readonly clock: Pick<Clock, 'now' | 'after'>;
   readonly connect: (events: ClientEvents) => RedisClient;
+  /** How long an answer is waited for, and a probe's; absent: ASK_LIMIT_MS. */
+  readonly limitMs?: number | undefined;
   /** Told once for each change, the first state included. */
   readonly onState?: ((change: RedisChange) => void) | undefined;
 }
@@ -50,6 +52,7 @@ export interface ConnectionOptions {
 export class RedisConnection implements RedisLink {
   readonly kind: RedisLink['kind'];
   readonly #clock: ConnectionOptions['clock'];
+  readonly #limitMs: number;
   readonly #onState: (change: RedisChange) => void;
   readonly #client: RedisClient;
   readonly #circuit: Circuit;
@@ -72,10 +75,11 @@ export class RedisConnection implements RedisLink {
   #failed = 0;
   #skipped = 0;
 
-  constructor({ kind, clock, connect, onState = () => undefined }: ConnectionOptions) {
+  constructor({ kind, clock, connect, limitMs = ASK_LIMIT_MS, onState = () => undefined }: ConnectionOptions) {
     this.kind = kind;
     this.#clock = clock;
     this.#startedAt = clock.now();
+    this.#limitMs = limitMs;
     this.#onState = onState;
     this.#refusals = new Refusals(clock);
     this.#circuit = new Circuit({ clock, probe: () => this.#probe(), onChange: (state) => this.#changed(state) });
@@ -100,7 +104,7 @@ export class RedisConnection implements RedisLink {
   }
 
   /** @param limitMs longer only for what no request waits for; a command of its own ends after 200 ms anyway */
-  ask<Answer>(commands: (redis: RedisCommands) => Promise<Answer>, limitMs = ASK_LIMIT_MS): Promise<Answer | undefined> {
+  ask<Answer>(commands: (redis: RedisCommands) => Promise<Answer>, limitMs = 0): Promise<Answer | undefined> {
     return this.#ask(() => commands(this.#bounded(this.#client)), limitMs);
   }
 
@@ -108,7 +112,7 @@ export class RedisConnection implements RedisLink {
   servers(): readonly Pick<RedisConnection, 'ask'>[] {
     const masters = this.isUp ? this.#client.masters() : [];
     return masters.map((one) => ({
-      ask: (commands, limitMs = ASK_LIMIT_MS) => this.#ask(() => commands(this.#bounded(one)), limitMs),
+      ask: (commands, limitMs = 0) => this.#ask(() => commands(this.#bounded(one)), limitMs),
     }));
   }
 
@@ -129,7 +133,7 @@ export class RedisConnection implements RedisLink {
         end(undefined);
       };
       this.#waiting.add(giveUp);
-      const cancel = this.#whenOver(limitMs, () => {
+      const cancel = this.#whenOver(Math.max(limitMs, this.#limitMs), () => {
         if (!this.#waiting.has(giveUp)) return;
         this.#late();
         giveUp();
@@ -243,7 +247,7 @@ export class RedisConnection implements RedisLink {
 
   #answeredInTime(replies: Promise<unknown>): Promise<boolean> {
     return new Promise((resolve) => {
-      const cancel = this.#whenOver(ASK_LIMIT_MS, () => resolve(false));
+      const cancel = this.#whenOver(this.#limitMs, () => resolve(false));
       const end = (answered: boolean) => {
         cancel();
         resolve(answered);

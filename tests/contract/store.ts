@@ -33,8 +33,8 @@ export function storeContract(name: string, open: (context: TestContext) => Prom
       expect(await other.get(key)).toEqual(value('another'));
     });
 
-    test.each([65_535, 65_536, 65_537, 300_000, 1 << 20])('a value of %i bytes comes back whole', async (size, context) => {
-      const { store, other } = await open(context as TestContext);
+    test.for([65_535, 65_536, 65_537, 300_000, 1 << 20])('a value of %i bytes comes back whole', async (size, context) => {
+      const { store, other } = await open(context);
       const key = fresh();
       const bytes = randomBytes(size);
       expect(await store.set(key, bytes, LONG_MS)).toBe(true);

@@ -2,7 +2,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -33,8 +33,8 @@ export interface ServerOptions {
   readonly args?: readonly string[];
   /** Absent: one that is free. */
   readonly port?: number;
-  /** Waits for the port and the process only, for a server that is loading for long. */
-  readonly loading?: boolean;
+  /** A sentinel that watches this master, alone, and gives it up after half a second. */
+  readonly sentinelOf?: { readonly name: string; readonly host: string; readonly port: number };
 }
 
 const running = new Set<ChildProcess>();
@@ -92,18 +92,15 @@ class ServerProcess implements RedisServer {
 
   async start(): Promise<void> {
     this.#folder ??= await mkdtemp(join(tmpdir(), 'infermesh-redis-'));
-    const child = spawn(this.#binary, [...this.#defaults(this.#folder), ...(this.#options.args ?? [])], {
-      stdio: ['ignore', 'pipe', 'ignore'],
-    });
+    const child = spawn(this.#binary, await this.#arguments(this.#folder), { stdio: ['ignore', 'pipe', 'ignore'] });
     this.#child = child;
     running.add(child);
     child.once('exit', () => running.delete(child));
     const lines = createInterface({ input: child.stdout });
-    const ready = this.#options.loading ? /Server initialized|Reading RDB|DB loaded|Ready to accept/ : /Ready to accept/;
     const last: string[] = [];
     const started = Promise.withResolvers<void>();
     lines.on('line', (line) => {
-      if (ready.test(line)) started.resolve();
+      if (/Ready to accept|Sentinel ID is/.test(line)) started.resolve();
       last.push(line);
     });
     child.once('exit', () => started.reject(new Error(`redis-server ended: ${last.slice(-3).join(' | ')}`)));
@@ -111,9 +108,15 @@ class ServerProcess implements RedisServer {
     await started.promise;
   }
 
-  #defaults(folder: string): string[] {
-    const base = ['--port', String(this.port), '--bind', this.host, '--dir', folder, '--daemonize', 'no'];
-    return [...base, '--save', '', '--appendonly', 'no', '--loglevel', 'notice', '--logfile', ''];
+  async #arguments(folder: string): Promise<string[]> {
+    const { sentinelOf, args = [] } = this.#options;
+    const common = ['--port', String(this.port), '--bind', this.host, '--dir', folder, '--loglevel', 'notice', '--logfile', ''];
+    if (!sentinelOf) return [...common, '--save', '', '--appendonly', 'no', ...args];
+    const { name, host, port } = sentinelOf;
+    const lines = [`monitor ${name} ${host} ${port} 1`, `down-after-milliseconds ${name} 500`, `failover-timeout ${name} 3000`];
+    const file = join(folder, 'sentinel.conf');
+    await writeFile(file, lines.map((line) => `sentinel ${line}\n`).join(''));
+    return [file, '--sentinel', ...common];
   }
 
   call(command: string, ...args: readonly (string | number | Buffer)[]): Promise<unknown> {

@@ -14,6 +14,8 @@ import type { RedisServer, ServerOptions } from './redis-server.ts';
 import { callOnce, startServer } from './redis-server.ts';
 import { findRedis } from './redis-source.ts';
 
+export type { RedisCluster, RedisSentinel } from './redis-cluster.ts';
+export { startCluster, startSentinel } from './redis-cluster.ts';
 export type { RedisServer } from './redis-server.ts';
 
 export interface RedisNeeds extends ServerOptions {
@@ -34,7 +36,7 @@ export async function redisOrSkip(context: TestContext, needs: RedisNeeds = {}):
   return startRedis(needs);
 }
 
-/** The program, for tests that start several servers. */
+/** The program, for startCluster and startSentinel. */
 export async function binaryOrSkip(context: TestContext, ofItsOwn = true): Promise<string> {
   const source = await findRedis(ofItsOwn);
   context.task.meta.redis = source.line;

@@ -8,7 +8,6 @@ import { MemoryStore } from './memory-store.ts';
 import { cacheOff } from './off.ts';
 import type { Cache, RedisLink } from './port.ts';
 import type { RedisChange, RedisConnection } from './redis/index.ts';
-import { openStore } from './redis/index.ts';
 
 /** For leases, which are all that the store of a router without Redis holds. */
 const LEASES_BYTES = 1 << 20;
@@ -34,10 +33,15 @@ export interface OpenCache {
 }
 
 /**
- * Returns at once; Redis is joined in the background.
+ * Does not wait for Redis, which is joined in the background.
  * @throws Fault INVALID_REQUEST for a URL of none of the forms
  */
-export function openCache({ url, tell, clock, ...options }: CacheOptions): OpenCache {
+export async function openCache({ url, tell, clock, ...options }: CacheOptions): Promise<OpenCache> {
+  if (url === undefined) {
+    return { cache: new MeshCache({ ...options, store: new MemoryStore(LEASES_BYTES, clock), clock, tell }), link: undefined };
+  }
+  // What a router without Redis has no use for takes longer to load than the rest of the cache.
+  const { openStore } = await import('./redis/index.ts');
   const { store, link } = openStore({ url, clock, memoryBytes: LEASES_BYTES, onState: (change) => tell(eventOf(change)) });
   const redis = link && (() => statsOf(link));
   return { cache: new MeshCache({ ...options, store, redis, clock, tell }), link };

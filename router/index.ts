@@ -47,7 +47,7 @@ export async function startRouter(
   const policies = settings.policy === undefined ? DEFAULT_POLICIES : readPolicies(settings.policy);
   const decisions = openDecisionLog(settings, log);
   const tenants = openTenants(settings, log);
-  const { cache } = cacheOf(settings, log);
+  const { cache } = await cacheOf(settings, log);
   const router = new Router({
     settings,
     token: readOrCreateToken(settings.tokenFile),
@@ -89,7 +89,8 @@ function openDecisionLog({ decisionLog: folder }: RouterSettings, log: Log): Dec
   return new DecisionLog({ folder, clock: systemClock, wallClock: () => systemClock.wall(), warn });
 }
 
-function cacheOf({ cache, cacheSecret, cacheMemoryMb, cacheSnapshot, redis, tokenFile }: RouterSettings, log: Log): OpenCache {
+async function cacheOf(settings: RouterSettings, log: Log): Promise<OpenCache> {
+  const { cache, cacheSecret, cacheMemoryMb, cacheSnapshot, redis, tokenFile } = settings;
   if (!cache) return openNoCache(systemClock);
   return openCache({
     secret: readOrCreateSecret(cacheSecret ?? join(dirname(tokenFile), 'cache-secret'), 'cache secret'),

@@ -1,17 +1,36 @@
 /** A chat request as a program writes it, and the message it becomes. */
 import { checkChat } from '../proto/contract/bounds.ts';
 import type { Limits, Preference } from '../proto/gen/infermesh/v1/inference.ts';
-import { ChatRequest, Priority } from '../proto/gen/infermesh/v1/inference.ts';
+import { CacheMode, ChatRequest, Priority } from '../proto/gen/infermesh/v1/inference.ts';
 import type { Sampling } from '../proto/gen/infermesh/v1/types.ts';
 import { Role, Tier } from '../proto/gen/infermesh/v1/types.ts';
 
 const ROLES = { system: Role.ROLE_SYSTEM, user: Role.ROLE_USER, assistant: Role.ROLE_ASSISTANT } as const;
 const PRIORITIES = { low: Priority.PRIORITY_LOW, normal: Priority.PRIORITY_NORMAL, high: Priority.PRIORITY_HIGH } as const;
+const CACHE_MODES = {
+  bypass: CacheMode.CACHE_MODE_BYPASS,
+  refresh: CacheMode.CACHE_MODE_REFRESH,
+  'only-if-cached': CacheMode.CACHE_MODE_ONLY_IF_CACHED,
+} as const;
 const TIERS = { fast: Tier.TIER_FAST, balanced: Tier.TIER_BALANCED, quality: Tier.TIER_QUALITY, cloud: Tier.TIER_CLOUD } as const;
 
 export interface ChatMessage {
   readonly role: keyof typeof ROLES;
   readonly text: string;
+}
+
+/** What may come from the router's cache and go into it; what is absent is up to the router's policy. */
+export interface CacheInput {
+  /** Neither read nor write; generate anew and replace; answer from the cache or fail with NOT_CACHED. */
+  readonly mode?: keyof typeof CACHE_MODES;
+  /** How long the answer may be used again. */
+  readonly ttlSeconds?: number;
+  /** Whether an answer that is neither greedy (temperature 0) nor seeded may be used again. */
+  readonly sampled?: boolean;
+  /** Whether the answer to another prompt that means the same will do. */
+  readonly semantic?: boolean;
+  /** A cached answer comes as fast as it was generated, not all at once. */
+  readonly paced?: boolean;
 }
 
 export interface ChatInput {
@@ -35,6 +54,7 @@ export interface ChatInput {
   readonly withoutExploration?: boolean;
   /** Which of your requests wait shorter for a slot; absent: normal. */
   readonly priority?: keyof typeof PRIORITIES;
+  readonly cache?: CacheInput;
   readonly sessionId?: string;
   readonly idempotencyKey?: string;
   readonly labels?: Readonly<Record<string, string>>;
@@ -42,7 +62,7 @@ export interface ChatInput {
 
 /** @throws Fault INVALID_REQUEST, as the router would, before an encoder can bend what was given into its range */
 export function chatRequest(input: ChatInput): ChatRequest {
-  const { messages, model, tier, jsonSchema, stop, zones, preference, priority, ...rest } = input;
+  const { messages, model, tier, jsonSchema, stop, zones, preference, priority, cache, ...rest } = input;
   const turns = typeof messages === 'string' ? [{ role: 'user', text: messages } as const] : messages;
   const target = tier
     ? ({ $case: 'tier', value: TIERS[tier] } as const)
@@ -58,6 +78,7 @@ export function chatRequest(input: ChatInput): ChatRequest {
     ...(target ? { target } : {}),
     ...(preference ? { preference } : {}),
     ...(priority ? { priority: PRIORITIES[priority] } : {}),
+    ...(cache ? { cache: { ...cache, mode: cache.mode && CACHE_MODES[cache.mode] } } : {}),
   });
   return checkChat(request);
 }

@@ -1,6 +1,6 @@
 /** One answer as it streams in. */
 import type { CallOptions, ChatEvent, ChatInput, Mesh } from '../../client/index.ts';
-import { finishReasonName } from '../output/names.ts';
+import { cacheSourceName, finishReasonName } from '../output/names.ts';
 import type { Terminal } from '../output/terminal.ts';
 import { harmless, style } from '../output/terminal.ts';
 import { milliseconds, rate } from '../output/units.ts';
@@ -42,10 +42,13 @@ export async function streamAnswer(
 
 /** Without numbers that only the protocol's file explains. */
 function readable(event: ChatEvent): object {
-  return event.type === 'finished' ? { ...event, reason: finishReasonName(event.reason) } : event;
+  if (event.type !== 'finished') return event;
+  const { cached } = event;
+  const named = cached && { ...cached, source: cacheSourceName(cached.source) };
+  return { ...event, reason: finishReasonName(event.reason), ...(named ? { cached: named } : {}) };
 }
 
-function summary({ node, model }: Started, { reason, usage, timings }: Finished): string {
+function summary({ node, model }: Started, { reason, usage, timings, cached }: Finished): string {
   const tokens = usage?.outputTokens ?? 0;
   const decodeMs = timings?.decodeMs ?? 0;
   const parts = [
@@ -55,6 +58,7 @@ function summary({ node, model }: Started, { reason, usage, timings }: Finished)
     // The first token is prefill's; decode makes the others.
     decodeMs > 0 && tokens > 1 ? rate(((tokens - 1) / decodeMs) * 1000) : '',
     timings ? `first token after ${milliseconds(timings.firstTokenMs)}` : '',
+    cached ? `cached (${cacheSourceName(cached.source)}, ${milliseconds(cached.ageMs)} old)` : '',
     finishReasonName(reason) === 'length' ? 'cut at the longest length' : '',
   ];
   return style('dim', parts.filter(Boolean).join(' · '), process.stderr);

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { z } from 'zod';
-import type { ChatInput, ChatMessage } from '../../client/index.ts';
+import type { CacheInput, ChatInput, ChatMessage } from '../../client/index.ts';
 import { list, real, resolveSettings, toggle } from '../../proto/contract/settings.ts';
 import { CONNECTION_HELP, connectionSchema } from '../connection.ts';
 import type { FlagHelp } from '../flags.ts';
@@ -29,6 +29,9 @@ export const chatSchema = connectionSchema.extend({
   deadline: real(0.001, 3600).optional(),
   session: z.string().optional(),
   priority: z.enum(['low', 'normal', 'high'], { error: 'must be low, normal or high' }).optional(),
+  cache: z.enum(['use', 'bypass', 'refresh', 'only'], { error: 'must be use, bypass, refresh or only' }).optional(),
+  semantic: toggle().default(false),
+  paced: toggle().default(false),
   prefer: list(z.string().regex(PREFERENCE, `must be NAME=WEIGHT with one of ${WEIGHTS.join(', ')} and a number`))
     .default([])
     .refine((all) => new Set(all.map(nameIn)).size === all.length, 'must have each name once'),
@@ -55,6 +58,9 @@ const HELP: FlagHelp<typeof chatSchema> = {
   deadline: ['SECONDS', 'give up after that long; the router takes 120 when it is not given'],
   session: ['ID', 'requests of one session like to stay on one node'],
   priority: ['NAME', 'which of your requests wait shorter for a slot: low, normal or high'],
+  cache: ['MODE', 'use: also an answer drawn by chance may be used again; bypass, refresh; only: from the cache or not at all'],
+  semantic: ['', 'the cached answer to another prompt that means the same will do'],
+  paced: ['', 'a cached answer comes as fast as it was generated'],
   prefer: ['NAME=WEIGHT', 'what matters: cost, quality, latency, diversity, each 0 to 1; repeat it, or use commas'],
   maxCost: ['USD', 'rule out what is expected to cost more'],
   maxLatency: ['SECONDS', 'rule out what is expected to take longer'],
@@ -98,8 +104,17 @@ export function chatInput(settings: ChatSettings, conversation: readonly ChatMes
     },
     zones,
     withoutExploration: !explore,
+    cache: cacheInput(settings),
     ...(jsonSchema === undefined ? {} : { jsonSchema: readSchema(jsonSchema) }),
   };
+}
+
+const CACHE_MODES = { use: undefined, bypass: 'bypass', refresh: 'refresh', only: 'only-if-cached' } as const;
+
+/** Who names a mode means it for this prompt, whether it has a seed or not. */
+function cacheInput({ cache, semantic, paced }: ChatSettings): CacheInput {
+  const mode = cache && CACHE_MODES[cache];
+  return { paced, ...(cache ? { sampled: true } : {}), ...(semantic ? { semantic } : {}), ...(mode ? { mode } : {}) };
 }
 
 function preferenceOf(prefer: readonly string[]): Partial<Record<(typeof WEIGHTS)[number], number>> {

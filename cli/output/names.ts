@@ -1,6 +1,7 @@
 /** Names of the protocol's enumerations as people and JSON readers see them. */
-import { Complexity, FinishReason, NodeState, Tier } from '../../client/index.ts';
+import { CacheSource, Complexity, FinishReason, NodeState, Tier } from '../../client/index.ts';
 
+export const cacheSourceName = (value: CacheSource) => nameIn(CacheSource, 'CACHE_SOURCE_', value);
 export const complexityName = (value: Complexity) => nameIn(Complexity, 'COMPLEXITY_', value);
 export const finishReasonName = (value: FinishReason) => nameIn(FinishReason, 'FINISH_REASON_', value);
 export const nodeStateName = (value: NodeState) => nameIn(NodeState, 'NODE_STATE_', value);

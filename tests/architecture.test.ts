@@ -52,12 +52,12 @@ const PURE = [
   'proto/transport/{framing,deadline}.ts',
   'router/admit/{line,pace,queue,waiting-room}.ts',
   'router/{classify,patience,select}/**/*.ts',
-  'router/fleet/{claims,damping,lease}.ts',
+  'router/fleet/{claims,damping,embedding-nodes,lease,vectors}.ts',
   'router/idempotency/registry.ts',
   'router/ledger/{counterfactual,decision-entry,exploration,logged-choice,made-again,outcomes}.ts',
   'router/ledger/{refusal-wording,replay,replay-warnings,reward,savings,shares,trials}.ts',
   'router/trust/quotas.ts',
-  'nodes/backends/text-assembler.ts',
+  'nodes/backends/{replay-vectors,text-assembler,unit-vector}.ts',
 ];
 const IMPURE =
   /\b(?:Date\.now|new Date\(\)|Math\.random|performance\.now|setTimeout|setInterval|setImmediate|process\.(?!env\b)|fetch\()/;

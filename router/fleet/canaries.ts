@@ -1,4 +1,5 @@
 /** The canaries of all nodes, one for each model on each; canary.ts tells what one does. */
+import { embedsOnly } from '../../proto/contract/embedding.ts';
 import type { CanaryOptions } from './canary.ts';
 import { Canary } from './canary.ts';
 import type { NodeLink } from './node-link.ts';
@@ -16,7 +17,10 @@ export class Canaries {
    * @param forgiven how long the router itself has stood still
    */
   look(link: NodeLink, now: number, forgiven = 0): void {
-    for (const { name } of link.models) this.#of(link, name, now).look(now, forgiven);
+    for (const { name, tasks } of link.models) {
+      // One that makes vectors has no token to give.
+      if (!embedsOnly(tasks)) this.#of(link, name, now).look(now, forgiven);
+    }
   }
 
   /** A token of a request came. */

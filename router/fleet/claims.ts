@@ -12,6 +12,8 @@ const MAX_PRICE = 1e6;
 const MAX_WATTS = 1e6;
 const MAX_QUEUE = 1_000_000;
 const MAX_TOKENS = 1e9;
+/** 64 such vectors are half of the largest message. */
+const MAX_DIMENSIONS = 16_384;
 
 /** A field that was out of range, named as in the .proto. */
 export interface Claim {
@@ -48,6 +50,7 @@ export function clampModel(claim: ServedModel): Clamped<ServedModel> {
       inputUsdPerMillion: clamp.to('price.input_usd_per_million', price.inputUsdPerMillion, 0, MAX_PRICE),
       outputUsdPerMillion: clamp.to('price.output_usd_per_million', price.outputUsdPerMillion, 0, MAX_PRICE),
     },
+    embeddingDimensions: clamp.to('embedding_dimensions', claim.embeddingDimensions, 0, MAX_DIMENSIONS),
     watts: clamp.to('watts', claim.watts, 0, MAX_WATTS),
   };
   return { value, claims: clamp.claims };

@@ -1,4 +1,4 @@
-/** What the router can have vectors of texts made by. Types only; embedders.ts is how. */
+/** What the router can have vectors of texts made by. Types only; fleet-embedder.ts is how. */
 
 /** Vectors of two models say nothing of each other; models are the same only where all of this is. */
 export interface EmbeddingModel {
@@ -30,7 +30,7 @@ export interface Embedder {
   readonly model: EmbeddingModel | undefined;
   /**
    * @param texts 1 to 64; each is cut where the model's context ends
-   * @throws Fault NO_NODE, NODE_LOST, DEADLINE_EXCEEDED, or as the node failed
+   * @throws Fault NO_NODE, NODE_LOST, QUEUE_FULL, DEADLINE_EXCEEDED, DRAINING, or as the node failed
    */
   embed(texts: readonly string[], options: EmbedOptions): Promise<Embeddings>;
 }

@@ -1,13 +1,13 @@
 /**
- * One node's stream, from the router's side: what the node said last, and the attempts running on it.
+ * One node's stream, from the router's side: what the node said last, and the attempts and embeds running on it.
  *
  *   open -> closed        by the node's leaving, an expired lease, fencing, or the router's own end
  *
- * Closing fails every attempt that has not ended, once.
+ * Closing fails every attempt and embed that has not ended, once.
  */
 
 import { Fault, toFault } from '../../proto/contract/faults.ts';
-import type { Ended, Hello, Progress, Report, Work } from '../../proto/gen/infermesh/v1/link.ts';
+import type { Embed, Embedded, Ended, Hello, Progress, Report, Work } from '../../proto/gen/infermesh/v1/link.ts';
 import { AttachResponse } from '../../proto/gen/infermesh/v1/link.ts';
 import type { ModelLoad, ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
 import { NodeState } from '../../proto/gen/infermesh/v1/types.ts';
@@ -28,6 +28,13 @@ export interface AttemptPort {
   fail(fault: Fault): void;
 }
 
+/** Takes what becomes of an embed; one of the two, once. */
+export interface EmbedPort {
+  embedded(embedded: Embedded): void;
+  /** The node is gone. */
+  lost(fault: Fault): void;
+}
+
 export class NodeLink {
   readonly hello: Hello;
   readonly connectedAt: number;
@@ -46,6 +53,8 @@ export class NodeLink {
   /** What this router's own requests occupy here. */
   readonly reservations = new Reservations();
   #nextRequest = 1;
+  readonly #embeds = new Map<number, EmbedPort>();
+  #nextEmbed = 1;
   #closed: Fault | undefined;
 
   constructor(call: RawDuplex, hello: Hello, now: number) {
@@ -76,7 +85,7 @@ export class NodeLink {
   /** Sends an attempt; `request` is this stream's own number for it. @returns that number */
   start(work: Omit<Work, 'request'>, port: AttemptPort): number {
     const request = this.#nextRequest;
-    this.#nextRequest = request === 0xffffffff ? 1 : request + 1;
+    this.#nextRequest = after(request);
     if (this.#closed) {
       port.lost(this.#closed);
       return request;
@@ -97,6 +106,31 @@ export class NodeLink {
 
   credit(request: number, epoch: number, bytes: number): void {
     if (this.#attempts.has(request)) this.#send({ frame: { $case: 'credit', value: { request, epoch, bytes } } });
+  }
+
+  /** Sends texts to make vectors of. @returns this stream's own number for them, apart from those of attempts */
+  embed(embed: Omit<Embed, 'request'>, port: EmbedPort): number {
+    const request = this.#nextEmbed;
+    this.#nextEmbed = after(request);
+    if (this.#closed) {
+      port.lost(this.#lostBy(this.#closed));
+      return request;
+    }
+    this.#embeds.set(request, port);
+    this.#send({ frame: { $case: 'embed', value: { ...embed, request } } });
+    return request;
+  }
+
+  /** Waits no longer for an embed. */
+  forgetEmbed(request: number): void {
+    this.#embeds.delete(request);
+  }
+
+  /** One that nobody waits for is nothing to the router. */
+  embedded(embedded: Embedded): void {
+    const port = this.#embeds.get(embedded.request);
+    this.#embeds.delete(embedded.request);
+    port?.embedded(embedded);
   }
 
   /** Hands a frame's pieces to their attempts. @throws Fault INVALID_REQUEST when the columns don't fit each other */
@@ -131,11 +165,16 @@ export class NodeLink {
   close(fault: Fault, tell: (fault: Fault) => void): void {
     if (this.#closed) return;
     this.#closed = fault;
-    const ports = [...this.#attempts.values()];
+    const ports = [...this.#attempts.values(), ...this.#embeds.values()];
     this.#attempts.clear();
+    this.#embeds.clear();
     tell(fault);
-    const lost = new Fault('NODE_LOST', `node ${this.id} was lost: ${fault.message}`, { facts: { node: this.id } });
+    const lost = this.#lostBy(fault);
     for (const port of ports) port.lost(lost);
+  }
+
+  #lostBy(fault: Fault): Fault {
+    return new Fault('NODE_LOST', `node ${this.id} was lost: ${fault.message}`, { facts: { node: this.id } });
   }
 
   /** Asks the node to take nothing new, finish within the limit and leave. */
@@ -152,3 +191,6 @@ export class NodeLink {
     this.#call.write(encodeMessage(AttachResponse, frame));
   }
 }
+
+/** The number after one, of 32 bits and never 0. */
+const after = (request: number) => (request === 0xffffffff ? 1 : request + 1);

@@ -7,6 +7,7 @@
  *   (suitability.ts: who cannot do the task goes if somebody can)
  *   PLACES    room to start or to wait
  */
+import { embedsOnly } from '../../proto/contract/embedding.ts';
 import type { ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
 import { NodeState, Tier } from '../../proto/gen/infermesh/v1/types.ts';
 import { fewestTokens } from '../classify/size.ts';
@@ -24,18 +25,29 @@ export interface Rule {
 }
 
 /** Whether a request that asks so may be answered by the model. */
-export function isTarget({ name, tier }: Pick<ServedModel, 'name' | 'tier'>, target: Target): boolean {
+export function isTarget({ name, tier, tasks }: Pick<ServedModel, 'name' | 'tier' | 'tasks'>, target: Target): boolean {
   if (target.type === 'model') return target.name === name;
+  if (embedsOnly(tasks)) return false;
   return target.type === 'auto' || target.tier === tier;
 }
 
 const target: Rule = {
   name: 'target',
   rulesOut: ({ model }, { target }) => !isTarget(model, target),
-  reason: (_, { target }) =>
-    target.type === 'tier'
-      ? `another tier was asked for (${tierName(target.tier)})`
-      : `another model was asked for (${target.type === 'model' ? target.name : 'auto'})`,
+  reason: ({ model }, { target }) => {
+    if (target.type === 'model') return `another model was asked for (${target.name})`;
+    if (embedsOnly(model.tasks) || target.type === 'auto') return NO_ANSWERS;
+    return `another tier was asked for (${tierName(target.tier)})`;
+  },
+};
+
+const NO_ANSWERS = 'its model makes vectors of texts and answers nothing';
+
+/** Where it was asked for by name; nothing else finds it. */
+const answers: Rule = {
+  name: 'answers',
+  rulesOut: ({ model }) => embedsOnly(model.tasks),
+  reason: () => NO_ANSWERS,
 };
 
 const resumable: Rule = {
@@ -98,7 +110,7 @@ const tried: Rule = {
   reason: () => 'the request has failed there already',
 };
 
-export const PERMITS: readonly Rule[] = [target, resumable, policy, zone, structured, context, state, breaker, tried];
+export const PERMITS: readonly Rule[] = [target, answers, resumable, policy, zone, structured, context, state, breaker, tried];
 
 const deadline: Rule = {
   name: 'deadline',

@@ -10,6 +10,7 @@ import { tierName } from './filters.ts';
 /** In the order in which the filters run. */
 const REASON_OF: Readonly<Record<string, Reason>> = {
   target: 'MODEL_NOT_FOUND',
+  answers: 'UNSUPPORTED',
   resumable: 'STREAM_NOT_RESUMABLE',
   policy: 'UNSUPPORTED',
   zone: 'UNSUPPORTED',

@@ -103,6 +103,9 @@ class Session {
       case 'progress':
         this.#parts.fleet.heard(link);
         return link.progress(frame.value);
+      case 'embedded':
+        this.#parts.fleet.heard(link);
+        return link.embedded(frame.value);
       case 'report':
         checkReport(frame.value);
         return this.#parts.fleet.report(link, frame.value);

@@ -137,6 +137,14 @@ describe('an idle node', () => {
     expect(until(() => troubleOf(node) === 'wedged')).toBeLessThanOrEqual(10_000 + 2 * ANSWER_MS);
   });
 
+  it('that makes vectors is not asked: it has no token to give', () => {
+    const node = new TestNode();
+    fleet.inventory(node.link, [ServedModel.fromPartial({ ...model, tasks: ['embed'] })]);
+    clock.advance(120_000);
+    expect(node.askedAt).toEqual([]);
+    expect(node.link.state).toBe(NodeState.NODE_STATE_SERVING);
+  });
+
   it('is asked less often the longer it is well, but each minute', () => {
     const node = new TestNode();
     clock.advance(600_000);

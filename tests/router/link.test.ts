@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Fault } from '../../proto/contract/faults.ts';
-import { AttachRequest, Inventory, Progress, Report } from '../../proto/gen/infermesh/v1/link.ts';
+import { AttachRequest, Embedded, Inventory, Progress, Report } from '../../proto/gen/infermesh/v1/link.ts';
 import { NodeState, ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
 import type { RawDuplex } from '../../proto/transport/handlers.ts';
 import { bearer } from '../../proto/transport/join-token.ts';
@@ -55,6 +55,8 @@ class Call extends EventEmitter {
     return true;
   }
 
+  end() {}
+
   say(frame: NonNullable<AttachRequest['frame']>) {
     this.emit('data', Buffer.from(AttachRequest.encode({ frame }).finish()));
   }
@@ -104,6 +106,38 @@ describe('a link', () => {
     const call = joined();
     call.say({ $case: 'report', value: Report.fromPartial({ loads: Array.from({ length: 257 }, () => ({ model: 'm' })) }) });
     expect(call.errors[0]?.message).toContain('report.loads must be at most 256, received 257');
+  });
+});
+
+describe('vectors', () => {
+  const embed = { model: 'm', texts: ['x'], deadlineMs: 1000, traceparent: '' };
+
+  it('reach who asked for them, once, and show that the node lives', () => {
+    const call = joined();
+    call.say(report);
+    const came: Embedded[] = [];
+    const port = { embedded: (embedded: Embedded) => came.push(embedded), lost() {} };
+    const request = fleet.get('n')!.embed(embed, port);
+    clock.advance(3000);
+    const embedded = { $case: 'embedded', value: Embedded.fromPartial({ request, vectors: [{ values: [1] }] }) } as const;
+    call.say(embedded);
+    call.say(embedded);
+    call.say({ $case: 'embedded', value: Embedded.fromPartial({ request: 99 }) });
+    expect(came).toMatchObject([{ vectors: [{ values: [1] }] }]);
+    expect(fleet.get('n')?.state).toBe(NodeState.NODE_STATE_SERVING);
+    expect([call.errors, defects]).toEqual([[], []]);
+  });
+
+  it('that were asked for are lost with the node, and those of a node that is gone at once', () => {
+    const call = joined();
+    const link = fleet.get('n')!;
+    const lost: string[] = [];
+    const port = { embedded() {}, lost: ({ reason }: Fault) => lost.push(reason) };
+    link.embed(embed, port);
+    call.emit('cancelled');
+    expect(lost).toEqual(['NODE_LOST']);
+    link.embed(embed, port);
+    expect(lost).toEqual(['NODE_LOST', 'NODE_LOST']);
   });
 });
 

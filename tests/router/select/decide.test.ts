@@ -34,6 +34,32 @@ describe('a wait for a busy node, with a free one of its model at hand,', () => 
   });
 });
 
+describe('a model that makes vectors', () => {
+  const vectors = candidate('vectors', { name: 'minilm', tasks: ['embed'], embeddingDimensions: 384 });
+  const stories = candidate('tales', storyteller);
+  const byTier = (tier: Tier) => ask({ target: { type: 'tier', tier } });
+  const byName = (name: string) => ask({ target: { type: 'model', name } });
+
+  it('is never chosen, however free it is and whoever else is there', () => {
+    const away = candidate('chat', {}, { state: NodeState.NODE_STATE_RECOVERING, returning: true });
+    expect(chosen([vectors, stories], ask())).toBe('tales');
+    expect(chosen([vectors, candidate('busy', {}, { freeSlots: 0, running: 4 })], ask())).toBeUndefined();
+    expect(chosen([vectors, away], ask())).toBeUndefined();
+    expect(chosen([vectors, stories], byTier(Tier.TIER_FAST))).toBe('tales');
+    expect(chosen([vectors], byName('minilm'))).toBeUndefined();
+  });
+
+  it('alone is as good as no model, unless it was asked for by name', () => {
+    const refused = (wish: Ask) => refusalFault(decided([vectors], wish), wish);
+    expect(refused(ask())).toMatchObject({ reason: 'NO_NODE', retryable: true });
+    expect(refused(byTier(Tier.TIER_FAST))).toMatchObject({ reason: 'MODEL_NOT_FOUND' });
+    expect(refused(byName('other'))).toMatchObject({ reason: 'MODEL_NOT_FOUND' });
+    const answersNothing = 'its model makes vectors of texts and answers nothing';
+    expect(refused(byName('minilm'))).toMatchObject({ reason: 'UNSUPPORTED', message: answersNothing });
+    expect(decided([vectors], ask()).considered[0]?.exclusion?.reason).toBe(answersNothing);
+  });
+});
+
 describe('a choice among nodes with one model', () => {
   it('goes to the one that is done first', () => {
     expect(chosen([candidate('slow', { decodeTokensPerSecond: 10 }), candidate('fast')], ask())).toBe('fast');

@@ -74,7 +74,7 @@ export class Circuit implements Disposable {
 
   /** There is reason to hope: the probe needs no longer wait. */
   hint(): void {
-    if (this.#over || this.#state !== 'down' || this.#probing) return;
+    if (this.#over || this.#state === 'up' || this.#probing) return;
     this.#startProbe();
   }
 

@@ -7,7 +7,7 @@ import { Cluster, Redis } from 'ioredis';
 import type { RedisCommands } from '../port.ts';
 import type { RedisTarget } from './url.ts';
 
-/** What waits for no reply after this; the circuit gives up sooner. */
+/** What a command waits for at most. Calls are given up sooner; this is for what the client asks by itself. */
 export const COMMAND_LIMIT_MS = 200;
 const CONNECT_LIMIT_MS = 300;
 /** Without a byte while commands wait, the connection is given up. */
@@ -47,6 +47,8 @@ export function connectClient(target: RedisTarget, events: ClientEvents, limitMs
   let lastError: unknown;
   client.on('error', (error) => {
     lastError = error;
+    // Replies that belong to no command, for one: from here on they might be given to the wrong one.
+    if (client instanceof Redis && client.status === 'ready') client.disconnect(true);
   });
   client.on('node error', (error) => {
     lastError = error;

@@ -38,7 +38,7 @@ export interface OpenStore {
 export function openStore({ url, clock, memoryBytes, limitMs, onState }: StoreOptions): OpenStore {
   if (url === undefined) return { store: new MemoryStore(memoryBytes, clock), link: undefined };
   const target = parseRedisUrl(url);
-  const commandLimitMs = Math.max(limitMs ?? 0, COMMAND_LIMIT_MS);
+  const commandLimitMs = Math.max(2 * (limitMs ?? 0), COMMAND_LIMIT_MS);
   const connect = (events: ClientEvents) => connectClient(target, events, commandLimitMs);
   const link = new RedisConnection({ kind: target.kind, clock, connect, limitMs, onState });
   return { store: new RedisStore(link), link };

@@ -11,6 +11,8 @@ import { codeOf, servesNothing, writesNothing } from './replies.ts';
 
 /** How long an answer is waited for, and a probe's, unless told otherwise: less than the 50 ms that a request may lose. */
 export const ASK_LIMIT_MS = 40;
+/** For what no request waits for: less than the client's own limit, so that it is this one that tells. */
+export const BACKGROUND_LIMIT_MS = 150;
 /** Commands without a reply, and the bytes of their arguments; more is not asked. */
 export const MOST_COMMANDS = 1_000;
 export const MOST_BYTES = 32 << 20;
@@ -69,6 +71,8 @@ export class RedisConnection implements RedisLink {
   #version = '';
   #failedProbes = 0;
   #reconnectedAt = Number.NEGATIVE_INFINITY;
+  /** The connection is given up on purpose, which is no outage. */
+  #reconnecting = false;
   #commands = 0;
   #bytes = 0;
   #calls = 0;
@@ -84,7 +88,10 @@ export class RedisConnection implements RedisLink {
     this.#refusals = new Refusals(clock);
     this.#circuit = new Circuit({ clock, probe: () => this.#probe(), onChange: (state) => this.#changed(state) });
     this.#client = connect({
-      ready: () => this.#circuit.hint(),
+      ready: () => {
+        this.#reconnecting = false;
+        this.#circuit.hint();
+      },
       lost: (error) => this.#lost(error === undefined ? 'LOST' : codeOf(error)),
     });
   }
@@ -103,7 +110,7 @@ export class RedisConnection implements RedisLink {
     return () => this.#listeners.delete(listener);
   }
 
-  /** @param limitMs longer only for what no request waits for; a command of its own ends after 200 ms anyway */
+  /** @param limitMs absent: what a request may wait for; BACKGROUND_LIMIT_MS for what none does */
   ask<Answer>(commands: (redis: RedisCommands) => Promise<Answer>, limitMs = 0): Promise<Answer | undefined> {
     return this.#ask(() => commands(this.#bounded(this.#client)), limitMs);
   }
@@ -170,8 +177,7 @@ export class RedisConnection implements RedisLink {
   }
 
   #heard(command: string, code: string): void {
-    if (code === 'LATE') this.#late();
-    else if (code === 'LOST' || servesNothing(code)) this.#lost(code);
+    if (code === 'LOST' || servesNothing(code)) this.#lost(code);
     else if (writesNothing(code)) {
       if (this.#refusals.refused(command, code)) this.#tell();
       if (code === 'READONLY') this.#lookForTheMaster();
@@ -185,7 +191,8 @@ export class RedisConnection implements RedisLink {
 
   #lost(code: string): void {
     this.#reason = code;
-    this.#circuit.failed();
+    if (this.#reconnecting) this.#circuit.late();
+    else this.#circuit.failed();
     if (!this.#hasTold) this.#tell();
   }
 
@@ -194,6 +201,7 @@ export class RedisConnection implements RedisLink {
     const pause = this.kind === 'sentinel' ? SENTINEL_RECONNECT_MS : READONLY_RECONNECT_MS;
     if (this.kind === 'cluster' || this.#clock.now() - this.#reconnectedAt < pause) return;
     this.#reconnectedAt = this.#clock.now();
+    this.#reconnecting = true;
     this.#client.reconnect();
   }
 

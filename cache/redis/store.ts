@@ -3,8 +3,8 @@
  * type: it is read up to a bound, and what can't be a value is deleted.
  */
 import type { RedisCommands, Store } from '../port.ts';
-import { COMMAND_LIMIT_MS } from './client.ts';
 import type { RedisConnection } from './link.ts';
+import { BACKGROUND_LIMIT_MS } from './link.ts';
 import { codeOf } from './replies.ts';
 
 /** What a value may be at most, sealed. */
@@ -51,12 +51,12 @@ export class RedisStore implements Store {
   async set(name: string, value: Buffer, ttlMs: number): Promise<boolean> {
     if (value.length > MOST_VALUE_BYTES) return false;
     const write = (redis: RedisCommands) => redis.call('set', name, value, 'px', wholeMs(ttlMs));
-    return (await this.#link.ask(write, COMMAND_LIMIT_MS)) !== undefined;
+    return (await this.#link.ask(write, BACKGROUND_LIMIT_MS)) !== undefined;
   }
 
   async delete(names: readonly string[]): Promise<number> {
     const unlink = (redis: RedisCommands) => inBatches(names, (batch) => this.#unlink(redis, batch));
-    return sumOf(await this.#link.ask(unlink, COMMAND_LIMIT_MS));
+    return sumOf(await this.#link.ask(unlink, BACKGROUND_LIMIT_MS));
   }
 
   async take(name: string, owner: string, ttlMs: number): Promise<'taken' | 'busy' | 'unknown'> {
@@ -67,7 +67,7 @@ export class RedisStore implements Store {
   }
 
   async giveUp(name: string, owner: string): Promise<void> {
-    await this.#link.ask((redis) => orDeleted(redis, name, redis.call('eval', GIVE_UP, 1, name, owner)), COMMAND_LIMIT_MS);
+    await this.#link.ask((redis) => orDeleted(redis, name, redis.call('eval', GIVE_UP, 1, name, owner)), BACKGROUND_LIMIT_MS);
   }
 
   /** In steps, each within the time limit; ends early when Redis is lost. */
@@ -83,7 +83,7 @@ export class RedisStore implements Store {
     let cursor = '0';
     do {
       const step = (redis: RedisCommands) => this.#purgeStep(redis, cursor, pattern);
-      const done = await server.ask(step, COMMAND_LIMIT_MS);
+      const done = await server.ask(step, BACKGROUND_LIMIT_MS);
       if (!done) return count;
       count += done.count;
       cursor = done.next;

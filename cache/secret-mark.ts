@@ -32,8 +32,11 @@ export class SecretMark {
     if (sealed && !this.#key.open(sealed)) {
       this.#told = true;
       this.#onForeign();
-    } else if (sealed || (await this.#store.set(this.#key.name, this.#key.seal(Buffer.of(1)), MAX_TTL_MS))) {
+    } else if (sealed) {
       this.#nextAt = this.#clock.now() + LOOK_AGAIN_MS;
+    } else {
+      // Of two that do so at the same time, one finds the other's when it looks again.
+      await this.#store.set(this.#key.name, this.#key.seal(Buffer.of(1)), MAX_TTL_MS);
     }
   }
 }

@@ -242,14 +242,21 @@ export class Journey {
     for (let settled: Settled | undefined; ; ) {
       const turn = await member.next();
       if (turn.type === 'failed') throw turn.fault;
-      if (turn.type === 'lead') settled = await this.#lead(request, trip, search, flight, member);
+      if (turn.type === 'lead') settled = await this.#lead(reuse, request, trip, search, flight, member);
       else if (settled) return this.#told(settled, trip);
       else return reuse.followed(request, trip, flight, shared(turn.finished, flight));
     }
   }
 
   /** Generates for all members of the flight, behind what they have; what becomes of it they hear from the flight. */
-  async #lead(request: Arrived, trip: Trip, search: Search, flight: Flight, member: Member): Promise<Settled | undefined> {
+  async #lead(
+    reuse: Reuse,
+    request: Arrived,
+    trip: Trip,
+    search: Search,
+    flight: Flight,
+    member: Member,
+  ): Promise<Settled | undefined> {
     const resumption = flight.resumption(this.#parts.clock.now());
     const kept = new Kept(resumption?.delivered);
     const generation = flight.begin(member, kept);
@@ -257,6 +264,13 @@ export class Journey {
     ending.at(request.deadlineAt);
     trip.leads(flight, generation, ending, kept, resumption);
     try {
+      // Behind what there is already nobody else's answer fits.
+      const claimed = resumption ? undefined : await reuse.claim(search, ending.signal);
+      if (claimed && 'answer' in claimed) {
+        reuse.adopt(claimed, flight);
+        return undefined;
+      }
+      using _lease = claimed;
       return await this.#generate(request, trip, search);
     } catch (thrown) {
       flight.failed(toFault(thrown), member);

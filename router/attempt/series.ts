@@ -23,6 +23,7 @@ import type { Admitted, Resumption, Wish } from '../admit/admission.ts';
 import type { Breakers, Trial } from '../breakers/breakers.ts';
 import type { Clock } from '../clock.ts';
 import type { Cut } from '../cut.ts';
+import { pause } from '../pause.ts';
 import type { Identified } from '../request.ts';
 import type { Tally } from '../tally.ts';
 import type { AttemptResult } from './attempt.ts';
@@ -198,20 +199,8 @@ export class Series {
 
   #pause(): Promise<void> {
     const { clock, random } = this.#parts;
-    const { signal } = this.#options.cut;
     const ms = PAUSE_MS.least + random() * (PAUSE_MS.most - PAUSE_MS.least);
-    return new Promise((resolve, reject) => {
-      const onAbort = () => {
-        cancel();
-        reject(signal.reason);
-      };
-      const cancel = clock.after(ms, () => {
-        signal.removeEventListener('abort', onAbort);
-        resolve();
-      });
-      signal.addEventListener('abort', onAbort, { once: true });
-      if (signal.aborted) onAbort();
-    });
+    return pause(clock, ms, this.#options.cut.signal);
   }
 
   /**

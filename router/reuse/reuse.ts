@@ -10,12 +10,14 @@ import { event, MIGRATIONS_TRAILER } from '../answer.ts';
 import type { Clock } from '../clock.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import { onAbort } from '../on-abort.ts';
+import { pause } from '../pause.ts';
 import type { Arrived } from '../request.ts';
 import type { Tally } from '../tally.ts';
 import type { Trip } from '../trip.ts';
 import type { Quotas } from '../trust/quotas.ts';
 import type { Flight, Member } from './flight.ts';
 import { Flights } from './flight.ts';
+import { Leases } from './leases.ts';
 import type { ModelsParts } from './models.ts';
 import { KnownModels } from './models.ts';
 import { permitOf } from './permit.ts';
@@ -36,6 +38,11 @@ const SOURCES: Readonly<Record<CacheSource, Source>> = {
   [CacheSource.CACHE_SOURCE_SEMANTIC]: 'semantic',
 };
 
+/** How long an answer that another router generates is waited for, and how often it is looked for. */
+const LEASE_WAIT_MS = 1000;
+const LEASE_LOOK_MS = 50;
+const NO_LEASE: Disposable = { [Symbol.dispose]() {} };
+
 export interface ReuseParts extends ModelsParts {
   readonly cache: Cache;
   readonly clock: Clock;
@@ -54,12 +61,14 @@ export class Reuse {
   readonly #parts: ReuseParts;
   readonly #models: KnownModels;
   readonly #flights = new Flights();
+  readonly #leases: Leases;
   /** Found once for each answer in memory. */
   readonly #condensed = new WeakMap<CachedAnswer, Buffer>();
 
   constructor(parts: ReuseParts) {
     this.#parts = parts;
     this.#models = new KnownModels(parts);
+    this.#leases = new Leases({ store: parts.cache.store, clock: parts.clock });
   }
 
   /** Undefined where the cache has no part in the request. */
@@ -107,6 +116,29 @@ export class Reuse {
     });
     trip.reader = joined.member.reader;
     return joined;
+  }
+
+  /**
+   * For the leader of a flight: whether another router is at it already, which is waited for a little.
+   * @returns the answer that it gave, else the lease to generate one @throws the signal's reason
+   */
+  async claim(search: Search, signal: AbortSignal): Promise<Found | Disposable> {
+    const { clock } = this.#parts;
+    const key = search.lease;
+    const until = clock.now() + LEASE_WAIT_MS;
+    for (;;) {
+      const lease = key && (await this.#leases.take(key));
+      if (lease) return lease;
+      if (!key || clock.now() >= until) return NO_LEASE;
+      await pause(clock, LEASE_LOOK_MS, signal);
+      const found = await this.find(search);
+      if (found) return found;
+    }
+  }
+
+  /** All members of the flight get what was found. */
+  adopt({ answer, cached }: Found, flight: Flight): void {
+    flight.adopt(startedOf(answer), this.#condense(answer), finishedOf(answer, cached));
   }
 
   /** Gives the client what was found. @throws Fault QUOTA_EXCEEDED, or why the client did not get all of it */

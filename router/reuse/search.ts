@@ -38,6 +38,12 @@ export class Search {
     return key && (this.permit.semantic ? `${key.name}~` : key.name);
   }
 
+  /** Of whoever generates its answer. */
+  get lease(): Key | undefined {
+    const { name } = this;
+    return name === undefined ? undefined : this.#keys.key('leases', Buffer.from(name));
+  }
+
   /** In the memory of this process. */
   peek(): Hit<CachedAnswer> | undefined {
     for (const key of this.#keysAtHand()) {

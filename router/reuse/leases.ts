@@ -1,0 +1,42 @@
+/**
+ * Which of the routers that share a Redis generates an answer, so that the others wait a little for it instead of
+ * generating it as well. A lease is a hint: where Redis says nothing, or the wait is over, a router goes ahead alone.
+ */
+import { randomUUID } from 'node:crypto';
+import type { Key, Store } from '../../cache/port.ts';
+import type { Clock } from '../clock.ts';
+import { once } from '../once.ts';
+
+/** So long after a router died its lease is nobody's. */
+const LEASE_MS = 3000;
+const RENEW_MS = 1000;
+
+export interface LeasesParts {
+  readonly store: Pick<Store, 'kind' | 'take' | 'giveUp'>;
+  readonly clock: Pick<Clock, 'every'>;
+}
+
+const FREE: Disposable = { [Symbol.dispose]() {} };
+
+export class Leases {
+  readonly #parts: LeasesParts;
+
+  constructor(parts: LeasesParts) {
+    this.#parts = parts;
+  }
+
+  /** @returns undefined while another router has it; else this one's, until it is disposed */
+  async take({ name }: Key): Promise<Disposable | undefined> {
+    const { store, clock } = this.#parts;
+    // Within one router its flights see to that.
+    if (store.kind === 'memory') return FREE;
+    const owner = randomUUID();
+    const taken = await store.take(name, owner, LEASE_MS);
+    if (taken !== 'taken') return taken === 'busy' ? undefined : FREE;
+    const stop = clock.every(RENEW_MS, () => void store.take(name, owner, LEASE_MS));
+    return once(() => {
+      stop();
+      void store.giveUp(name, owner);
+    });
+  }
+}

@@ -7,14 +7,16 @@
  * reward counts at two levels: a level's figures are taken without those of the next. So a context that was never seen
  * believes what its three parents do, and a model that was never tried what its tier does.
  *
- * State is sums (cell.ts), so what several routers learnt is merged by adding, in any order.
+ * State is sums (cell.ts), so what several routers learnt is put together by adding (pool.ts), in any order.
  */
 import type { Arm, Belief, Beliefs, Context } from '../belief.ts';
 import { axesOf, contextPlace } from './coordinates.ts';
 import type { Lesson } from './memory.ts';
-import { Memory } from './memory.ts';
+import type { Part } from './parts.ts';
+import { FOLDED, kindOf, nameOfArm, partOf, readPart, SHARES } from './parts.ts';
+import { Pool } from './pool.ts';
+import { PooledShares } from './pooled-shares.ts';
 import { Posterior } from './posterior.ts';
-import { Shares } from './shares.ts';
 import type { Snapshot } from './snapshot.ts';
 import { readSnapshot, writeSnapshot } from './snapshot.ts';
 import { NOISE, spreadsOf } from './spreads.ts';
@@ -51,24 +53,73 @@ const EDGE = 0.001;
 
 export class Bandit implements Beliefs {
   readonly options: BanditOptions;
-  readonly #memory: Memory;
-  readonly #shares: Shares;
+  readonly #pool: Pool;
+  readonly #shares: PooledShares;
+  /** Names of parts that have changed and were not asked for since. */
+  readonly #changed = new Set<string>();
+  #foldings = 0;
 
   constructor(options: Partial<BanditOptions> = {}) {
     this.options = checked({ ...DEFAULT_BANDIT, ...options });
-    this.#memory = new Memory(new TimeFrame(this.options.halfLifeMs), this.options);
-    this.#shares = new Shares(new TimeFrame(this.options.shareHalfLifeMs), this.options.maxArms);
+    this.#pool = new Pool(new TimeFrame(this.options.halfLifeMs), this.options);
+    this.#shares = new PooledShares(this.options.shareHalfLifeMs, this.options.maxArms);
   }
 
   /** @throws Fault INVALID_REQUEST, naming each field that is out of its bounds */
   static restore(snapshot: unknown, options: Partial<BanditOptions> = {}): Bandit {
     const bandit = new Bandit(options);
-    readSnapshot(snapshot, bandit.#memory, bandit.#shares);
+    readSnapshot(snapshot, bandit.#pool.own, bandit.#shares.own);
     return bandit;
   }
 
+  /** Of what was learnt here. */
   snapshot(): Snapshot {
-    return writeSnapshot(this.#memory, this.#shares);
+    return writeSnapshot(this.#pool.own, this.#shares.own);
+  }
+
+  /** Names of the parts that what was learnt here comes in, for others to heed. */
+  get partNames(): string[] {
+    const { arms, folded } = this.#pool.own;
+    return [
+      ...[...arms.keys()].map(nameOfArm),
+      ...(folded.size > 0 ? [FOLDED] : []),
+      ...(this.#shares.own.counts.size > 0 ? [SHARES] : []),
+    ];
+  }
+
+  /** @returns undefined where there is none of that name, or none any more */
+  part(name: string): Part | undefined {
+    return partOf(name, this.#pool.own, this.#shares.own);
+  }
+
+  /** @returns names of parts that were learnt of since this was asked last */
+  takeChanges(): string[] {
+    const names = [...this.#changed];
+    this.#changed.clear();
+    return names;
+  }
+
+  /**
+   * Takes what another has learnt, in place of what it had said of the same part.
+   * @param part undefined: nothing any more @param now in ms, wall clock
+   * @returns false where it is no part, or is of a time that has not come, or there is no room
+   */
+  heed(by: string, name: string, part: unknown, now: number): boolean {
+    if (part === undefined) return this.#forget(by, name, now);
+    const read = readPart(name, part, this.options, now);
+    if (!read) return false;
+    if (read.kind === 'shares') this.#shares.heed(by, read.shares);
+    else if (read.kind === 'folded') this.#pool.heedFolded(by, read, now);
+    else return this.#pool.heedArm(by, read.arm.model, read, now);
+    return true;
+  }
+
+  #forget(by: string, name: string, now: number): boolean {
+    const kind = kindOf(name);
+    if (kind === 'shares') this.#shares.heed(by, undefined);
+    else if (kind === 'folded') this.#pool.heedFolded(by, undefined, now);
+    else if (kind) return this.#pool.heedArm(by, kind.model, undefined, now);
+    return kind !== undefined;
   }
 
   belief(arm: Arm, context: Context, prior: number, now: number): Belief {
@@ -90,12 +141,23 @@ export class Bandit implements Beliefs {
     check('reward', reward, 0, 1);
     check('weight', weight, Number.MIN_VALUE, 1);
     check('at', at, 0, Number.MAX_SAFE_INTEGER);
-    return this.#memory.learn(arm, context, prior, reward, weight, at);
+    const lesson = this.#pool.learn(arm, context, prior, reward, weight, at);
+    this.#taught(lesson);
+    return lesson;
   }
 
   /** Takes a lesson back. Once only, and only one that this object gave. */
   unlearn(lesson: Lesson): void {
-    this.#memory.unlearn(lesson);
+    this.#pool.unlearn(lesson);
+    this.#taught(lesson);
+  }
+
+  #taught({ arm }: Lesson): void {
+    const { own } = this.#pool;
+    this.#changed.add(own.arms.has(arm.model) ? nameOfArm(arm.model) : FOLDED);
+    if (own.foldings === this.#foldings) return;
+    this.#foldings = own.foldings;
+    for (const name of [...this.partNames, ...this.#changed, FOLDED]) this.#changed.add(name);
   }
 
   /** What is known now of an answer takes the place of what was. */
@@ -108,6 +170,7 @@ export class Bandit implements Beliefs {
   /** The arm was given a request of this context. */
   served(arm: Arm, context: Context, now: number): void {
     this.#shares.served(arm.model, context, now);
+    this.#changed.add(SHARES);
   }
 
   share(arm: Arm, context: Context, now: number): number {
@@ -121,15 +184,17 @@ export class Bandit implements Beliefs {
         throw new RangeError(`${name} must be ${this.options[name]} as here, received ${other.options[name]}`);
       }
     }
-    this.#memory.add(other.#memory);
-    this.#shares.add(other.#shares);
+    this.#pool.add(other.#pool.own);
+    this.#shares.add(other.#shares.own);
+    for (const name of other.partNames) this.#changed.add(name);
   }
 
   #residual(arm: Arm, context: Context, now: number): Posterior {
-    const known = this.#memory.arms.get(arm.model);
-    const worth = this.#memory.frame.worthAt(now);
+    const memory = this.#pool.view;
+    const known = memory.arms.get(arm.model);
+    const worth = memory.frame.worthAt(now);
     const variance = this.options.priorSd ** 2;
-    const tier = this.#memory.tier(arm.tier);
+    const tier = memory.tier(arm.tier);
     const siblings = known?.tier === arm.tier ? known.total : undefined;
     const general = new Posterior().narrow(tier, siblings, SPREAD.tier * variance, NOISE, worth);
     if (!known) {

@@ -45,6 +45,7 @@ export class Memory {
   readonly folded = new Map<number, Cell>();
   readonly #bounds: Bounds;
   #contexts = 0;
+  #foldings = 0;
   /** By tier: sums over its arms; undefined: to be summed again. */
   #tiers: Map<number, Cell> | undefined;
 
@@ -57,15 +58,23 @@ export class Memory {
     return this.#contexts;
   }
 
-  learn(arm: Arm, context: Context, prior: number, reward: number, weight: number, at: number): Lesson {
-    this.#moveTo(Math.floor(at / this.frame.halfLifeMs));
+  /** How often something that is used little was folded into what it is part of. */
+  get foldings(): number {
+    return this.#foldings;
+  }
+
+  /** @param others what is learnt of the same elsewhere, in the same frame */
+  learn(arm: Arm, context: Context, prior: number, reward: number, weight: number, at: number, others?: Memory): Lesson {
+    this.moveTo(Math.floor(at / this.frame.halfLifeMs));
     const known = this.armOf(arm.model, arm.tier);
     const residual = reward - prior;
     const faded = weight * this.frame.weightAt(at);
     const place = contextPlace(context);
     const axes = axesOf(place).map((axis) => this.axisOf(known, axis));
+    const elsewhere = others && cellsOf(others.arms.get(arm.model), place);
+    const worth = elsewhere ? this.frame.worthAt(at) : 0;
     const cells = [known.total, ...axes, this.contextOf(known, place)].map(
-      (cell) => [cell, cell.learn(residual, weight, faded)] as const,
+      (cell, i) => [cell, cell.learn(residual, weight, faded, elsewhere?.[i]?.count, worth)] as const,
     );
     known.spreads = undefined;
     this.#tiers = undefined;
@@ -86,7 +95,7 @@ export class Memory {
 
   add(other: Memory): void {
     if (other.frame.reference === Number.NEGATIVE_INFINITY) return;
-    this.#moveTo(other.frame.reference);
+    this.moveTo(other.frame.reference);
     const scale = 2 ** (other.frame.reference - this.frame.reference);
     for (const theirs of other.arms.values()) {
       const ours = this.armOf(theirs.model, theirs.tier);
@@ -142,6 +151,18 @@ export class Memory {
     return cellOf(this.folded, tier);
   }
 
+  /** Its cells were changed from outside. */
+  changed(arm: ArmMemory | undefined): void {
+    if (arm) arm.spreads = undefined;
+    this.#tiers = undefined;
+  }
+
+  forget(model: string): void {
+    this.#contexts -= this.arms.get(model)?.contexts.size ?? 0;
+    this.arms.delete(model);
+    this.#tiers = undefined;
+  }
+
   *#cells(): Generator<Cell> {
     yield* this.folded.values();
     for (const arm of this.arms.values()) {
@@ -151,7 +172,8 @@ export class Memory {
     }
   }
 
-  #moveTo(reference: number): void {
+  /** Moves the frame on, if it is behind. */
+  moveTo(reference: number): void {
     const factor = this.frame.moveToReference(reference);
     if (factor === 1) return;
     for (const cell of this.#cells()) cell.scale(factor);
@@ -177,8 +199,10 @@ export class Memory {
         this.#contexts -= arm.contexts.size;
       }
       this.#tiers = undefined;
+      this.#foldings++;
     }
     if (this.#contexts > maxContexts) {
+      this.#foldings++;
       const all = [...this.arms.values()].flatMap((arm) => [...arm.contexts].map(([place, cell]) => ({ arm, place, cell })));
       const least = all.toSorted((a, b) => a.cell.count - b.cell.count);
       for (const { arm, place } of least.slice(0, this.#contexts - Math.floor((maxContexts * 7) / 8))) {
@@ -187,6 +211,11 @@ export class Memory {
       }
     }
   }
+}
+
+/** Those that one reward teaches: of the arm, of the context's domain, complexity and task, of the context. */
+export function cellsOf(arm: ArmMemory | undefined, place: number): (Cell | undefined)[] {
+  return [arm?.total, ...axesOf(place).map((axis) => arm?.axes[axis]), arm?.contexts.get(place)];
 }
 
 function cellOf(cells: Map<number, Cell>, key: number): Cell {

@@ -17,7 +17,7 @@ const ALL = '*';
 
 const weight = z.number('must be a number').min(0, 'must be 0 or more');
 const figure = z.number('must be a number');
-const cell = z.tuple([weight, figure, weight, weight, figure], 'must be 5 numbers');
+const cell = z.tuple([weight, figure, weight, weight, figure, weight.optional()], 'must be 5 or 6 numbers');
 const name = z.string().min(1).max(128);
 const cells = z.record(z.string(), cell);
 const tier = z.int('must be a whole number').min(0).max(1000);
@@ -39,7 +39,10 @@ const SCHEMA = z.object({
 
 export type Snapshot = z.infer<typeof SCHEMA>;
 
-export function writeSnapshot(memory: Memory, shares: Shares): Snapshot {
+/** What of a memory is written. */
+export type Written = Pick<Memory, 'frame' | 'arms' | 'folded'>;
+
+export function writeSnapshot(memory: Written, shares: Pick<Shares, 'frame' | 'counts'>): Snapshot {
   return {
     version: VERSION,
     ...written(memory.frame),

@@ -16,11 +16,12 @@ const LETTERS: Readonly<Record<KeyKind, string>> = {
   embeddings: 'd',
   evidence: 'e',
   leases: 'l',
+  semantic: 's',
 };
 
-/** A choice of model lives and dies with the answers. */
+/** Which model was chosen, and what was asked, live and die with the answers. */
 const KINDS: Readonly<Record<LayerName, readonly KeyKind[]>> = {
-  answers: ['answers', 'choices'],
+  answers: ['answers', 'choices', 'semantic'],
   evidence: ['evidence'],
   embeddings: ['embeddings'],
 };

@@ -85,8 +85,11 @@ export interface TenantKeys {
   key(kind: KeyKind, content: Uint8Array): Key;
 }
 
-/** Layers, and what else has names in the store: the model that was chosen for a request, and who is answering it. */
-export type KeyKind = LayerName | 'choices' | 'leases';
+/**
+ * Layers, and what else has names in the store: the model that was chosen for a request, who is answering it, and prompts
+ * that may mean the same.
+ */
+export type KeyKind = LayerName | 'choices' | 'leases' | 'semantic';
 
 export interface Keyring {
   /** @param tenant undefined: the one without a name */

@@ -1,9 +1,17 @@
 /** The client library of infermesh: docs/client.md shows it at work. */
 export { Fault, type Reason, type Violation } from '../proto/contract/faults.ts';
-export type { GetStatsResponse, Node } from '../proto/gen/infermesh/v1/admin.ts';
+export type {
+  CacheLayerStats,
+  GetCacheStatsResponse,
+  GetStatsResponse,
+  Node,
+  RedisStats,
+} from '../proto/gen/infermesh/v1/admin.ts';
+export { CacheLayer, RedisState } from '../proto/gen/infermesh/v1/admin.ts';
 export type { Cached, Candidate, Decision, ExplainResponse, Objectives } from '../proto/gen/infermesh/v1/inference.ts';
 export { CacheSource } from '../proto/gen/infermesh/v1/inference.ts';
 export { Complexity, FinishReason, NodeState, Tier } from '../proto/gen/infermesh/v1/types.ts';
 export type { ChatEvent } from './events.ts';
-export { type CallOptions, type ConnectOptions, connect, Mesh, type Ratings } from './mesh.ts';
+export type { EvidenceChunk, FoundEvidence } from './evidence.ts';
+export { type CallOptions, type ConnectOptions, connect, Mesh, type Purge, type Ratings } from './mesh.ts';
 export type { CacheInput, ChatInput, ChatMessage } from './request.ts';

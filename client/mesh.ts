@@ -4,11 +4,14 @@ import type {
   CreateJoinTokenResponse,
   DrainNodeResponse,
   FleetModel,
+  GetCacheStatsResponse,
   GetStatsResponse,
   ListModelsResponse,
   ListNodesResponse,
   Node,
+  PurgeCacheResponse,
 } from '../proto/gen/infermesh/v1/admin.ts';
+import { CacheLayer } from '../proto/gen/infermesh/v1/admin.ts';
 import type { ExplainResponse, FeedbackResponse } from '../proto/gen/infermesh/v1/inference.ts';
 import { FeedbackRequest } from '../proto/gen/infermesh/v1/inference.ts';
 import type { DialOptions } from '../proto/transport/channel.ts';
@@ -18,6 +21,7 @@ import type { CallOptions } from './call-options.ts';
 import { factsOf } from './call-options.ts';
 import { streamChat } from './chat.ts';
 import type { ChatEvent } from './events.ts';
+import { EvidenceStore } from './evidence.ts';
 import type { ChatInput } from './request.ts';
 import { chatRequest } from './request.ts';
 import type { Router, Start } from './router.ts';
@@ -26,6 +30,8 @@ import { addressesOf, Routers } from './routers.ts';
 export type { CallOptions };
 
 const ADMIN_DEADLINE_MS = 5000;
+/** A large Redis is looked through as a whole. */
+const PURGE_DEADLINE_MS = 60_000;
 
 export interface ConnectOptions extends DialOptions {
   /** What `failover` is where a call does not say; absent: true. */
@@ -39,6 +45,20 @@ export interface Ratings {
   readonly recall?: number;
   readonly readability?: number;
 }
+
+/** What of the cache is to be forgotten. */
+export interface Purge {
+  /** Absent: all layers. */
+  readonly layer?: keyof typeof LAYERS;
+  /** Absent: everybody's; empty: of those without a tenant. */
+  readonly tenant?: string;
+}
+
+const LAYERS = {
+  answers: CacheLayer.CACHE_LAYER_ANSWERS,
+  evidence: CacheLayer.CACHE_LAYER_EVIDENCE,
+  embeddings: CacheLayer.CACHE_LAYER_EMBEDDINGS,
+} as const;
 
 /** What a whole answer came to. */
 export interface Answer {
@@ -58,6 +78,8 @@ export function connect(addresses: string | readonly string[], options: ConnectO
 
 export class Mesh implements Disposable {
   readonly addresses: readonly string[];
+  /** What a service keeps in the mesh for its later requests. */
+  readonly evidence = new EvidenceStore((start) => this.#ask(start));
   readonly #routers: Routers;
   readonly #answered = new Answered();
   readonly #failover: boolean;
@@ -140,6 +162,21 @@ export class Mesh implements Disposable {
   /** What the router in use holds and has done. @throws Fault */
   stats(): Promise<GetStatsResponse> {
     return this.#ask(({ admin }, ...call) => admin.getStats({}, ...call));
+  }
+
+  /** What the cache of the router in use holds and has done. @throws Fault */
+  cacheStats(): Promise<GetCacheStatsResponse> {
+    return this.#ask(({ admin }, ...call) => admin.getCacheStats({}, ...call));
+  }
+
+  /**
+   * Forgets what is cached, at the router in use, in Redis, and within seconds at every router that shares it.
+   * @returns how many entries there were in that router's memory and in Redis
+   * @throws Fault
+   */
+  purgeCache({ layer, tenant }: Purge = {}): Promise<PurgeCacheResponse> {
+    const request = { layer: layer === undefined ? CacheLayer.CACHE_LAYER_UNSPECIFIED : LAYERS[layer], tenant };
+    return this.#ask(({ admin }, ...call) => admin.purgeCache(request, ...call), factsOf({}, PURGE_DEADLINE_MS));
   }
 
   /**

@@ -4,6 +4,7 @@ import { connectivityState, Metadata } from '@grpc/grpc-js';
 import { Code, Fault, toFault } from '../proto/contract/faults.ts';
 import type { WatchNodesResponse } from '../proto/gen/infermesh/v1/admin.ts';
 import { AdminServiceClient } from '../proto/gen/infermesh/v1/admin.ts';
+import { CacheServiceClient } from '../proto/gen/infermesh/v1/cache.ts';
 import type { ChatRequest, ChatResponse, ResumeRequest } from '../proto/gen/infermesh/v1/inference.ts';
 import { InferenceServiceClient } from '../proto/gen/infermesh/v1/inference.ts';
 import type { DialOptions } from '../proto/transport/channel.ts';
@@ -26,18 +27,19 @@ export interface CallFacts {
 
 type Done<T> = (error: ServiceError | null, response: T) => void;
 type CallOptions = Pick<CallFacts, 'deadline'>;
+interface Stubs {
+  readonly inference: InferenceServiceClient;
+  readonly admin: AdminServiceClient;
+  readonly cache: CacheServiceClient;
+}
 /** One method of a stub. */
-export type Start<T> = (
-  stubs: { readonly inference: InferenceServiceClient; readonly admin: AdminServiceClient },
-  metadata: Metadata,
-  options: CallOptions,
-  done: Done<T>,
-) => ClientUnaryCall;
+export type Start<T> = (stubs: Stubs, metadata: Metadata, options: CallOptions, done: Done<T>) => ClientUnaryCall;
 
 export class Router {
   readonly address: string;
   readonly #inference: InferenceServiceClient;
   readonly #admin: AdminServiceClient;
+  readonly #cache: CacheServiceClient;
   readonly #alone: boolean;
 
   /** @param alone there is no other one to turn to */
@@ -49,6 +51,7 @@ export class Router {
     const settings = alone ? channelOptions(options) : watchful(options);
     this.#inference = new InferenceServiceClient(address, credentials, settings);
     this.#admin = new AdminServiceClient(address, credentials, settings);
+    this.#cache = new CacheServiceClient(address, credentials, settings);
   }
 
   /** Resolves when it answers. @throws Fault UNREACHABLE after `timeoutMs` */
@@ -82,7 +85,8 @@ export class Router {
         if (error) reject(ended.fault(error));
         else resolve(response);
       };
-      const call = start({ inference: this.#inference, admin: this.#admin }, metadata, { deadline }, done);
+      const stubs = { inference: this.#inference, admin: this.#admin, cache: this.#cache };
+      const call = start(stubs, metadata, { deadline }, done);
       const ended = new Ending(call, this.#connectLimit(call));
       const abort = () => ended.cancel();
       signal?.addEventListener('abort', abort, { once: true });
@@ -93,6 +97,7 @@ export class Router {
   close(): void {
     this.#inference.close();
     this.#admin.close();
+    this.#cache.close();
   }
 
   #streaming<T>(call: ClientReadableStream<T>): Streaming<T> {

@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import type { Cache } from '../cache/port.ts';
 import type { Fault } from '../proto/contract/faults.ts';
 import { AdminServiceService, GetCacheStatsResponse } from '../proto/gen/infermesh/v1/admin.ts';
+import { CacheServiceService } from '../proto/gen/infermesh/v1/cache.ts';
 import { InferenceServiceService } from '../proto/gen/infermesh/v1/inference.ts';
 import { LinkServiceService } from '../proto/gen/infermesh/v1/link.ts';
 import { readIdentity, readPem } from '../proto/transport/pem.ts';
@@ -25,6 +26,7 @@ import type { Policies } from './policy-file.ts';
 import type { Bandit } from './select/bandit/bandit.ts';
 import type { AdminParts } from './services/admin.ts';
 import { adminHandlers } from './services/admin.ts';
+import { cacheHandlers } from './services/cache.ts';
 import { inferenceHandlers } from './services/inference.ts';
 import { linkHandlers } from './services/link.ts';
 import type { RouterSettings } from './settings.ts';
@@ -129,6 +131,7 @@ export class Router {
         cache: statsAndPurge(cache, tally),
       }),
     );
+    this.#server.addService(CacheServiceService, cacheHandlers({ cache, callers, clock }));
     this.#server.addService(
       LinkServiceService,
       linkHandlers({ fleet, clock, gate, routerId: this.id, tell: tellFleet, onDefect }),

@@ -24,16 +24,16 @@ export const MOST_DELIVERED_IDS = 12_288;
 const PRINTABLE = /^[\x21-\x7e]{0,128}$/;
 const LABEL_NAME = /^[A-Za-z0-9._/-]{1,64}$/;
 
-const bytesOf = (text: string) => Buffer.byteLength(text);
+export const bytesOf = (text: string) => Buffer.byteLength(text);
 const within = (low: number, high: number) =>
   z
     .number({ error: `must be from ${low} to ${high}` })
     .min(low)
     .max(high);
-const whole = (low: number, high: number) => within(low, high).int(`must be a whole number from ${low} to ${high}`);
+export const whole = (low: number, high: number) => within(low, high).int(`must be a whole number from ${low} to ${high}`);
 // Half of a surrogate pair cannot be sent; encoders would put U+FFFD in its place and say nothing.
-const text = z.string().refine((value) => value.isWellFormed(), 'must be well-formed Unicode, without lone surrogates');
-const bytes = (low: number, high: number) =>
+export const text = z.string().refine((value) => value.isWellFormed(), 'must be well-formed Unicode, without lone surrogates');
+export const bytes = (low: number, high: number) =>
   text.refine((text) => bytesOf(text) >= low && bytesOf(text) <= high, `must be of ${low} to ${high.toLocaleString('en')} bytes`);
 const printable = z.string().regex(PRINTABLE, 'must be up to 128 printable ASCII characters');
 
@@ -191,7 +191,8 @@ export function checkResume(request: ResumeRequest): Required<ResumeRequest> {
   throw invalid(missing.map(([field]) => ({ field, description: 'must be given, received nothing' })));
 }
 
-function checked<Request extends object>(schema: z.ZodType, request: Request): Request {
+/** @throws Fault INVALID_REQUEST with every violation */
+export function checked<Request extends object>(schema: z.ZodType, request: Request): Request {
   const result = schema.safeParse(request);
   if (!result.success) throw invalid(result.error.issues.map((issue) => violationOf(issue, request)));
   return request;

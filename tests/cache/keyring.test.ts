@@ -6,7 +6,7 @@ import { SecretKeyring } from '../../cache/keyring.ts';
 import { prefixesOf } from '../../cache/names.ts';
 import type { KeyKind } from '../../cache/port.ts';
 
-const KINDS: readonly KeyKind[] = ['answers', 'choices', 'evidence', 'embeddings', 'leases'];
+const KINDS: readonly KeyKind[] = ['answers', 'choices', 'evidence', 'embeddings', 'leases', 'semantic'];
 const SECRET = 'a secret of the mesh, for tests only';
 const keyring = new SecretKeyring(SECRET);
 const bytes = (text: string) => Buffer.from(text);
@@ -22,7 +22,7 @@ describe('a name', () => {
     fc.assert(
       fc.property(fc.string({ minLength: 1 }), fc.string(), fc.constantFrom(...KINDS), (tenant, content, kind) => {
         const { name } = keyring.of(tenant).key(kind, bytes(content));
-        expect(name).toMatch(/^im1:[acdel]:[A-Za-z0-9_-]{16}:[A-Za-z0-9_-]{43}$/);
+        expect(name).toMatch(/^im1:[acdels]:[A-Za-z0-9_-]{16}:[A-Za-z0-9_-]{43}$/);
       }),
     );
   });

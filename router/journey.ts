@@ -69,6 +69,8 @@ export interface JourneyParts extends Identifier {
 interface Settled {
   readonly finished: Finished;
   readonly tokens: number;
+  /** It may be given again. */
+  readonly isKept: boolean;
 }
 
 export class Journey {
@@ -270,8 +272,10 @@ export class Journey {
         reuse.adopt(claimed, flight);
         return undefined;
       }
-      using _lease = claimed;
-      return await this.#generate(request, trip, search);
+      using lease = claimed;
+      const settled = await this.#generate(request, trip, search);
+      if (settled.isKept) lease?.answered();
+      return settled;
     } catch (thrown) {
       flight.failed(toFault(thrown), member);
       return undefined;
@@ -369,7 +373,8 @@ export class Journey {
     };
     // Behind what another router or another request gave there is no whole answer here.
     const isWhole = kept.isWhole && !trip.resumption;
-    if (search && mayKeep(search.permit, { reason: finish.reason, isWhole, migrations })) {
+    const isKept = search !== undefined && mayKeep(search.permit, { reason: finish.reason, isWhole, migrations });
+    if (isKept) {
       search.keep(cachedAnswer(trip, finished, clock.wall()), model, !admitted.decision.explored);
     }
     if (flight) flight.finished(finished);
@@ -380,7 +385,7 @@ export class Journey {
       if (isWhole) trip.claim?.finished(Buffer.concat([trip.soFar(), closing]));
       else trip.claim?.freed();
     }
-    return { finished, tokens: ended.tokens };
+    return { finished, tokens: ended.tokens, isKept };
   }
 
   /** The client has all of the answer that was generated for it. */

@@ -16,7 +16,13 @@ export interface LeasesParts {
   readonly clock: Pick<Clock, 'every'>;
 }
 
-const FREE: Disposable = { [Symbol.dispose]() {} };
+/** Disposing gives it up, so that another router goes ahead. */
+export interface Lease extends Disposable {
+  /** The answer is on its way to where the others look: they go on waiting for it. */
+  answered(): void;
+}
+
+export const NO_LEASE: Lease = { answered() {}, [Symbol.dispose]() {} };
 
 export class Leases {
   readonly #parts: LeasesParts;
@@ -26,17 +32,24 @@ export class Leases {
   }
 
   /** @returns undefined while another router has it; else this one's, until it is disposed */
-  async take({ name }: Key): Promise<Disposable | undefined> {
+  async take({ name }: Key): Promise<Lease | undefined> {
     const { store, clock } = this.#parts;
     // Within one router its flights see to that.
-    if (store.kind === 'memory') return FREE;
+    if (store.kind === 'memory') return NO_LEASE;
     const owner = randomUUID();
     const taken = await store.take(name, owner, LEASE_MS);
-    if (taken !== 'taken') return taken === 'busy' ? undefined : FREE;
+    if (taken !== 'taken') return taken === 'busy' ? undefined : NO_LEASE;
     const stop = clock.every(RENEW_MS, () => void store.take(name, owner, LEASE_MS));
-    return once(() => {
+    let given = false;
+    const held = once(() => {
       stop();
-      void store.giveUp(name, owner);
+      if (!given) void store.giveUp(name, owner);
     });
+    return {
+      answered: () => {
+        given = true;
+      },
+      [Symbol.dispose]: () => held[Symbol.dispose](),
+    };
   }
 }

@@ -17,7 +17,8 @@ import type { Trip } from '../trip.ts';
 import type { Quotas } from '../trust/quotas.ts';
 import type { Flight, Member } from './flight.ts';
 import { Flights } from './flight.ts';
-import { Leases } from './leases.ts';
+import type { Lease } from './leases.ts';
+import { Leases, NO_LEASE } from './leases.ts';
 import type { ModelsParts } from './models.ts';
 import { KnownModels } from './models.ts';
 import { permitOf } from './permit.ts';
@@ -41,7 +42,6 @@ const SOURCES: Readonly<Record<CacheSource, Source>> = {
 /** How long an answer that another router generates is waited for, and how often it is looked for. */
 const LEASE_WAIT_MS = 1000;
 const LEASE_LOOK_MS = 50;
-const NO_LEASE: Disposable = { [Symbol.dispose]() {} };
 
 export interface ReuseParts extends ModelsParts {
   readonly cache: Cache;
@@ -122,7 +122,7 @@ export class Reuse {
    * For the leader of a flight: whether another router is at it already, which is waited for a little.
    * @returns the answer that it gave, else the lease to generate one @throws the signal's reason
    */
-  async claim(search: Search, signal: AbortSignal): Promise<Found | Disposable> {
+  async claim(search: Search, signal: AbortSignal): Promise<Found | Lease> {
     const { clock } = this.#parts;
     const key = search.lease;
     const until = clock.now() + LEASE_WAIT_MS;

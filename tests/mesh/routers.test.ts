@@ -1,28 +1,25 @@
 /** Two routers, two nodes that serve both, and a client that knows both: the router in use dies, stands still or leaves. */
-import { once } from 'node:events';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { ChatEvent, Mesh } from '../../client/index.ts';
 import { connect, NodeState } from '../../client/index.ts';
 import { replayText } from '../../nodes/backends/replay.ts';
 import { Role } from '../../proto/gen/infermesh/v1/types.ts';
-import type { Member, TestMesh } from '../support/mesh.ts';
-import { startMember, startMesh } from '../support/mesh.ts';
+import type { TestMesh } from '../support/mesh.ts';
+import { startMesh } from '../support/mesh.ts';
 import { expectAtRest } from './rest.ts';
 
 const TOKENS = 300;
 const STREAMS = 50;
 
 let mesh: TestMesh;
-let other: Member;
 let client: Mesh;
 /** Of the other router alone. */
 let beside: Mesh;
 
 beforeEach(async () => {
   mesh = await startMesh({ nodes: [] });
-  other = startMember(['router', '--listen', '127.0.0.1:0', '--token-file', mesh.tokenFile]);
-  const address = await listening(other);
-  beside = connect(address);
+  const { address, client: own } = await mesh.addRouter();
+  beside = own;
   client = connect([mesh.address, address]);
   const node = (id: string) =>
     ({ id, engine: 'replay', model: 'canned', replay: 'rate=150', slots: STREAMS, flags: ['--join', address] }) as const;
@@ -32,17 +29,8 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   client.close();
-  beside.close();
   await mesh[Symbol.asyncDispose]();
-  await other.stop();
 });
-
-async function listening(member: Member): Promise<string> {
-  for (;;) {
-    const [message] = (await once(member.process, 'message')) as [{ type?: string; address?: string }];
-    if (message.type === 'listening' && message.address) return message.address;
-  }
-}
 
 interface Stream {
   /** Resolves at the tenth token. */

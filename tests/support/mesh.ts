@@ -46,6 +46,14 @@ export interface Member {
   stop(signal?: NodeJS.Signals): Promise<void>;
 }
 
+/** A router beside the first. */
+export interface RouterMember {
+  readonly address: string;
+  /** Of this router alone. */
+  readonly client: Mesh;
+  readonly member: Member;
+}
+
 export interface TestMesh extends AsyncDisposable {
   readonly address: string;
   readonly client: Mesh;
@@ -54,6 +62,8 @@ export interface TestMesh extends AsyncDisposable {
   readonly tokenFile: string;
   /** Starts one more node; resolves when it serves. */
   addNode(options?: NodeOptions): Promise<Member>;
+  /** Starts one more router; nodes join it by the flag --join ADDRESS. */
+  addRouter(flags?: readonly string[]): Promise<RouterMember>;
   /** Resolves when the fleet is as asked. */
   until(condition: (nodes: readonly Node[]) => boolean): Promise<readonly Node[]>;
 }
@@ -71,6 +81,7 @@ export async function startMesh({
   const router = startMember(['router', '--listen', '127.0.0.1:0', '--token-file', tokenFile, ...routerFlags], routerEnv);
   const address = await readyAddress(router);
   const client = connect(address, options);
+  const routers: RouterMember[] = [];
   const mesh: TestMesh = {
     address,
     client,
@@ -85,12 +96,19 @@ export async function startMesh({
       await Promise.race([serving, diedEarly(member)]);
       return member;
     },
+    async addRouter(flags = []) {
+      const member = startMember(['router', '--listen', '127.0.0.1:0', '--token-file', tokenFile, ...flags], routerEnv);
+      const own = await readyAddress(member);
+      const beside = { address: own, client: connect(own, options), member };
+      routers.push(beside);
+      return beside;
+    },
     until: (condition) => until(client, condition),
     async [Symbol.asyncDispose]() {
-      client.close();
+      for (const one of [{ client }, ...routers]) one.client.close();
       // Nodes first, as an operator would: the router then has nothing left to wait for.
       await Promise.all(members.map((member) => member.stop()));
-      await router.stop();
+      await Promise.all([router, ...routers.map(({ member }) => member)].map((one) => one.stop()));
       rmSync(folder, { recursive: true, force: true });
     },
   };

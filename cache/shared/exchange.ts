@@ -1,0 +1,147 @@
+/**
+ * Brings replicas and events to the other routers and theirs here, round by round, over a store that may lose anything at
+ * any time. One round writes what is new here, then reads what is new elsewhere; it never takes longer than the store's
+ * time limits, does a bounded part of what there is to do, and leaves the rest for the next.
+ *
+ *   roster           the replicas there are
+ *   head of each     that its router is alive; its replica's version, the number of its last events
+ *   index of each    names and versions of its parts
+ *   parts, batches   one value each
+ *
+ * A part is written before the index that names it, and the index before the head. Where the own head is gone, all may
+ * be, and is written again; who can't read what a head promises deletes the head, so that its router writes anew.
+ */
+import type { Store } from '../port.ts';
+import { Outbox } from './outbox.ts';
+import type { Peer } from './peers.ts';
+import { Peers } from './peers.ts';
+import { Publisher } from './publisher.ts';
+import type { Index, Part, ReplicaSet } from './replica-set.ts';
+import { Roster } from './roster.ts';
+import type { Batch, Head, Keys } from './wire.ts';
+import { indexOf, Wire } from './wire.ts';
+
+/** In one round. */
+const MOST_PARTS_READ = 64;
+
+export interface ExchangeOptions {
+  readonly store: Pick<Store, 'getAll' | 'set' | 'delete'>;
+  readonly keys: Keys;
+  readonly replicas: ReplicaSet;
+  /** What this router is called in others' logs. */
+  readonly router: string;
+  /** In ms, monotonic. */
+  readonly now: () => number;
+  /** @param ageMs of the batch, at least; an event may have been older when it was put in */
+  readonly onEvents: (events: readonly unknown[], ageMs: number) => void;
+  readonly onSeen: (router: string) => void;
+  readonly onGone: (router: string) => void;
+}
+
+export class Exchange {
+  readonly #options: ExchangeOptions;
+  readonly #wire: Wire;
+  readonly #peers: Peers;
+  readonly #roster: Roster;
+  readonly #publisher: Publisher;
+  readonly outbox = new Outbox();
+  #round = 0;
+
+  constructor(options: ExchangeOptions) {
+    this.#options = options;
+    this.#wire = new Wire(options.keys);
+    this.#peers = new Peers(options);
+    this.#roster = new Roster(options.replicas, this.#peers);
+    this.#publisher = new Publisher({ ...options, wire: this.#wire, outbox: this.outbox });
+  }
+
+  /** Other routers that are there. */
+  get peers(): number {
+    return this.#peers.alive;
+  }
+
+  /** Values that were none of ours. */
+  get rejected(): number {
+    return this.#wire.rejected;
+  }
+
+  /** @param last this router ends @returns whether the store took what there was to write */
+  async round(last = false): Promise<boolean> {
+    const { store, replicas } = this.#options;
+    const own = replicas.own.id;
+    for (const { id } of replicas.ours) if (id !== own) this.#peers.add(id);
+    const due = this.#peers.due(this.#round++);
+    const names = [this.#wire.roster.name(''), ...[own, ...due].map((id) => this.#wire.head.name(id))];
+    const [listed, ownHead, ...heads] = await store.getAll(names);
+    const read = new Map(due.map((id, i) => [id, this.#wire.head.read(id, heads[i])]));
+    if (!(await this.#publisher.publish(read, ownHead !== undefined, last))) return false;
+    const roster = this.#wire.roster.read('', listed) ?? [];
+    const next = this.#roster.next(roster, last);
+    if (next) await store.set(...this.#wire.roster.write('', next), this.#publisher.ttlMs);
+    for (const id of this.#roster.follow(roster)) this.#peers.add(id);
+    for (const [id, head] of read) {
+      const peer = this.#peers.get(id);
+      if (peer) this.#peers.saw(peer, head);
+    }
+    if (!last) await this.#catchUp(due.flatMap((id) => this.#peers.get(id) ?? []));
+    return true;
+  }
+
+  async #catchUp(peers: readonly Peer[]): Promise<void> {
+    const { store, replicas } = this.#options;
+    const behind = peers.filter(({ id, head }) => head && head.version > (replicas.get(id)?.version ?? 0));
+    const batches = peers.flatMap((peer) => this.#peers.unread(peer).map((batch) => ({ peer, batch })));
+    if (behind.length + batches.length === 0) return;
+    const names = [
+      ...behind.map(({ id }) => this.#wire.index.name(id)),
+      ...batches.map(({ peer, batch }) => this.#wire.batch.name(`${peer.id} ${batch}`)),
+    ];
+    const values = await store.getAll(names);
+    const came = batches.flatMap(({ peer, batch }, i) => {
+      const read = this.#wire.batch.read(`${peer.id} ${batch}`, values[behind.length + i]);
+      return read ? [{ peer, read }] : [];
+    });
+    for (const peer of new Set(batches.map(({ peer: of }) => of))) {
+      const asked = batches.flatMap((one) => (one.peer === peer ? [one.batch] : []));
+      const theirs = came.flatMap((one) => (one.peer === peer ? [one.read] : []));
+      this.#tell(peer, asked, theirs);
+    }
+    const indexes = behind.map((peer, i) => {
+      const index = this.#wire.index.read(peer.id, values[i]);
+      return { peer, index: index && indexOf(index) };
+    });
+    await this.#readParts(indexes);
+  }
+
+  #tell(peer: Peer, asked: readonly number[], batches: readonly Batch[]): void {
+    const { at } = peer.head as Head;
+    this.#peers.readUpTo(
+      peer,
+      asked,
+      batches.map(({ batch }) => batch),
+    );
+    for (const { at: writtenAt, events } of batches) this.#options.onEvents(events, Math.max(0, at - writtenAt));
+  }
+
+  async #readParts(indexes: readonly { readonly peer: Peer; readonly index: Index | undefined }[]): Promise<void> {
+    const { store, replicas } = this.#options;
+    const wanted = indexes
+      .flatMap(({ peer: { id }, index }) => (index ? replicas.missing(id, index).map((name) => ({ id, name })) : []))
+      .slice(0, MOST_PARTS_READ);
+    const values =
+      wanted.length > 0 ? await store.getAll(wanted.map(({ id, name }) => this.#wire.part.name(`${id} ${name}`))) : [];
+    const indexOfId = new Map(indexes.map(({ peer, index }) => [peer.id, index]));
+    const parts = new Map<string, Map<string, Part>>();
+    const lacking = new Set<string>();
+    for (const [i, { id, name }] of wanted.entries()) {
+      const part = this.#wire.part.read(`${id} ${name}`, values[i]);
+      const due = indexOfId.get(id)?.parts.get(name) ?? 0;
+      if (part && part.version >= due) parts.set(id, (parts.get(id) ?? new Map()).set(name, part));
+      else lacking.add(id);
+    }
+    for (const { peer, index } of indexes) {
+      if (index) replicas.merge(peer.id, index, parts.get(peer.id) ?? new Map());
+      if (this.#peers.isBroken(peer, !index || lacking.has(peer.id))) await store.delete([this.#wire.head.name(peer.id)]);
+    }
+  }
+}

@@ -20,14 +20,14 @@ const LOADING_PAUSE_MS = 500;
 const SLOTS_REFRESH_MS = 2_000;
 
 export interface RedisClient extends RedisCommands {
-  /** Whether a command would be sent at once. */
-  readonly isReady: boolean;
-  /** Every server that names lie on. */
+  /** Every server that names lie on; none while they are not known. */
   masters(): readonly RedisCommands[];
+  /** Whether every server that names lie on says that it serves them. @throws the error of one that does not answer */
+  isServing(): Promise<boolean>;
   /** Gives the connection up, for another one. */
   reconnect(): void;
-  /** Begins anew where the client has ended by itself. */
-  revive(): void;
+  /** Before a probe: begins anew where the client has ended by itself, and looks where names lie when that may have changed. */
+  refresh(): Promise<void>;
   close(): void;
 }
 
@@ -58,17 +58,41 @@ export function connectClient(target: RedisTarget, events: ClientEvents, limitMs
     events.ready();
   });
   client.on('close', () => events.lost(lastError));
+  const refresh = client instanceof Cluster ? refreshOf(client) : async () => undefined;
+  const masters = () => {
+    if (client.status !== 'ready') return [];
+    return (client instanceof Cluster ? client.nodes('master') : [client]).map(commandsOf);
+  };
   return {
-    get isReady() {
-      return client.status === 'ready';
-    },
     call: commandsOf(client).call,
-    masters: () => (client instanceof Cluster ? client.nodes('master') : [client]).map(commandsOf),
+    masters,
+    async isServing() {
+      // A cluster's server answers a ping also while it may serve no name.
+      const ask = (one: RedisCommands) => (target.kind === 'cluster' ? one.call('cluster', 'info') : one.call('ping'));
+      const replies = await Promise.all(masters().map(ask));
+      return (
+        replies.length > 0 && replies.every((reply) => target.kind !== 'cluster' || String(reply).includes('cluster_state:ok'))
+      );
+    },
     reconnect: () => client.disconnect(true),
-    revive() {
+    async refresh() {
       if (client.status === 'end') client.connect().catch(() => undefined);
+      else await refresh();
     },
     close: () => client.disconnect(),
+  };
+}
+
+/** A server whose connection ends is forgotten with its names' places; only the cluster knows whether it still has them. */
+function refreshOf(cluster: Cluster): () => Promise<void> {
+  let stale = false;
+  cluster.on('-node', () => {
+    stale = true;
+  });
+  return async () => {
+    if (!stale || cluster.status !== 'ready') return;
+    stale = false;
+    await new Promise<void>((resolve) => cluster.refreshSlotsCache(() => resolve()));
   };
 }
 

@@ -241,32 +241,28 @@ export class RedisConnection implements RedisLink {
   /** Every server that names lie on answers in time. */
   async #probe(): Promise<boolean> {
     if (!this.#hasTold && this.#clock.now() - this.#startedAt >= START_LIMIT_MS) this.#tell();
-    this.#client.revive();
-    const masters = this.#client.isReady ? this.#client.masters() : [];
-    if (masters.length === 0) return false;
-    const answered = await this.#answeredInTime(Promise.all(masters.map((one) => one.call('ping'))));
-    this.#failedProbes = answered ? 0 : this.#failedProbes + 1;
+    await this.#client.refresh();
+    if (this.#client.masters().length === 0) return false;
+    const served = await this.#servedInTime();
+    this.#failedProbes = served ? 0 : this.#failedProbes + 1;
     if (this.#failedProbes >= PROBES_PER_CONNECTION) {
       this.#failedProbes = 0;
       this.#client.reconnect();
     }
-    return answered;
+    return served;
   }
 
-  #answeredInTime(replies: Promise<unknown>): Promise<boolean> {
+  #servedInTime(): Promise<boolean> {
     return new Promise((resolve) => {
       const cancel = this.#whenOver(this.#limitMs, () => resolve(false));
-      const end = (answered: boolean) => {
+      const end = (served: boolean) => {
         cancel();
-        resolve(answered);
+        resolve(served);
       };
-      replies.then(
-        () => end(true),
-        (error) => {
-          this.#reason = codeOf(error);
-          end(false);
-        },
-      );
+      this.#client.isServing().then(end, (error) => {
+        this.#reason = codeOf(error);
+        end(false);
+      });
     });
   }
 

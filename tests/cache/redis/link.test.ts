@@ -32,25 +32,21 @@ class World {
   });
 
   #client(): RedisClient {
-    const world = this;
     const call = (command: string, ...args: readonly unknown[]) =>
       new Promise((resolve, reject) => {
-        world.sent.push({ command, args, reply: resolve, fail: (message) => reject(new Error(message)) });
-        if (command === 'ping') resolve('PONG');
+        this.sent.push({ command, args, reply: resolve, fail: (message) => reject(new Error(message)) });
         if (command === 'info') resolve(Buffer.from('# Server\r\nredis_version:7.0.15\r\nredis_mode:standalone\r\n'));
       });
     return {
-      get isReady() {
-        return world.isReady;
-      },
       call,
-      masters: () => [{ call }],
+      masters: () => (this.isReady ? [{ call }] : []),
+      isServing: async () => true,
       reconnect: () => {
-        world.reconnects++;
+        this.reconnects++;
       },
-      revive: () => undefined,
+      refresh: async () => undefined,
       close: () => {
-        world.closed = true;
+        this.closed = true;
       },
     };
   }
@@ -62,7 +58,7 @@ class World {
 
   /** The newest that was sent and is the link's caller's. */
   last(): Sent {
-    return this.sent.findLast(({ command }) => command !== 'ping' && command !== 'info') as Sent;
+    return this.sent.findLast(({ command }) => command !== 'info') as Sent;
   }
 }
 

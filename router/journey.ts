@@ -234,7 +234,7 @@ export class Journey {
   async #reuseOr(reuse: Reuse, request: Arrived, trip: Trip, search: Search): Promise<void> {
     const { permit, name } = search;
     // Once more in memory, at the end: an equal request may have been answered while Redis was asked.
-    const found = (await reuse.find(search)) ?? reuse.peek(search);
+    const found = (await reuse.find(search, trip.watch)) ?? reuse.peek(search);
     if (trip.cut.signal.aborted) throw trip.cut.signal.reason;
     if (found) return reuse.replay(request, trip, found, permit.paced);
     if (permit.onlyCached && !reuse.isShared(search)) throw new Fault('NOT_CACHED', 'the answer is not in the cache');
@@ -267,7 +267,7 @@ export class Journey {
     trip.leads(flight, generation, ending, kept, resumption);
     try {
       // Behind what there is already nobody else's answer fits.
-      const claimed = resumption ? undefined : await reuse.claim(search, ending.signal);
+      const claimed = resumption ? undefined : await reuse.claim(search, trip);
       if (claimed && 'answer' in claimed) {
         reuse.adopt(claimed, flight);
         return undefined;

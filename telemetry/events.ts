@@ -61,7 +61,7 @@ export interface ObjectiveFacts {
 /**
  * One request in the router, in this order:
  *
- *   accepted? classified? ( waiting | decided | attempt_started first_token? attempt_ended | migrated )* reused? content? ended
+ *   searched* accepted? classified? ( waiting | decided | attempt_started first_token? attempt_ended | migrated )* reused? content? ended
  *
  * `ended` comes exactly once and last. Attempts may overlap; `epoch` tells them apart.
  */
@@ -77,6 +77,13 @@ export type RequestEvent =
       readonly language: string;
       /** It took its complexity from the conversation. */
       readonly followUp: boolean;
+    }
+  /** An answer was looked for elsewhere than in memory, since the event before. */
+  | {
+      readonly type: 'searched';
+      /** In Redis, by waiting for another router, or among the answers to other prompts. */
+      readonly where: 'redis' | 'other_router' | 'semantic';
+      readonly found: boolean;
     }
   /** It gets an answer that was not generated for it: `shared` was while it waited, `semantic` for another prompt. */
   | {

@@ -10,6 +10,7 @@ export const SCOPE = 'infermesh';
 
 /** Spans named by us; the spans of a call, on both its ends, are named after its RPC. */
 export const SPAN = {
+  cache: 'infermesh.cache',
   queue: 'infermesh.queue',
   choose: 'infermesh.choose',
   attempt: 'infermesh.attempt',
@@ -64,6 +65,8 @@ export const ATTR = {
   tokens: 'infermesh.tokens',
   costUsd: 'infermesh.cost_usd',
   migrations: 'infermesh.migrations',
+  cacheWhere: 'infermesh.cache.where',
+  cacheFound: 'infermesh.cache.found',
   cacheSource: 'infermesh.cache.source',
   cacheAgeMs: 'infermesh.cache.age_ms',
   savedUsd: 'infermesh.saved_usd',

@@ -40,7 +40,7 @@ export class RequestSpans implements RequestWatch {
   readonly #context: Context;
   /** Open ones by epoch, in the order they started. */
   readonly #attempts = new Map<number, Span>();
-  /** When the choice being made now began. */
+  /** When what is done now, a search or a choice, began. */
   #choosingSince = this.#arrivedAt;
   #waiting: { readonly since: number; readonly model: string | undefined } | undefined;
   #answered = false;
@@ -70,6 +70,10 @@ export class RequestSpans implements RequestWatch {
     const now = this.#now();
     this.#endWait(now);
     switch (event.type) {
+      case 'searched':
+        this.#stage(SPAN.cache, this.#choosingSince, now, { [ATTR.cacheWhere]: event.where, [ATTR.cacheFound]: event.found });
+        this.#choosingSince = now;
+        return;
       case 'accepted':
         this.#span.setAttributes({ [ATTR.target]: event.target, ...samplingAttributes(event.sampling) });
         return;

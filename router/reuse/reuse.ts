@@ -5,7 +5,7 @@ import { Code } from '../../proto/contract/faults.ts';
 import type { CachedAnswer } from '../../proto/gen/infermesh/v1/cache.ts';
 import type { Cached, Finished, Started } from '../../proto/gen/infermesh/v1/inference.ts';
 import { CacheSource } from '../../proto/gen/infermesh/v1/inference.ts';
-import type { RequestEvent } from '../../telemetry/events.ts';
+import type { RequestEvent, RequestWatch } from '../../telemetry/events.ts';
 import { event, MIGRATIONS_TRAILER } from '../answer.ts';
 import type { Clock } from '../clock.ts';
 import type { Ledger } from '../ledger/ledger.ts';
@@ -84,11 +84,12 @@ export class Reuse {
   }
 
   /** In memory, else where other routers put it; soon, whatever Redis does. */
-  async find(search: Search): Promise<Found | undefined> {
+  async find(search: Search, watch: RequestWatch): Promise<Found | undefined> {
     if (!search.permit.reads) return undefined;
     const here = this.peek(search);
     if (here || this.#parts.cache.store.kind === 'memory') return here;
     const hit = await search.find();
+    watch.tell({ type: 'searched', where: 'redis', found: hit !== undefined });
     return hit && this.#found(hit);
   }
 
@@ -122,18 +123,20 @@ export class Reuse {
    * For the leader of a flight: whether another router is at it already, which is waited for a little.
    * @returns the answer that it gave, else the lease to generate one @throws the signal's reason
    */
-  async claim(search: Search, signal: AbortSignal): Promise<Found | Lease> {
+  async claim(search: Search, { watch, ending: { signal } }: Trip): Promise<Found | Lease> {
     const { clock } = this.#parts;
     const key = search.lease;
+    let lease = key ? await this.#leases.take(key) : NO_LEASE;
+    if (!key || lease) return lease ?? NO_LEASE;
     const until = clock.now() + LEASE_WAIT_MS;
-    for (;;) {
-      const lease = key && (await this.#leases.take(key));
-      if (lease) return lease;
-      if (!key || clock.now() >= until) return NO_LEASE;
+    let found: Hit<CachedAnswer> | undefined;
+    while (!lease && !found && clock.now() < until) {
       await pause(clock, LEASE_LOOK_MS, signal);
-      const found = await this.find(search);
-      if (found) return found;
+      found = search.peek() ?? (await search.find());
+      if (!found) lease = await this.#leases.take(key);
     }
+    watch.tell({ type: 'searched', where: 'other_router', found: found !== undefined });
+    return found ? this.#found(found) : (lease ?? NO_LEASE);
   }
 
   /** All members of the flight get what was found. */

@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import type { EngineState, NodeSettings, RunningNode } from '../../nodes/index.ts';
 import { nodeSchema, nodeSettings, startNode } from '../../nodes/index.ts';
+import { embedsOnly } from '../../proto/contract/embedding.ts';
 import type { Context } from '../action.ts';
 import { action } from '../action.ts';
 import type { FlagHelp } from '../flags.ts';
@@ -48,6 +49,7 @@ Examples:
   infermesh node --model stories-15m
   infermesh node --join router.example:50051 --token-file join-token --tls-ca ca.pem --model mistral-7b-instruct --slots 8
   infermesh node --join router.example:50051 --join-token imj_... --id gpu-1 --tls-ca ca.pem --model mistral-7b-instruct
+  infermesh node --model all-minilm-l6-v2           makes vectors of texts, for semantic reuse
   infermesh node --join a:50051,b:50051 --zone eu-1 --labels rack=7 --gpu-layers auto
 `;
 
@@ -90,6 +92,8 @@ async function untilEnd(node: RunningNode, signal: AbortSignal): Promise<void> {
   }
 }
 
+type ReadyModel = Extract<EngineState, { type: 'ready' }>['model'];
+
 /** Tells what the node is doing, to people, as JSON and to the process that started it. */
 class Telling {
   readonly #terminal: Terminal;
@@ -109,18 +113,25 @@ class Telling {
 
   state(state: EngineState): void {
     if (state.type === 'loading') this.progress({ phase: 'loading', fraction: state.fraction, detail: '' });
-    else if (state.type === 'ready') this.#ready(state.model.decodeTokensPerSecond);
+    else if (state.type === 'ready') this.#ready(state.model);
     else if (state.type === 'crashed' && this.#terminal.json) {
       const { message, restartInMs } = state;
       this.#terminal.object({ event: 'crashed', message, restartInMs });
     }
   }
 
-  #ready(tokensPerSecond: number): void {
+  #ready({ tasks, decodeTokensPerSecond, prefillTokensPerSecond, embeddingDimensions }: ReadyModel): void {
     const { model, join, slots } = this.#settings;
+    const vectors = embedsOnly(tasks);
+    const tokensPerSecond = vectors ? prefillTokensPerSecond : decodeTokensPerSecond;
     this.#bars.end();
-    if (this.#terminal.json) this.#terminal.object({ event: 'ready', model, slots, tokensPerSecond, join });
-    else this.#terminal.line(`${style('bold', model)} serves ${join.join(', ')} with ${slots} slots at ${rate(tokensPerSecond)}`);
+    if (this.#terminal.json) {
+      const made = vectors ? { embeddingDimensions } : {};
+      this.#terminal.object({ event: 'ready', model, slots, tokensPerSecond, ...made, join });
+      return;
+    }
+    const what = vectors ? `vectors of ${embeddingDimensions} numbers` : `${slots} slots`;
+    this.#terminal.line(`${style('bold', model)} serves ${join.join(', ')} with ${what} at ${rate(tokensPerSecond)}`);
   }
 
   end(): void {

@@ -3,6 +3,7 @@ import { constants } from 'node:fs';
 import { access, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { ModelStore } from '../../nodes/index.ts';
+import { embedsOnly } from '../../proto/contract/embedding.ts';
 import { bytes } from '../output/units.ts';
 import type { Finding } from './finding.ts';
 import { missing, ok, warn } from './finding.ts';
@@ -11,12 +12,13 @@ const BUNDLED = 'stories-15m';
 const FIRST_FETCHED = 'tinyllama-1.1b-chat';
 
 export async function modelsFinding(store: ModelStore): Promise<Finding> {
-  const here = (await store.list()).filter(({ state }) => state === 'present').map(({ entry }) => entry.name);
+  const present = (await store.list()).filter(({ state }) => state === 'present').map(({ entry }) => entry);
+  const here = present.map(({ name }) => name);
   if (!here.includes(BUNDLED)) {
     const advice = `${BUNDLED} comes with the repository: restore nodes/models/bundled`;
     return missing('models', here.join(', ') || 'none', { advice, essential: true });
   }
-  if (here.length > 1) return ok('models', here.join(', '));
+  if (present.some(({ name, tasks }) => name !== BUNDLED && !embedsOnly(tasks))) return ok('models', here.join(', '));
   return warn('models', here.join(', '), { advice: `for one that chats: infermesh models pull ${FIRST_FETCHED}` });
 }
 

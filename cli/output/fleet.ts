@@ -1,6 +1,7 @@
 /** The fleet as a table, one line for each model of each node. */
 import type { Node } from '../../client/index.ts';
 import { NodeState } from '../../client/index.ts';
+import { embedsOnly } from '../../proto/contract/embedding.ts';
 import { nodeStateName, tierName } from './names.ts';
 import { table } from './table.ts';
 import { harmless, style } from './terminal.ts';
@@ -29,7 +30,7 @@ function rowsOf(node: Node): string[][] {
     const served = [
       model ? harmless(model.name) : '-',
       model ? `${load?.running ?? 0}/${model.slots}` : '-',
-      model ? rate(load?.decodeTokensPerSecond || model.decodeTokensPerSecond) : '-',
+      model ? rate(speedOf(model, load)) : '-',
     ];
     if (index > 0) return ['', '', ...served];
     const { memoryUsedBytes, cpuUse, connectedSeconds } = node;
@@ -43,6 +44,12 @@ function rowsOf(node: Node): string[][] {
       duration(connectedSeconds),
     ];
   });
+}
+
+/** Tokens per second that it writes; that it reads, where it writes none. */
+export function speedOf(model: Node['models'][number], load?: Node['loads'][number]): number {
+  if (embedsOnly(model.tasks)) return model.prefillTokensPerSecond;
+  return load?.decodeTokensPerSecond || model.decodeTokensPerSecond;
 }
 
 function stateOf({ state }: Node): string {

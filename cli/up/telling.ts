@@ -1,6 +1,7 @@
 /** What `infermesh up` shows of its mesh. */
 import type { Node } from '../../client/index.ts';
-import { fleetTable, hardwareOf, readableNode } from '../output/fleet.ts';
+import { embedsOnly } from '../../proto/contract/embedding.ts';
+import { fleetTable, hardwareOf, readableNode, speedOf } from '../output/fleet.ts';
 import type { Progress } from '../output/progress.ts';
 import { openProgress } from '../output/progress.ts';
 import type { Terminal } from '../output/terminal.ts';
@@ -73,7 +74,9 @@ export class Telling {
   }
 
   #serving({ name, model }: PlannedNode, node: Node, pending: number): void {
-    const tokensPerSecond = node.models[0]?.decodeTokensPerSecond ?? 0;
+    const [served] = node.models;
+    const tokensPerSecond = served ? speedOf(served) : 0;
+    const answers = canAnswer(node);
     const hardware = hardwareOf(node);
     if (this.#terminal.json) {
       this.#terminal.object({ event: 'node_ready', node: name, model, tokensPerSecond, hardware });
@@ -81,10 +84,10 @@ export class Telling {
       this.#bars.note(`${style('green', name, process.stderr)} serves again`);
     } else {
       this.#bars.done(name, `ready, ${rate(tokensPerSecond)}`);
-      if (!this.#someServe && pending > 0)
+      if (answers && !this.#someServe && pending > 0)
         this.#bars.note(`the mesh answers already: ${this.#command(`chat "${promptFor(node)}"`)}`);
     }
-    this.#someServe = true;
+    this.#someServe ||= answers;
   }
 
   #settle(nodes: readonly Node[], givenUp: readonly PlannedNode[]): void {
@@ -109,9 +112,11 @@ export class Telling {
   }
 
   #commands(nodes: readonly Node[]): string[] {
-    const prompts = [...new Set(nodes.map(promptFor))].toSorted((a, b) => (a === STORY ? -1 : b === STORY ? 1 : 0));
+    const prompts = [...new Set(nodes.filter(canAnswer).map(promptFor))].toSorted((a, b) =>
+      a === STORY ? -1 : b === STORY ? 1 : 0,
+    );
     const chats = prompts.map((prompt) => this.#command(`chat "${prompt}"`));
-    return [...chats, this.#command(`explain "${prompts.at(-1)}"`)];
+    return prompts.length === 0 ? [this.#command('ps')] : [...chats, this.#command(`explain "${prompts.at(-1)}"`)];
   }
 
   #command(what: string): string {
@@ -136,6 +141,8 @@ export class Telling {
     if (this.#terminal.json) this.#terminal.object({ event: 'stopped' });
   }
 }
+
+const canAnswer = ({ models }: Node) => models.some(({ tasks }) => !embedsOnly(tasks));
 
 /** What a node's model can answer: one that is made for stories gets a wish for one. */
 function promptFor({ models }: Node): string {

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import type { ChatWrapper, Llama, LlamaContext, LlamaModel } from 'node-llama-cpp';
-import type { Fault } from '../../../proto/contract/faults.ts';
+import { Fault } from '../../../proto/contract/faults.ts';
 import type { LoadOptions } from '../backend.ts';
 import { unusable } from '../gguf.ts';
 
@@ -22,6 +22,8 @@ export interface Weights {
   readonly threads: number;
 }
 
+const NO_ANSWERS = 'it makes vectors of texts and answers nothing; name it in a catalogue of yours, with tasks: [embed]';
+
 /** Everything that exists while a model that answers is in memory. */
 export interface Loaded extends Weights {
   readonly context: LlamaContext;
@@ -35,6 +37,7 @@ export interface Loaded extends Weights {
 export function loadModel(options: LoadOptions, progress: (fraction: number) => void): Promise<Loaded> {
   return withWeights(options, progress, async (weights): Promise<Loaded> => {
     const { library, model, threads } = weights;
+    if (model.fileInfo.architectureMetadata.attention?.causal === false) throw unusable(options.model.path, NO_ANSWERS);
     const prefillChunk = model.gpuLayers > 0 ? PREFILL_CHUNK_GPU : PREFILL_CHUNK_CPU;
     const context = await model.createContext({
       sequences: options.slots,
@@ -92,6 +95,7 @@ export async function withWeights<T>(
 }
 
 function loadFault(library: Library, path: string, lastWords: string, error: unknown): Fault {
+  if (error instanceof Fault) return error;
   if (error instanceof library.InsufficientMemoryError) {
     return unusable(path, 'there is not enough memory; take fewer slots, a shorter context or a smaller model', error);
   }

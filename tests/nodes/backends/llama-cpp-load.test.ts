@@ -48,3 +48,24 @@ test('a missing file is refused by name', async () => {
     `cannot load ${path}: there is no such file`,
   );
 });
+
+test('a model that makes vectors is not served as one that answers', async () => {
+  const path = fileURLToPath(new URL('../../../nodes/models/bundled/all-minilm-l6-v2-q8_0.gguf', import.meta.url));
+  const engine = createEngine('llama-cpp', loadOptions({ path }));
+  await expect(engine.start()).rejects.toMatchObject({
+    reason: 'ENGINE_FAILED',
+    message: `cannot load ${path}: it makes vectors of texts and answers nothing; name it in a catalogue of yours, with tasks: [embed]`,
+  });
+  await engine.dispose();
+});
+
+test('half a file of a model that makes vectors is refused too', async () => {
+  const path = join(folder, 'damaged.gguf');
+  await writeFile(path, weights.subarray(0, weights.length / 2));
+  const engine = createEngine('llama-cpp', loadOptions({ path, tasks: ['embed'] }));
+  await expect(engine.start()).rejects.toMatchObject({
+    reason: 'ENGINE_FAILED',
+    message: expect.stringMatching(/truncated or corrupt: check its digest/),
+  });
+  await engine.dispose();
+});

@@ -1,6 +1,5 @@
 /** Several redis-server processes of a test that belong together: a cluster of three, or two with a sentinel. */
 import { setTimeout as pause } from 'node:timers/promises';
-import { freePort } from './ports.ts';
 import type { RedisServer } from './redis-server.ts';
 import { callOnce, startServer } from './redis-server.ts';
 
@@ -23,7 +22,9 @@ export interface RedisSentinel extends AsyncDisposable {
 }
 
 export async function startCluster(binary: string): Promise<RedisCluster> {
-  const servers = await Promise.all([0, 1, 2].map(() => startClusterServer(binary)));
+  const servers = await Promise.all(
+    [0, 1, 2].map(() => startServer(binary, { clustered: true, args: ['--cluster-node-timeout', '2000'] })),
+  );
   const [first] = servers as [RedisServer];
   for (const [index, server] of servers.entries()) {
     const [from, to] = [index, index + 1].map((third) => Math.floor((third * SLOTS) / servers.length)) as [number, number];
@@ -39,11 +40,6 @@ export async function startCluster(binary: string): Promise<RedisCluster> {
     servers,
     [Symbol.asyncDispose]: () => disposeAll(servers),
   };
-}
-
-async function startClusterServer(binary: string): Promise<RedisServer> {
-  const args = ['--cluster-enabled', 'yes', '--cluster-node-timeout', '2000', '--cluster-port', String(await freePort())];
-  return startServer(binary, { args });
 }
 
 async function busPort(server: RedisServer): Promise<number> {

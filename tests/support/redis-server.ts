@@ -33,6 +33,8 @@ export interface ServerOptions {
   readonly args?: readonly string[];
   /** Absent: one that is free. */
   readonly port?: number;
+  /** Of a cluster, whose servers talk to each other on a port of their own. */
+  readonly clustered?: boolean;
   /** A sentinel that watches this master, alone, and gives it up after half a second. */
   readonly sentinelOf?: { readonly name: string; readonly host: string; readonly port: number };
 }
@@ -44,7 +46,8 @@ process.on('exit', () => {
 
 export async function startServer(binary: string, options: ServerOptions = {}): Promise<RedisServer> {
   for (let attempt = 1; ; attempt++) {
-    const server = new ServerProcess(binary, options.port ?? (await freePort()), options);
+    const busPort = options.clustered ? await freePort() : undefined;
+    const server = new ServerProcess(binary, options.port ?? (await freePort()), busPort, options);
     try {
       await server.start();
       return server;
@@ -72,13 +75,15 @@ class ServerProcess implements RedisServer {
   readonly host = '127.0.0.1';
   readonly port: number;
   readonly #binary: string;
+  readonly #busPort: number | undefined;
   readonly #options: ServerOptions;
   #folder: string | undefined;
   #child: ChildProcess | undefined;
 
-  constructor(binary: string, port: number, options: ServerOptions) {
+  constructor(binary: string, port: number, busPort: number | undefined, options: ServerOptions) {
     this.#binary = binary;
     this.port = port;
+    this.#busPort = busPort;
     this.#options = options;
   }
 
@@ -111,7 +116,8 @@ class ServerProcess implements RedisServer {
   async #arguments(folder: string): Promise<string[]> {
     const { sentinelOf, args = [] } = this.#options;
     const common = ['--port', String(this.port), '--bind', this.host, '--dir', folder, '--loglevel', 'notice', '--logfile', ''];
-    if (!sentinelOf) return [...common, '--save', '', '--appendonly', 'no', ...args];
+    const cluster = this.#busPort === undefined ? [] : ['--cluster-enabled', 'yes', '--cluster-port', String(this.#busPort)];
+    if (!sentinelOf) return [...common, '--save', '', '--appendonly', 'no', ...cluster, ...args];
     const { name, host, port } = sentinelOf;
     const lines = [`monitor ${name} ${host} ${port} 1`, `down-after-milliseconds ${name} 500`, `failover-timeout ${name} 3000`];
     const file = join(folder, 'sentinel.conf');

@@ -61,18 +61,6 @@ test('a Redis that stands still is late once for all who wait, then asked nothin
   expect(opened.changes.map(({ state }) => state)).toEqual(['up', 'down', 'up']);
 });
 
-test('a router that stands still itself blames no Redis', async (context) => {
-  await using redis = await redisOrSkip(context, OWN);
-  await using opened = openTestStore(redis.url, 100);
-  await opened.become('up');
-  const found = opened.store.getAll(['one', 'two']);
-  await new Promise((resolve) => setImmediate(resolve));
-  const end = performance.now() + 150;
-  while (performance.now() < end);
-  await found;
-  expect(opened.link.status()).toMatchObject({ calls: 1, failed: 0 });
-});
-
 test('a read-only Redis is read and written in vain, which is told once', async (context) => {
   await using master = await redisOrSkip(context, OWN);
   await using replica = await redisOrSkip(context, { args: ['--replicaof', `${master.host} ${master.port}`] });

@@ -115,6 +115,17 @@ test('a late answer ends every call that waits, and is thrown away when it comes
   expect(world.changes).toEqual([{ state: 'up', reason: '' }]);
 });
 
+test('an answer that came while the router itself stood still is in time', async () => {
+  const world = new World();
+  await world.comeUp();
+  const answer = world.link.ask((redis) => redis.call('get', 'name'));
+  world.clock.jump(10 * ASK_LIMIT_MS);
+  world.last().reply('value');
+  expect(await answer).toBe('value');
+  await settled();
+  expect(world.link.isUp).toBe(true);
+});
+
 test('what a callback throws is a call that failed', async () => {
   const world = new World();
   await world.comeUp();

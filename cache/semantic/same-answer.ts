@@ -13,7 +13,7 @@ import { isFunctionWord } from './words/synonyms.ts';
 /** Words that matter; up to so many an answer is a fact, over it an explanation. */
 const SHORT = 12;
 /** Share of the shorter answer's words that the longer one must have. */
-const OF_A_FACT = 0.5;
+const OF_A_FACT = 0.6;
 const OF_AN_EXPLANATION = 0.4;
 /** Share of the numbers and names of an explanation that must be in the other; of a fact all must be. */
 const OF_ITS_FIGURES = 0.5;
@@ -30,8 +30,8 @@ export function saysTheSame(reused: string, fresh: string, language: string): bo
   const [shorter, longer] = ours.size <= theirs.size ? [ours, theirs] : [theirs, ours];
   const isFact = shorter.size <= SHORT;
   if (!figuresAgree(a, b, language, isFact)) return false;
-  // "Yes." beside "Yes, it is safe": their stance is all there is to compare.
-  if (shorter.size === 0) return stance(a) !== 0 && stance(a) === stance(b);
+  // "Yes." beside "Yes, it is safe", or "3" beside "3 hours": that is all there is to compare.
+  if (shorter.size === 0) return stance(a) !== 0 || (numbersOf(a, language).size > 0 && numbersOf(b, language).size > 0);
   return share(shorter, longer) >= (isFact ? OF_A_FACT : OF_AN_EXPLANATION);
 }
 
@@ -41,7 +41,7 @@ const stance = (text: string) => (YES.test(text) ? 1 : NO.test(text) ? -1 : 0);
 
 function wordsOf(text: string, language: string): ReadonlySet<string> {
   const words = text.toLowerCase().match(/[\p{L}\p{N}][\p{L}\p{M}\p{N}]*/gu) ?? [];
-  return new Set(words.filter((word) => !isFunctionWord(word, language)).map(stemmed));
+  return new Set(words.filter((word) => !isFunctionWord(word, language) && !/^\p{N}/u.test(word)).map(stemmed));
 }
 
 /** Of numbers and names, what the one with fewer of them gives is given by the other. */
@@ -66,10 +66,10 @@ function numbersOf(text: string, language: string): ReadonlySet<string> {
   return new Set(exact.filter((one) => one.startsWith('number ')));
 }
 
-/** A fact may be a single word that begins its sentence, so every capital counts but that of "The". */
+/** Words with a capital that don't begin a sentence. */
 function namesOf(text: string, language: string): ReadonlySet<string> {
-  const capitals = text.match(/\p{Lu}[\p{L}\p{M}]*/gu) ?? [];
-  return new Set(capitals.map((word) => word.toLowerCase()).filter((word) => word.length > 1 && !isFunctionWord(word, language)));
+  const capitals = text.match(/(?<=[\p{L}\p{N},;)"'] ["'(]?)\p{Lu}[\p{L}\p{M}]+/gu) ?? [];
+  return new Set(capitals.map((word) => stemmed(word.toLowerCase())).filter((word) => !isFunctionWord(word, language)));
 }
 
 function share(some: ReadonlySet<string>, all: ReadonlySet<string>): number {

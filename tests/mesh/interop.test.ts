@@ -136,7 +136,8 @@ describe.each(['http2', 'grpc-js'] as const)('with the writer %s', (writer) => {
   it('the services are found, and a chat is streamed, by reflection alone', async () => {
     const curl = (...args: string[]) => run(BUF, ['curl', '--protocol', 'grpc', '--http2-prior-knowledge', ...args]);
     const { stdout: services } = await curl('--list-services', `http://${mesh.address}`);
-    for (const name of ['InferenceService', 'AdminService', 'LinkService']) expect(services).toContain(`infermesh.v1.${name}`);
+    for (const name of ['InferenceService', 'AdminService', 'CacheService', 'LinkService'])
+      expect(services).toContain(`infermesh.v1.${name}`);
     const data = JSON.stringify({ messages: [{ role: 'ROLE_USER', text: 'hello' }], model: 'canned', maxTokens: 10 });
     const { stdout } = await curl('-d', data, `http://${mesh.address}/infermesh.v1.InferenceService/Chat`);
     const events = stdout
@@ -156,7 +157,10 @@ describe.each(['http2', 'grpc-js'] as const)('with the writer %s', (writer) => {
           resolve(error?.code ?? response.status),
         ),
       );
-    for (const service of ['', 'infermesh.v1.InferenceService', 'infermesh.v1.AdminService', 'infermesh.v1.LinkService']) {
+    for (const service of [
+      '',
+      ...['InferenceService', 'AdminService', 'CacheService', 'LinkService'].map((name) => `infermesh.v1.${name}`),
+    ]) {
       expect(await check(service)).toBe('SERVING');
     }
     expect(await check('no.such.Service')).toBe(5);

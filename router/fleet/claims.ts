@@ -12,7 +12,7 @@ const MAX_PRICE = 1e6;
 const MAX_WATTS = 1e6;
 const MAX_QUEUE = 1_000_000;
 const MAX_TOKENS = 1e9;
-/** 64 such vectors are half of the largest message. */
+/** 64 such vectors are 4 MiB, and a router takes messages of up to 6. */
 const MAX_DIMENSIONS = 16_384;
 
 /** A field that was out of range, named as in the .proto. */

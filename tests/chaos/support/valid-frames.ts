@@ -87,6 +87,7 @@ export const NODE_FRAMES: readonly Buffer[] = [
       ended: [ended],
     },
   } as never),
+  fromNode({ $case: 'embedded', value: { request: 1, vectors: [{ values: [0.6, 0.8] }], inputTokens: 3 } } as never),
 ];
 const work = { request: 1, epoch: 1, model: 'canned', messages: chat.messages, sampling: chat.sampling, maxTokens: 8 };
 /** What a router says to a node. */
@@ -96,6 +97,7 @@ export const ROUTER_FRAMES: readonly Buffer[] = [
   fromRouter({ $case: 'work', value: { ...work, request: 2, creditBytes: 64, deadlineMs: 500, delivered } } as never),
   fromRouter({ $case: 'cancel', value: { request: 1, epoch: 1 } } as never),
   fromRouter({ $case: 'credit', value: { request: 1, epoch: 1, bytes: 100 } } as never),
+  fromRouter({ $case: 'embed', value: { request: 1, model: 'canned', texts: ['a', 'naïve 森'], deadlineMs: 1000 } } as never),
 ];
 
 /** The bytes of an HTTP/2 connection with two calls on it, as a client sends them before it hears anything. */

@@ -43,19 +43,21 @@ chmod +x redis-server-8.new
 mv redis-server-8.new redis-server-8
 `;
 
-let found: Promise<{ readonly program: string } | { readonly missing: string }> | undefined;
+let found: Promise<{ readonly program: string | undefined; readonly line: string }> | undefined;
 
 /** Skips the test, with the reason, where none can be had. */
 export async function redis8OrSkip(context: TestContext): Promise<RedisServer> {
   found ??= find();
   const source = await found;
-  if ('missing' in source) return context.skip(source.missing);
+  context.task.meta.redis = source.line;
+  if (source.program === undefined) return context.skip(source.line);
   return startServer(source.program);
 }
 
 async function find() {
   const usual = await findRedis(true);
-  if (usual.kind === 'process' && Number(/redis-server (\d+)/.exec(usual.line)?.[1] ?? 0) >= 8) return { program: usual.binary };
+  if (usual.kind === 'process' && Number(/redis-server (\d+)/.exec(usual.line)?.[1] ?? 0) >= 8)
+    return { program: usual.binary, line: usual.line };
   if (process.getuid?.() === 0) {
     await run('flock', ['/tmp/infermesh-redis-8.lock', 'sh', '-c', UNPACK], {
       timeout: LIMIT_MS,
@@ -64,8 +66,12 @@ async function find() {
   }
   try {
     await access(PROGRAM, constants.X_OK);
-    return { program: PROGRAM };
+    const { stdout } = await run(PROGRAM, ['--version'], { timeout: 10_000 });
+    return { program: PROGRAM, line: `redis: redis-server ${/v=(\S+)/.exec(stdout)?.[1]} of Debian 13, for vector sets` };
   } catch {
-    return { missing: 'vector sets: no redis-server 8 on the PATH, and Debian 13 has none to be had here' };
+    return {
+      program: undefined,
+      line: 'redis: no vector sets (no redis-server 8 on the PATH, and the packages of Debian 13 could not be had)',
+    };
   }
 }

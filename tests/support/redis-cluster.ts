@@ -22,9 +22,11 @@ export interface RedisSentinel extends AsyncDisposable {
 }
 
 export async function startCluster(binary: string): Promise<RedisCluster> {
-  const servers = await Promise.all(
-    [0, 1, 2].map(() => startServer(binary, { clustered: true, args: ['--cluster-node-timeout', '2000'] })),
-  );
+  await using stack = new AsyncDisposableStack();
+  const servers: RedisServer[] = [];
+  for (let index = 0; index < 3; index++) {
+    servers.push(stack.use(await startServer(binary, { clustered: true, args: ['--cluster-node-timeout', '2000'] })));
+  }
   const [first] = servers as [RedisServer];
   for (const [index, server] of servers.entries()) {
     const [from, to] = [index, index + 1].map((third) => Math.floor((third * SLOTS) / servers.length)) as [number, number];
@@ -35,10 +37,11 @@ export async function startCluster(binary: string): Promise<RedisCluster> {
   await Promise.all(
     servers.map((server) => until(async () => isWhole(String(await server.call('cluster', 'info')), servers.length))),
   );
+  const running = stack.move();
   return {
     url: `redis+cluster://${servers.map(({ host, port }) => `${host}:${port}`).join(',')}`,
     servers,
-    [Symbol.asyncDispose]: () => disposeAll(servers),
+    [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
 }
 
@@ -51,13 +54,14 @@ const isWhole = (info: string, count: number) =>
   info.includes('cluster_state:ok') && info.includes(`cluster_known_nodes:${count}`);
 
 export async function startSentinel(binary: string): Promise<RedisSentinel> {
-  const master = await startServer(binary);
-  const replica = await startServer(binary, { args: ['--replicaof', `${master.host} ${master.port}`] });
+  await using stack = new AsyncDisposableStack();
+  const master = stack.use(await startServer(binary));
+  const replica = stack.use(await startServer(binary, { args: ['--replicaof', `${master.host} ${master.port}`] }));
   await until(async () => String(await replica.call('info', 'replication')).includes('master_link_status:up'));
-  const sentinel = await startServer(binary, { sentinelOf: { name: MASTER, host: master.host, port: master.port } });
-  const servers = [sentinel, replica, master];
+  const sentinel = stack.use(await startServer(binary, { sentinelOf: { name: MASTER, host: master.host, port: master.port } }));
   await until(async () => String(await sentinel.call('info', 'sentinel')).includes('slaves=1'));
   const masterPort = async () => Number((await addressOf(sentinel.url))[1]);
+  const running = stack.move();
   return {
     url: `redis+sentinel://${sentinel.host}:${sentinel.port}/${MASTER}`,
     master,
@@ -67,7 +71,7 @@ export async function startSentinel(binary: string): Promise<RedisSentinel> {
       await until(async () => (await masterPort()) === replica.port);
       await until(async () => String(await replica.call('info', 'replication')).includes('role:master'));
     },
-    [Symbol.asyncDispose]: () => disposeAll(servers),
+    [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
 }
 
@@ -81,8 +85,4 @@ async function until(holds: () => Promise<boolean>): Promise<void> {
     if (performance.now() > end) throw new Error('the servers did not come together in time');
     await pause(20);
   }
-}
-
-async function disposeAll(servers: readonly RedisServer[]): Promise<void> {
-  await Promise.all(servers.map((server) => server[Symbol.asyncDispose]()));
 }

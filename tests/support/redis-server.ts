@@ -2,6 +2,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,6 +11,9 @@ import { Redis } from 'ioredis';
 import { freePort } from './ports.ts';
 
 const STARTS = 5;
+/** Has the kernel end a server with the process that started it, however that ends; where it is missing, `exit` must do. */
+const SETPRIV = '/usr/bin/setpriv';
+const LEASH = existsSync(SETPRIV) ? [SETPRIV, '--pdeathsig', 'KILL'] : [];
 
 export interface RedisServer extends AsyncDisposable {
   readonly url: string;
@@ -97,7 +101,8 @@ class ServerProcess implements RedisServer {
 
   async start(): Promise<void> {
     this.#folder ??= await mkdtemp(join(tmpdir(), 'infermesh-redis-'));
-    const child = spawn(this.#binary, await this.#arguments(this.#folder), { stdio: ['ignore', 'pipe', 'ignore'] });
+    const [program = '', ...args] = [...LEASH, this.#binary, ...(await this.#arguments(this.#folder))];
+    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'ignore'] });
     this.#child = child;
     running.add(child);
     child.once('exit', () => running.delete(child));

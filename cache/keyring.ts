@@ -8,7 +8,8 @@
  * So a tenant can neither name nor open what is another's, and a change of anything in the content (the model's digest,
  * a parameter, one letter) is another name.
  */
-import { createHmac, hkdfSync } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
+import { createHmac, createSecretKey, hkdfSync } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import { open, seal } from './envelope.ts';
 import { meshName, nameOf, RELEASE } from './names.ts';
@@ -21,15 +22,15 @@ const KEY_BYTES = 32;
 const TAG_BYTES = 12;
 
 export class SecretKeyring implements Keyring {
-  readonly #tenantsKey: Buffer;
-  readonly #tagKey: Buffer;
-  readonly #meshNaming: Buffer;
-  readonly #meshSealing: Buffer;
+  readonly #tenantsKey: KeyObject;
+  readonly #tagKey: KeyObject;
+  readonly #meshNaming: KeyObject;
+  readonly #meshSealing: KeyObject;
   readonly #tenants = new LRUCache<string, SecretTenantKeys>({ max: MOST_TENANTS });
 
   /** @param secret of the mesh; routers with the same one share values */
   constructor(secret: string) {
-    const root = Buffer.from(secret);
+    const root = createSecretKey(Buffer.from(secret));
     this.#tenantsKey = derived(root, 'tenants');
     this.#tagKey = derived(root, 'tags');
     this.#meshNaming = derived(root, 'name mesh');
@@ -62,11 +63,11 @@ export class SecretKeyring implements Keyring {
 }
 
 class SecretTenantKeys implements TenantKeys {
-  readonly #secret: Buffer;
+  readonly #secret: KeyObject;
   readonly #tag: string;
-  readonly #kinds = new Map<KeyKind, { readonly naming: Buffer; readonly sealing: Buffer }>();
+  readonly #kinds = new Map<KeyKind, { readonly naming: KeyObject; readonly sealing: KeyObject }>();
 
-  constructor(secret: Buffer, tag: string) {
+  constructor(secret: KeyObject, tag: string) {
     this.#secret = secret;
     this.#tag = tag;
   }
@@ -87,9 +88,9 @@ class SecretTenantKeys implements TenantKeys {
 
 class SealedName implements Key {
   readonly name: string;
-  readonly #sealing: Buffer;
+  readonly #sealing: KeyObject;
 
-  constructor(name: string, sealing: Buffer) {
+  constructor(name: string, sealing: KeyObject) {
     this.name = name;
     this.#sealing = sealing;
   }
@@ -108,10 +109,11 @@ function identity(tenant: string | undefined): string {
   return tenant === undefined ? 'nobody' : `tenant ${tenant}`;
 }
 
-function derived(from: Uint8Array, what: string): Buffer {
-  return Buffer.from(hkdfSync('sha256', from, `infermesh cache ${RELEASE}`, what, KEY_BYTES));
+/** As an object, which is five times as fast to use as its bytes. */
+function derived(from: KeyObject, what: string): KeyObject {
+  return createSecretKey(new Uint8Array(hkdfSync('sha256', from, `infermesh cache ${RELEASE}`, what, KEY_BYTES)));
 }
 
-function hmac(key: Uint8Array, content: string | Uint8Array): Buffer {
+function hmac(key: KeyObject, content: string | Uint8Array): Buffer {
   return createHmac('sha256', key).update(content).digest();
 }

@@ -10,6 +10,7 @@ const BENCHES: Readonly<Record<string, () => Promise<(args: readonly string[]) =
   bandit: async () => (await import('./bandit.ts')).bandit,
   split: async () => (await import('./split.ts')).split,
   overload: async () => (await import('./overload.ts')).overload,
+  cache: async () => (await import('./cache.ts')).cache,
 };
 
 const [name = '', ...rest] = process.argv.slice(2);

@@ -67,6 +67,7 @@ export class MeshCache implements Cache {
   readonly embeddings: CacheLayer<Float32Array>;
   readonly store: Store;
   readonly #parts: CacheParts;
+  readonly #forgetters: ((prefixes: readonly string[]) => void)[] = [];
   readonly #writer: Writer;
   readonly #shared: Shared | undefined;
   readonly #snapshot: SnapshotFile | undefined;
@@ -129,7 +130,12 @@ export class MeshCache implements Cache {
     return [this.answers, this.choices, this.evidence, this.embeddings];
   }
 
+  onForget(listener: (prefixes: readonly string[]) => void): void {
+    this.#forgetters.push(listener);
+  }
+
   #forget(prefixes: readonly string[]): number {
+    for (const listener of this.#forgetters) listener(prefixes);
     return prefixes.reduce((sum, prefix) => this.#layers.reduce((all, layer) => all + layer.purge(prefix), sum), 0);
   }
 

@@ -5,9 +5,12 @@ import type { CacheEvent } from '../telemetry/cache-events.ts';
 import { MeshCache } from './cache.ts';
 import type { Clock } from './clock.ts';
 import { MemoryStore } from './memory-store.ts';
+import { prefixOf } from './names.ts';
 import { cacheOff } from './off.ts';
 import type { Cache, RedisLink } from './port.ts';
 import type { RedisChange, RedisConnection } from './redis/index.ts';
+import type { SemanticCache } from './semantic/index.ts';
+import type { Shared } from './shared/exchange.ts';
 
 /** For leases, which are all that the store of a router without Redis holds. */
 const LEASES_BYTES = 1 << 20;
@@ -30,6 +33,8 @@ export interface OpenCache {
   readonly cache: Cache;
   /** Undefined without Redis. */
   readonly link: RedisLink | undefined;
+  /** What else routers share through Redis goes this way; undefined without it. */
+  readonly shared: Shared | undefined;
 }
 
 /**
@@ -38,18 +43,34 @@ export interface OpenCache {
  */
 export async function openCache({ url, tell, clock, ...options }: CacheOptions): Promise<OpenCache> {
   if (url === undefined) {
-    return { cache: new MeshCache({ ...options, store: new MemoryStore(LEASES_BYTES, clock), clock, tell }), link: undefined };
+    const store = new MemoryStore(LEASES_BYTES, clock);
+    return { cache: new MeshCache({ ...options, store, clock, tell }), link: undefined, shared: undefined };
   }
   // What a router without Redis has no use for takes longer to load than the rest of the cache.
   const { openStore } = await import('./redis/index.ts');
   const { store, link } = openStore({ url, clock, memoryBytes: LEASES_BYTES, onState: (change) => tell(eventOf(change)) });
   const redis = link && (() => statsOf(link));
-  return { cache: new MeshCache({ ...options, store, redis, clock, tell }), link };
+  const cache = new MeshCache({ ...options, store, redis, clock, tell });
+  return { cache, link, shared: { store, keys: cache.keys } };
+}
+
+export interface SemanticNeeds {
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly tell: (event: CacheEvent) => void;
+}
+
+/** Prompts compared by what they mean; few routers want it, and its word lists and index take long to load. */
+export async function openSemantic({ cache, link }: OpenCache, needs: SemanticNeeds): Promise<SemanticCache> {
+  const { openSemanticCache } = await import('./semantic/index.ts');
+  const semantic = await openSemanticCache({ ...needs, link, prefix: prefixOf('semantic') });
+  cache.onForget((prefixes) => semantic.purge(prefixes));
+  return semantic;
 }
 
 /** One that keeps nothing. */
 export function openNoCache(clock: Clock): OpenCache {
-  return { cache: cacheOff(new MemoryStore(LEASES_BYTES, clock)), link: undefined };
+  return { cache: cacheOff(new MemoryStore(LEASES_BYTES, clock)), link: undefined, shared: undefined };
 }
 
 function eventOf({ state, reason }: RedisChange): CacheEvent {

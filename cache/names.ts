@@ -27,7 +27,7 @@ const KINDS: Readonly<Record<LayerName, readonly KeyKind[]>> = {
 };
 
 export function nameOf(kind: KeyKind, tenantTag: string, value: string): string {
-  return `${RELEASE}:${LETTERS[kind]}:${tenantTag}:${value}`;
+  return `${prefixOf(kind)}${tenantTag}:${value}`;
 }
 
 /** What the mesh itself keeps under one name. */
@@ -35,12 +35,17 @@ export function meshName(value: string): string {
   return `${RELEASE}:m:${value}`;
 }
 
+/** Of all names of a kind, whoever's. */
+export function prefixOf(kind: KeyKind): string {
+  return `${RELEASE}:${LETTERS[kind]}:`;
+}
+
 export function isOfKind(name: string, kind: KeyKind): boolean {
-  return name.startsWith(`${RELEASE}:${LETTERS[kind]}:`);
+  return name.startsWith(prefixOf(kind));
 }
 
 /** @param layer undefined: all @param tenantTag undefined: everybody's */
 export function prefixesOf(layer: LayerName | undefined, tenantTag: string | undefined): string[] {
   const kinds = layer === undefined ? Object.values(KINDS).flat() : KINDS[layer];
-  return kinds.map((kind) => `${RELEASE}:${LETTERS[kind]}:${tenantTag === undefined ? '' : `${tenantTag}:`}`);
+  return kinds.map((kind) => `${prefixOf(kind)}${tenantTag === undefined ? '' : `${tenantTag}:`}`);
 }

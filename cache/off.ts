@@ -15,6 +15,7 @@ export function cacheOff(store: Store): Cache {
     store,
     stats: () => ({ layers: [], redis: NO_REDIS }),
     purge: async () => ({ memory: 0, redis: 0 }),
+    onForget() {},
     [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
   };
 }

@@ -114,4 +114,6 @@ export interface Cache extends AsyncDisposable {
   readonly store: Store;
   stats(): Pick<GetCacheStatsResponse, 'layers' | 'redis'>;
   purge(request: PurgeCacheRequest): Promise<PurgeCacheResponse>;
+  /** Told whatever is purged, here or by another router, as what its names begin with. */
+  onForget(listener: (prefixes: readonly string[]) => void): void;
 }

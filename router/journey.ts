@@ -13,6 +13,7 @@ import type {
   Finished,
   ResumeRequest,
 } from '../proto/gen/infermesh/v1/inference.ts';
+import { Priority } from '../proto/gen/infermesh/v1/inference.ts';
 import type { Delivered } from '../proto/gen/infermesh/v1/types.ts';
 import type { ClientStream, EventStream } from '../proto/transport/event-stream.ts';
 import type { CallContext } from '../proto/transport/handlers.ts';
@@ -21,7 +22,6 @@ import type { Admitted, Resumption, Wish } from './admit/admission.ts';
 import { Admission } from './admit/admission.ts';
 import type { WaitingRoom } from './admit/waiting-room.ts';
 import { event, MIGRATIONS_TRAILER, startedBy } from './answer.ts';
-import { Kept } from './attempt/kept.ts';
 import { Pacing } from './attempt/pacing.ts';
 import { Quarantine } from './attempt/quarantine.ts';
 import type { Answer, SeriesParts } from './attempt/series.ts';
@@ -36,21 +36,24 @@ import { bodyDigest, keyDigest } from './idempotency/digest.ts';
 import { IdempotencyRegistry } from './idempotency/registry.ts';
 import { SwitchedStream } from './idempotency/switched-stream.ts';
 import type { Entry, Ledger } from './ledger/ledger.ts';
-import { onAbort } from './on-abort.ts';
 import type { Arrived, Identified, Identifier } from './request.ts';
 import { arrive, identify, newRequestId } from './request.ts';
-import type { Flight, Member } from './reuse/flight.ts';
+import type { Meaning } from './reuse/meaning.ts';
 import { mayKeep } from './reuse/permit.ts';
-import { Reuse, shared } from './reuse/reuse.ts';
+import { Reuse } from './reuse/reuse.ts';
 import type { Search } from './reuse/search.ts';
 import { decidedEvent, explanation } from './select/explain.ts';
 import type { Tally } from './tally.ts';
 import { Trip } from './trip.ts';
 import type { Quotas } from './trust/quotas.ts';
+import { UnreadStream } from './unread-stream.ts';
 
 export type { Admitted };
 
 const SERVICE = 'infermesh.v1.InferenceService';
+/** What the router asks to check itself. */
+const CHECK = 'infermesh.internal/Check';
+const CHECK_LIMIT_MS = 120_000;
 
 export interface JourneyParts extends Identifier {
   readonly fleet: Fleet;
@@ -63,6 +66,8 @@ export interface JourneyParts extends Identifier {
   readonly quotas: Quotas;
   /** Undefined: every request is generated for itself. */
   readonly cache: Cache | undefined;
+  /** Undefined where prompts can't be compared by what they mean. */
+  readonly meaning: Meaning | undefined;
 }
 
 /** An answer that was generated, and is on its way to who reads it. */
@@ -80,7 +85,7 @@ export class Journey {
   readonly #series: SeriesParts;
   readonly #quarantine: Quarantine;
   readonly #claims: IdempotencyRegistry<ClientStream>;
-  readonly #reuse: Reuse | undefined;
+  readonly #reuse: Reuse<Settled> | undefined;
   #draining = false;
 
   constructor(parts: JourneyParts) {
@@ -89,10 +94,22 @@ export class Journey {
     this.#admission = new Admission(parts);
     this.#quarantine = new Quarantine(clock);
     this.#claims = new IdempotencyRegistry(clock);
-    this.#reuse = cache && new Reuse({ ...parts, cache });
+    this.#reuse = cache && this.#reuseOf(cache);
     const pacing = new Pacing(clock, () => room.size > 0);
     this.#series = { ...parts, sweep: new Sweep(clock), pacing };
     parts.fleet.onLeft = (node) => pacing.forget(node);
+  }
+
+  #reuseOf(cache: Cache): Reuse<Settled> {
+    const generateUnread = (request: Arrived, model: string) => this.#generateUnread(request, model);
+    return new Reuse(
+      { ...this.#parts, cache, generateUnread },
+      {
+        generate: (request, trip, search) => this.#generate(request, trip, search),
+        told: (settled, trip) => this.#told(settled, trip),
+        cutFor: (stream) => this.#cutFor(stream),
+      },
+    );
   }
 
   /** Answers a conversation from its beginning. */
@@ -127,8 +144,8 @@ export class Journey {
       if (client instanceof SwitchedStream && this.#isKnown(request, trip, client)) return;
       cut.at(request.deadlineAt);
       const search = resumption ? undefined : this.#reuse?.search(request);
-      if (search && this.#reuse) await this.#reuseOr(this.#reuse, request, trip, search);
-      else this.#told(await this.#generate(request, trip, search), trip);
+      if (search) await this.#reuse?.answer(request, trip, search);
+      else this.#told(await this.#generate(request, trip), trip);
     } catch (thrown) {
       this.#refuse(toFault(thrown), trip);
     } finally {
@@ -137,10 +154,11 @@ export class Journey {
   }
 
   /** Has the answer made, for this request or for all who read along. */
-  async #generate(arrived: Arrived, trip: Trip, search: Search | undefined): Promise<Settled> {
+  async #generate(arrived: Arrived, trip: Trip, search?: Search): Promise<Settled> {
     // An answer that has begun, here or elsewhere, takes no place in a line.
     if (!trip.resumption) this.#admission.shed(arrived.chat, arrived.tenant);
     const request = identify(arrived, this.#parts);
+    trip.lease?.[Symbol.dispose]();
     trip.lease = this.#parts.quotas.enter(request.tenant, request.needs.promptTokens + request.needs.expectedOutputTokens);
     this.#series.pacing.request();
     this.#classify(request, trip);
@@ -157,8 +175,7 @@ export class Journey {
   /** What `chat` would choose now, without choosing it. */
   explain(chat: ChatRequest, context: CallContext): ExplainResponse {
     const arrived = arrive(newRequestId(), chat, context, this.#parts);
-    const search = this.#reuse?.search(arrived);
-    const cached = search && this.#reuse?.peek(search)?.cached;
+    const cached = this.#reuse?.preview(arrived);
     return { ...explanation(this.#admission.preview(identify(arrived, this.#parts))), ...(cached ? { cached } : {}) };
   }
 
@@ -228,57 +245,41 @@ export class Journey {
     return true;
   }
 
-  // Cache
+  // Check
 
-  /** Gives what is cached, or what an equal request is getting; else generates, for whoever asks the same meanwhile. */
-  async #reuseOr(reuse: Reuse, request: Arrived, trip: Trip, search: Search): Promise<void> {
-    const { permit, name } = search;
-    // Once more in memory, at the end: an equal request may have been answered while Redis was asked.
-    const found = (await reuse.find(search, trip.watch)) ?? reuse.peek(search);
-    if (trip.cut.signal.aborted) throw trip.cut.signal.reason;
-    if (found) return reuse.replay(request, trip, found, permit.paced);
-    if (permit.onlyCached && !reuse.isShared(search)) throw new Fault('NOT_CACHED', 'the answer is not in the cache');
-    if (!permit.reads || name === undefined) return this.#told(await this.#generate(request, trip, search), trip);
-    const { flight, member } = reuse.join(request, trip, name);
-    using _left = onAbort(trip.cut.signal, (reason) => member.leave(reason as Fault));
-    for (let settled: Settled | undefined; ; ) {
-      const turn = await member.next();
-      if (turn.type === 'failed') throw turn.fault;
-      if (turn.type === 'lead') settled = await this.#lead(reuse, request, trip, search, flight, member);
-      else if (settled) return this.#told(settled, trip);
-      else return reuse.followed(request, trip, flight, shared(turn.finished, flight));
-    }
-  }
-
-  /** Generates for all members of the flight, behind what they have; what becomes of it they hear from the flight. */
-  async #lead(
-    reuse: Reuse,
-    request: Arrived,
-    trip: Trip,
-    search: Search,
-    flight: Flight,
-    member: Member,
-  ): Promise<Settled | undefined> {
-    const resumption = flight.resumption(this.#parts.clock.now());
-    const kept = new Kept(resumption?.delivered);
-    const generation = flight.begin(member, kept);
-    using ending = this.#cutFor(generation);
-    ending.at(request.deadlineAt);
-    trip.leads(flight, generation, ending, kept, resumption);
+  /** An answer for a check, as long as nobody has to wait for it. @returns its text */
+  async #generateUnread({ chat: asked, ...arrived }: Arrived, model: string): Promise<string | undefined> {
+    const { clock, room, observer, tally } = this.#parts;
+    if (this.#draining || room.size > 0) return undefined;
+    using _open = tally.request();
+    const id = newRequestId();
+    const priority = Priority.PRIORITY_LOW;
+    const chat: ChatRequest = { ...asked, target: { $case: 'model', value: model }, priority, sessionId: '', idempotencyKey: '' };
+    const client = new UnreadStream();
+    using cut = this.#cutFor(client);
+    const watch = observer.watch({ requestId: id, method: CHECK });
+    const trip = new Trip({ chat, client, cut, watch, resumption: undefined });
+    const arrivedAt = clock.now();
+    const deadlineAt = arrivedAt + CHECK_LIMIT_MS;
+    cut.at(deadlineAt);
     try {
-      // Behind what there is already nobody else's answer fits.
-      const claimed = resumption ? undefined : await reuse.claim(search, trip);
-      if (claimed && 'answer' in claimed) {
-        reuse.adopt(claimed, flight);
-        return undefined;
-      }
-      using lease = claimed;
-      const settled = await this.#generate(request, trip, search);
-      if (settled.isKept) lease?.answered();
-      return settled;
+      // Not the tenant's doing, and so none of its quota.
+      const request: Arrived = {
+        ...arrived,
+        id,
+        chat,
+        target: { type: 'model', name: model },
+        tenant: undefined,
+        arrivedAt,
+        deadlineAt,
+      };
+      this.#told(await this.#generate(request, trip), trip);
+      return trip.kept.text();
     } catch (thrown) {
-      flight.failed(toFault(thrown), member);
+      this.#refuse(toFault(thrown), trip);
       return undefined;
+    } finally {
+      trip.lease?.[Symbol.dispose]();
     }
   }
 
@@ -345,7 +346,7 @@ export class Journey {
 
   // Settle
 
-  #settle(request: Identified, answer: Answer, trip: Trip, search: Search | undefined): Settled {
+  #settle(request: Identified, answer: Answer, trip: Trip, search?: Search): Settled {
     const { clock, sessions, fleet } = this.#parts;
     const { stream, kept, flight } = trip;
     const { admitted, ended, finish, unopened, waitedMs, firstTokenMs, migrations } = answer;
@@ -375,7 +376,7 @@ export class Journey {
     const isWhole = kept.isWhole && !trip.resumption;
     const isKept = search !== undefined && mayKeep(search.permit, { reason: finish.reason, isWhole, migrations });
     if (isKept) {
-      search.keep(cachedAnswer(trip, finished, clock.wall()), model, !admitted.decision.explored);
+      this.#reuse?.keep(search, cachedAnswer(trip, finished, clock.wall()), model, !admitted.decision.explored);
     }
     if (flight) flight.finished(finished);
     else {

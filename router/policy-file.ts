@@ -58,7 +58,7 @@ const cache = z.strictObject({
   semantic: flag.optional(),
   similarity: from(0.5, 1).optional(),
   checkShare: from(0, 1).optional(),
-  falseHits: from(0, 1).optional(),
+  falseHits: from(0.001, 0.5).optional(),
 });
 const policy = z.strictObject({
   name: name.optional(),

@@ -15,10 +15,14 @@ export type CacheEvent =
   /** The snapshot cannot be used, and the cache begins empty. `code` is the system's, or DAMAGED. */
   | { readonly type: 'cache_snapshot_ignored'; readonly code: string }
   /** The snapshot cannot be written; told once until it can. */
-  | { readonly type: 'cache_snapshot_failed'; readonly code: string };
+  | { readonly type: 'cache_snapshot_failed'; readonly code: string }
+  /** A hit by meaning was generated as well, and the two answers compared. */
+  | { readonly type: 'semantic_checked'; readonly tenant: string; readonly same: boolean }
+  /** Too many of a tenant's hits by meaning were false: it has none any more until an operator purges, or a restart. */
+  | { readonly type: 'semantic_stopped'; readonly tenant: string; readonly checked: number; readonly falseHits: number };
 
 /** docs/telemetry.md lists them. */
-export const CACHE_LEVELS: Readonly<Record<CacheEvent['type'], 'info' | 'warn'>> = {
+export const CACHE_LEVELS: Readonly<Record<CacheEvent['type'], 'debug' | 'info' | 'warn' | 'error'>> = {
   redis_up: 'info',
   redis_limited: 'warn',
   redis_down: 'warn',
@@ -26,6 +30,8 @@ export const CACHE_LEVELS: Readonly<Record<CacheEvent['type'], 'info' | 'warn'>>
   cache_writes_lost: 'warn',
   cache_snapshot_ignored: 'warn',
   cache_snapshot_failed: 'warn',
+  semantic_checked: 'debug',
+  semantic_stopped: 'error',
 };
 
 /** The event's own fields are the line's. */

@@ -1,242 +1,143 @@
-/** Answers that are not generated for the request that gets them: from the cache, or along with an equal request. */
-import type { Cache, Hit } from '../../cache/port.ts';
-import type { Fault } from '../../proto/contract/faults.ts';
-import { Code } from '../../proto/contract/faults.ts';
+/**
+ * Answers that are not generated for the request that gets them: from the cache, or along with an equal request.
+ *
+ *   found in memory or Redis -> told again
+ *   an equal request is being answered -> reads along
+ *   else it leads: an answer to a prompt that means the same, or that another router gives now -> told to all who read
+ *   along; nothing of the kind -> generated for all of them, and kept
+ */
+import { Fault, toFault } from '../../proto/contract/faults.ts';
 import type { CachedAnswer } from '../../proto/gen/infermesh/v1/cache.ts';
-import type { Cached, Finished, Started } from '../../proto/gen/infermesh/v1/inference.ts';
-import { CacheSource } from '../../proto/gen/infermesh/v1/inference.ts';
-import type { RequestEvent, RequestWatch } from '../../telemetry/events.ts';
-import { event, MIGRATIONS_TRAILER } from '../answer.ts';
-import type { Clock } from '../clock.ts';
-import type { Ledger } from '../ledger/ledger.ts';
+import type { Cached } from '../../proto/gen/infermesh/v1/inference.ts';
+import type { ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
+import type { ClientStream } from '../../proto/transport/event-stream.ts';
+import { Kept } from '../attempt/kept.ts';
+import type { Cut } from '../cut.ts';
 import { onAbort } from '../on-abort.ts';
-import { pause } from '../pause.ts';
 import type { Arrived } from '../request.ts';
-import type { Tally } from '../tally.ts';
 import type { Trip } from '../trip.ts';
 import type { Quotas } from '../trust/quotas.ts';
 import type { Flight, Member } from './flight.ts';
 import { Flights } from './flight.ts';
-import type { Lease } from './leases.ts';
-import { Leases, NO_LEASE } from './leases.ts';
-import type { ModelsParts } from './models.ts';
-import { KnownModels } from './models.ts';
-import { permitOf } from './permit.ts';
-import type { Closing } from './reader.ts';
-import { Reader } from './reader.ts';
-import { PacedRecording, WholeRecording } from './recordings.ts';
-import { Search } from './search.ts';
-import { condensed, finishedAgain, startedAgain, startedOf } from './wording.ts';
+import type { LookupParts } from './lookup.ts';
+import { Lookup } from './lookup.ts';
+import type { RetellingParts } from './retelling.ts';
+import { Retelling } from './retelling.ts';
+import type { Search } from './search.ts';
 
-/** Where the answer came from, for those who read no events. */
-const CACHE_TRAILER = 'infermesh-cache';
-type Source = Extract<RequestEvent, { type: 'reused' }>['source'];
-const SOURCES: Readonly<Record<CacheSource, Source>> = {
-  [CacheSource.CACHE_SOURCE_UNSPECIFIED]: 'memory',
-  [CacheSource.CACHE_SOURCE_MEMORY]: 'memory',
-  [CacheSource.CACHE_SOURCE_REDIS]: 'redis',
-  [CacheSource.CACHE_SOURCE_SHARED]: 'shared',
-  [CacheSource.CACHE_SOURCE_SEMANTIC]: 'semantic',
-};
+/** An answer that was generated, on its way to who reads it. */
+export interface Generated {
+  /** It may be given again. */
+  readonly isKept: boolean;
+}
 
-/** How long an answer that another router generates is waited for, and how often it is looked for. */
-const LEASE_WAIT_MS = 1000;
-const LEASE_LOOK_MS = 50;
+/** What generates answers. */
+export interface Generator<Answer extends Generated> {
+  /** For the client of the trip, or for all who read along. @throws Fault why there is none */
+  generate(request: Arrived, trip: Trip, search: Search): Promise<Answer>;
+  /** The client has all of it. */
+  told(answer: Answer, trip: Trip): void;
+  /** What may end an answer before it is whole. */
+  cutFor(stream: ClientStream): Cut;
+}
 
-export interface ReuseParts extends ModelsParts {
-  readonly cache: Cache;
-  readonly clock: Clock;
+export interface ReuseParts extends LookupParts, RetellingParts {
   readonly quotas: Quotas;
-  readonly tally: Tally;
-  readonly ledger: Pick<Ledger, 'again'>;
 }
 
-/** An answer that was found, and how. */
-export interface Found {
-  readonly answer: CachedAnswer;
-  readonly cached: Cached;
-}
-
-export class Reuse {
+export class Reuse<Answer extends Generated> {
   readonly #parts: ReuseParts;
-  readonly #models: KnownModels;
+  readonly #generator: Generator<Answer>;
+  readonly #lookup: Lookup;
+  readonly #retelling: Retelling;
   readonly #flights = new Flights();
-  readonly #leases: Leases;
-  /** Found once for each answer in memory. */
-  readonly #condensed = new WeakMap<CachedAnswer, Buffer>();
 
-  constructor(parts: ReuseParts) {
+  constructor(parts: ReuseParts, generator: Generator<Answer>) {
     this.#parts = parts;
-    this.#models = new KnownModels(parts);
-    this.#leases = new Leases({ store: parts.cache.store, clock: parts.clock });
+    this.#generator = generator;
+    this.#lookup = new Lookup(parts);
+    this.#retelling = new Retelling(parts);
   }
 
   /** Undefined where the cache has no part in the request. */
   search(request: Arrived): Search | undefined {
-    const permit = permitOf(request.chat, request.policy.cache);
-    return permit.reads || permit.writes ? new Search(request, permit, this.#parts.cache, this.#models) : undefined;
+    return this.#lookup.search(request);
   }
 
-  /** In memory, at once. */
-  peek(search: Search): Found | undefined {
-    const hit = search.permit.reads ? search.peek() : undefined;
-    return hit && this.#found(hit);
+  /** How the request would be answered from memory now. */
+  preview(request: Arrived): Cached | undefined {
+    const search = this.#lookup.search(request);
+    return search && this.#lookup.peek(search)?.cached;
   }
 
-  /** In memory, else where other routers put it; soon, whatever Redis does. */
-  async find(search: Search, watch: RequestWatch): Promise<Found | undefined> {
-    if (!search.permit.reads) return undefined;
-    const here = this.peek(search);
-    if (here || this.#parts.cache.store.kind === 'memory') return here;
-    const hit = await search.find();
-    watch.tell({ type: 'searched', where: 'redis', found: hit !== undefined });
-    return hit && this.#found(hit);
+  /** A whole answer may be given again. @param isChoice as for Search.keep */
+  keep(search: Search, answer: CachedAnswer, model: ServedModel, isChoice: boolean): void {
+    this.#lookup.keep(search, answer, model, isChoice);
   }
 
-  #found({ value: answer, from }: Hit<CachedAnswer>): Found {
-    const source = from === 'memory' ? CacheSource.CACHE_SOURCE_MEMORY : CacheSource.CACHE_SOURCE_REDIS;
-    const ageMs = Math.max(0, this.#parts.clock.wall() - answer.createdAtMs);
-    return { answer, cached: { source, ageMs, requestId: answer.requestId, similarity: 1 } };
-  }
-
-  /** Whether an equal request is being answered now. */
-  isShared({ name }: Search): boolean {
-    return name !== undefined && this.#flights.has(name);
-  }
-
-  /** Reads along with all who ask the same; the first one is told to generate. */
-  join(request: Arrived, trip: Trip, name: string): { readonly flight: Flight; readonly member: Member } {
-    const { clock } = this.#parts;
-    const joined = this.#flights.join(name, {
-      stream: trip.client,
-      clock,
-      deadlineAt: request.deadlineAt,
-      opening: (started) => startedAgain(started, { requestId: request.id, traceId: trip.watch.traceId() }),
-      closing: (finished, leads) =>
-        leads ? generated(finished, trip) : this.#closing(request, trip, shared(finished, joined.flight)),
-    });
-    trip.reader = joined.member.reader;
-    return joined;
-  }
-
-  /**
-   * For the leader of a flight: whether another router is at it already, which is waited for a little.
-   * @returns the answer that it gave, else the lease to generate one @throws the signal's reason
-   */
-  async claim(search: Search, { watch, ending: { signal } }: Trip): Promise<Found | Lease> {
-    const { clock } = this.#parts;
-    const key = search.lease;
-    let lease = key ? await this.#leases.take(key) : NO_LEASE;
-    if (!key || lease) return lease ?? NO_LEASE;
-    const until = clock.now() + LEASE_WAIT_MS;
-    let found: Hit<CachedAnswer> | undefined;
-    while (!lease && !found && clock.now() < until) {
-      await pause(clock, LEASE_LOOK_MS, signal);
-      found = search.peek() ?? (await search.find());
-      if (!found) lease = await this.#leases.take(key);
-    }
-    watch.tell({ type: 'searched', where: 'other_router', found: found !== undefined });
-    return found ? this.#found(found) : (lease ?? NO_LEASE);
-  }
-
-  /** All members of the flight get what was found. */
-  adopt({ answer, cached }: Found, flight: Flight): void {
-    flight.adopt(startedOf(answer), this.#condense(answer), finishedOf(answer, cached));
-  }
-
-  /** Gives the client what was found. @throws Fault QUOTA_EXCEEDED, or why the client did not get all of it */
-  async replay(request: Arrived, trip: Trip, found: Found, paced: boolean): Promise<void> {
-    const { clock, quotas } = this.#parts;
-    const { answer, cached } = found;
+  /** @throws Fault why the client has no whole answer */
+  async answer(request: Arrived, trip: Trip, search: Search): Promise<void> {
+    const { permit, name } = search;
+    const found = await this.#find(request, trip, search);
+    if (trip.cut.signal.aborted) throw trip.cut.signal.reason;
+    const isFollower = name !== undefined && this.#flights.has(name);
     // It takes no tokens of the quota, but is a request.
-    trip.lease = quotas.enter(request.tenant, 0);
-    const started = startedOf(answer);
-    const finished = finishedOf(answer, cached);
-    tell(trip, started, finished);
-    const close = () => reader.close(this.#closing(request, trip, finished));
-    const pump = () => reader.pump();
-    using paces = paced
-      ? new PacedRecording(answer.deltas as Buffer, answer.timings?.decodeMs ?? 0, clock, pump, close)
-      : undefined;
-    const reader = new Reader({
-      stream: trip.client,
-      clock,
-      recording: paces ?? new WholeRecording(this.#condense(answer)),
-      opening: () => startedAgain(started, { requestId: request.id, traceId: trip.watch.traceId() }),
-    });
-    trip.reader = reader;
-    using _left = onAbort(trip.cut.signal, (reason) => reader.leave(reason as Fault));
-    if (!paced) close();
-    const reading = await reader.done;
-    if (reading.type === 'left') throw reading.fault;
-    this.#settle(request, trip, finished);
+    if (found || isFollower) trip.lease = this.#parts.quotas.enter(request.tenant, 0);
+    if (found) return this.#retelling.replay(request, trip, found, permit.paced);
+    if (permit.onlyCached && !isFollower) throw new Fault('NOT_CACHED', 'the answer is not in the cache');
+    if (permit.reads && name !== undefined) return this.#fly(request, trip, search, name);
+    this.#generator.told(await this.#generator.generate(request, trip, search), trip);
   }
 
-  /** The request has all of an answer that was generated for another one. */
-  followed(request: Arrived, trip: Trip, { started }: Flight, finished: Finished): void {
-    if (started) tell(trip, started, finished);
-    this.#settle(request, trip, finished);
+  async #find(request: Arrived, trip: Trip, search: Search) {
+    // Once more in memory, at the end: an equal request may have been answered while Redis was asked.
+    const found = (await this.#lookup.find(search, trip.watch)) ?? this.#lookup.peek(search);
+    return found ?? (search.permit.onlyCached ? this.#lookup.similar(request, trip, search) : undefined);
   }
 
-  #settle({ id }: Arrived, trip: Trip, { reason: finishReason, usage, cost, cached }: Finished): void {
-    const { tally, ledger } = this.#parts;
-    const { source, requestId } = cached as Cached;
-    const savedUsd = cost?.usd ?? 0;
-    trip.claim?.finished(Buffer.concat([trip.soFar(), trip.closing]));
-    ledger.again(id, requestId);
-    tally.ended.finished++;
-    tally.cached++;
-    if (source === CacheSource.CACHE_SOURCE_SHARED) tally.shared++;
-    tally.savedUsd += savedUsd;
-    const tokens = usage?.outputTokens ?? 0;
-    trip.watch.tell({
-      type: 'ended',
-      outcome: 'finished',
-      code: Code.OK,
-      finishReason,
-      tokens,
-      usage,
-      costUsd: 0,
-      migrations: 0,
-    });
+  /** Equal requests share one answer: this one reads along, and leads when it is the first, or when its leader fails. */
+  async #fly(request: Arrived, trip: Trip, search: Search, name: string): Promise<void> {
+    const { flight, member } = this.#flights.join(
+      name,
+      this.#retelling.member(request, trip, () => flight),
+    );
+    trip.reader = member.reader;
+    using _left = onAbort(trip.cut.signal, (reason) => member.leave(reason as Fault));
+    for (let generated: Answer | undefined; ; ) {
+      const turn = await member.next();
+      if (turn.type === 'failed') throw turn.fault;
+      if (turn.type === 'lead') generated = await this.#lead(request, trip, search, flight, member);
+      else if (generated) return this.#generator.told(generated, trip);
+      else return this.#retelling.followed(request, trip, flight, turn.finished);
+    }
   }
 
-  /** In the words of the request that gets it. */
-  #closing({ arrivedAt }: Arrived, trip: Trip, finished: Finished): Closing {
-    const cached = finished.cached as Cached;
-    const now = this.#parts.clock.now();
-    const firstTokenMs = (trip.reader?.openedAt ?? now) - arrivedAt;
-    trip.closing = finishedAgain(finished, cached, { firstTokenMs, totalMs: now - arrivedAt });
-    return { finished: trip.closing, trailers: { [MIGRATIONS_TRAILER]: '0', [CACHE_TRAILER]: SOURCES[cached.source] } };
+  /** What becomes of it all members hear from the flight. @returns what was generated, behind what they had */
+  async #lead(request: Arrived, trip: Trip, search: Search, flight: Flight, member: Member): Promise<Answer | undefined> {
+    const resumption = flight.resumption(this.#parts.clock.now());
+    const kept = new Kept(resumption?.delivered);
+    const generation = flight.begin(member, kept);
+    using ending = this.#generator.cutFor(generation);
+    ending.at(request.deadlineAt);
+    trip.leads(flight, generation, ending, kept, resumption);
+    try {
+      // Behind what there is already nobody else's answer fits.
+      const claimed = resumption ? undefined : await this.#claim(request, trip, search);
+      if (claimed && 'answer' in claimed) {
+        this.#retelling.adopt(claimed, flight);
+        return undefined;
+      }
+      using lease = claimed;
+      const generated = await this.#generator.generate(request, trip, search);
+      if (generated.isKept) lease?.answered();
+      return generated;
+    } catch (thrown) {
+      flight.failed(toFault(thrown), member);
+      return undefined;
+    }
   }
 
-  #condense(answer: CachedAnswer): Buffer {
-    const known = this.#condensed.get(answer);
-    if (known) return known;
-    const made = condensed(answer.deltas);
-    this.#condensed.set(answer, made);
-    return made;
+  async #claim(request: Arrived, trip: Trip, search: Search) {
+    return (await this.#lookup.similar(request, trip, search)) ?? (await this.#lookup.claim(search, trip));
   }
-}
-
-function tell({ watch }: Trip, { node, model }: Started, { cached, cost }: Finished): void {
-  const { source, ageMs } = cached as Cached;
-  watch.tell({ type: 'reused', source: SOURCES[source], node, model, ageMs, savedUsd: cost?.usd ?? 0 });
-}
-
-/** For the one that it was generated for. */
-function generated(finished: Finished, trip: Trip): Closing {
-  trip.closing = event({ $case: 'finished', value: finished });
-  return { finished: trip.closing, trailers: { [MIGRATIONS_TRAILER]: String(finished.migrations) } };
-}
-
-/** As it is for those who read along. */
-export function shared(finished: Finished, { started }: Flight): Finished {
-  const requestId = started?.requestId ?? '';
-  const cached = { source: CacheSource.CACHE_SOURCE_SHARED, ageMs: 0, requestId, similarity: 1 };
-  return { ...finished, cached: finished.cached ?? cached };
-}
-
-function finishedOf({ reason, usage, cost, timings }: CachedAnswer, cached: Cached): Finished {
-  return { reason, usage, cost, timings, migrations: 0, cached };
 }

@@ -1,16 +1,22 @@
 /** What the cache has for one request, and what it is to have. */
-import { answerContent, canonicalChat, choiceContent } from '../../cache/canonical.ts';
+import { hash } from 'node:crypto';
+import { answerContent, canonicalChat, choiceContent, modelContent, openContent, scopeContent } from '../../cache/canonical.ts';
 import type { Cache, Hit, Key, TenantKeys } from '../../cache/port.ts';
-import type { CachedAnswer, CachedModel } from '../../proto/gen/infermesh/v1/cache.ts';
+import type { CachedAnswer } from '../../proto/gen/infermesh/v1/cache.ts';
+import { CachedModel } from '../../proto/gen/infermesh/v1/cache.ts';
 import type { ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
 import type { Arrived } from '../request.ts';
 import type { Policy } from '../select/policy.ts';
+import type { Meant } from './meaning.ts';
 import type { KnownModels } from './models.ts';
 import { identityOf } from './models.ts';
 import type { Permit } from './permit.ts';
 
 export class Search {
   readonly permit: Permit;
+  /** What its prompt means, where that was asked. */
+  meant: Meant | undefined;
+  readonly #request: Arrived;
   readonly #cache: Cache;
   readonly #models: KnownModels;
   readonly #keys: TenantKeys;
@@ -23,6 +29,7 @@ export class Search {
   constructor(request: Arrived, permit: Permit, cache: Cache, models: KnownModels) {
     const { chat, target, tenant, policy } = request;
     this.permit = permit;
+    this.#request = request;
     this.#cache = cache;
     this.#models = models;
     this.#keys = cache.keys.of(tenant);
@@ -86,9 +93,39 @@ export class Search {
   }
 
   #answerKey(model: CachedModel): Key {
-    return this.#keys.key('answers', answerContent(this.#canonical, model));
+    return this.#keys.key('answers', this.#digest(model));
+  }
+
+  #digest(model: CachedModel): Buffer {
+    return hash('sha256', answerContent(this.#canonical, model), 'buffer');
+  }
+
+  // For requests that differ in the text of the prompt alone
+
+  /** What they have in common; undefined where nothing is known of the model. */
+  get scope(): Uint8Array | undefined {
+    const { chat, target, policy } = this.#request;
+    if (target.type !== 'model') return scopeContent(chat, openContent(target, wishes(policy)));
+    const [model] = this.#models.of(target.name);
+    return model && scopeContent(chat, modelContent(model));
+  }
+
+  /** By which one of them finds the answer that this one got. */
+  reference(model: ServedModel): Uint8Array {
+    const identity = identityOf(model);
+    return Buffer.concat([this.#digest(identity), CachedModel.encode(identity).finish()]);
+  }
+
+  /** Undefined where there is no such answer any more, or its model is not what it was. */
+  async referred(reference: Buffer): Promise<CachedAnswer | undefined> {
+    const model = CachedModel.decode(reference.subarray(DIGEST_BYTES));
+    if (!this.#models.has(model)) return undefined;
+    const key = this.#keys.key('answers', reference.subarray(0, DIGEST_BYTES));
+    return (await this.#cache.answers.find(key))?.value;
   }
 }
+
+const DIGEST_BYTES = 32;
 
 /** What the choice of a model depends on beside the request itself. */
 function wishes({

@@ -38,6 +38,14 @@ export function startedOf({ requestId, node, model, tokenizerDigest, decision }:
   return { requestId, node, model, traceId: '', tokenizerDigest, decision };
 }
 
+/** Of all deltas. */
+export function textOf(deltas: Buffer): string {
+  return messagesOf(deltas)
+    .map((message) => ChatResponse.decode(message).event)
+    .map((one) => (one?.$case === 'delta' ? one.value.text : ''))
+    .join('');
+}
+
 /** So large a piece is one message of the answer that is given all at once. */
 const MOST_PIECE_BYTES = 2048;
 

@@ -33,6 +33,7 @@ import type { Tally } from '../tally.ts';
 import type { Callers } from '../trust/callers.ts';
 import type { NodeGate } from '../trust/node-gate.ts';
 import { JOIN_TOKEN_TTL_MS } from '../trust/node-gate.ts';
+import type { CacheAdmin } from './cache-admin.ts';
 import { checkNodeId } from './link-bounds.ts';
 
 export interface AdminParts {
@@ -45,10 +46,7 @@ export interface AdminParts {
   readonly version: string;
   readonly callers: Callers;
   readonly gate: NodeGate;
-  readonly cache: {
-    stats(): GetCacheStatsResponse;
-    purge(request: PurgeCacheRequest): PurgeCacheResponse | Promise<PurgeCacheResponse>;
-  };
+  readonly cache: CacheAdmin;
 }
 
 const DRAIN_MS = { low: 0, high: 3_600_000, usual: 30_000 };

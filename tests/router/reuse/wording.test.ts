@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Delta } from '../../../proto/gen/infermesh/v1/inference.ts';
-import { ChatResponse, Finished, Started } from '../../../proto/gen/infermesh/v1/inference.ts';
+import { CacheSource, ChatResponse, Finished, Started } from '../../../proto/gen/infermesh/v1/inference.ts';
 import { framed, messagesOf } from '../../../proto/transport/framing.ts';
 import { condensed, finishedAgain, startedAgain } from '../../../router/reuse/wording.ts';
 
@@ -55,7 +55,7 @@ describe('the events around it', () => {
 
   it('tell that it cost nothing, and what it had cost', () => {
     const first = Finished.fromPartial({ reason: 1, usage: { outputTokens: 9 }, cost: { usd: 2, referenceUsd: 3 } });
-    const cached = { source: 1, ageMs: 5, requestId: 'first', similarity: 1 };
+    const cached = { source: CacheSource.CACHE_SOURCE_MEMORY, ageMs: 5, requestId: 'first', similarity: 1 };
     const [event] = decoded(finishedAgain(first, cached, { firstTokenMs: 1, totalMs: 2 }));
     expect(event).toMatchObject({
       value: {

@@ -1,0 +1,113 @@
+/**
+ * Answers to other prompts that mean the same: the prompt is made a vector of, its tenant's near ones are looked for, and
+ * what agrees with it in everything that can be read off is taken. A share of what is taken is generated as well, and
+ * compared. See cache/semantic/.
+ */
+import type { Cache } from '../../cache/port.ts';
+import type { Asked, SemanticCache, SemanticHit } from '../../cache/semantic/index.ts';
+import type { CachedAnswer } from '../../proto/gen/infermesh/v1/cache.ts';
+import { Role } from '../../proto/gen/infermesh/v1/types.ts';
+import type { Classifier } from '../classify/classification.ts';
+import type { Embedder, EmbeddingModel } from '../fleet/embedder.ts';
+import type { Arrived } from '../request.ts';
+import type { Search } from './search.ts';
+import { textOf } from './wording.ts';
+
+/** A request is not held up for longer to learn what its prompt means. */
+const EMBED_LIMIT_MS = 500;
+
+export interface MeaningParts {
+  readonly cache: Pick<Cache, 'keys' | 'embeddings'>;
+  readonly classifier: Pick<Classifier, 'classify'>;
+  readonly embedder: Embedder;
+  /** Opened with the first request that wants it. */
+  readonly open: () => Promise<SemanticCache>;
+}
+
+/** A prompt that can be compared, to be remembered with its answer. */
+export interface Meant {
+  readonly asked: Asked;
+  readonly vector: Float32Array;
+}
+
+export interface Similar extends Meant {
+  readonly hit: SemanticHit;
+  readonly answer: CachedAnswer;
+}
+
+export class Meaning {
+  readonly #parts: MeaningParts;
+  #semantic: Promise<SemanticCache> | undefined;
+
+  constructor(parts: MeaningParts) {
+    this.#parts = parts;
+  }
+
+  /** Undefined until a request wanted it. */
+  get opened(): Promise<SemanticCache> | undefined {
+    return this.#semantic;
+  }
+
+  get model(): EmbeddingModel | undefined {
+    return this.#parts.embedder.model;
+  }
+
+  /** @returns what to remember it by, and the answer to a like one if there is one; undefined where it can't be compared */
+  async find(request: Arrived, search: Search, traceparent: string): Promise<Meant | Similar | undefined> {
+    const semantic = await this.#open();
+    const asked = this.#asked(semantic, request, search);
+    const vector = asked && (await this.#vector(asked, request, traceparent));
+    if (!asked || !vector) return undefined;
+    const { hit } = await semantic.find(asked, vector, request.policy.cache);
+    const answer = hit && (await search.referred(hit.reference));
+    if (hit && !answer) void semantic.forget(asked, hit);
+    return hit && answer ? { asked, vector, hit, answer } : { asked, vector };
+  }
+
+  /** Its answer is in the cache. */
+  async remember({ asked, vector }: Meant, reference: Uint8Array, ttlMs: number): Promise<void> {
+    await (await this.#open()).add(asked, vector, reference, ttlMs);
+  }
+
+  /** Not to be waited for. @param generate the text of a fresh answer; undefined where there can be none now */
+  async check({ asked, hit, answer }: Similar, { policy }: Arrived, generate: () => Promise<string | undefined>): Promise<void> {
+    await (await this.#open()).check(asked, hit, textOf(answer.deltas), policy.cache, generate);
+  }
+
+  async close(): Promise<void> {
+    await (await this.#semantic)?.[Symbol.asyncDispose]();
+  }
+
+  #open(): Promise<SemanticCache> {
+    this.#semantic ??= this.#parts.open();
+    return this.#semantic;
+  }
+
+  #asked(semantic: SemanticCache, { chat, tenant }: Arrived, { scope }: Search): Asked | undefined {
+    const { classifier, embedder, cache } = this.#parts;
+    const { model } = embedder;
+    const prompt = chat.messages.findLast(({ role }) => role === Role.ROLE_USER);
+    if (!model || !scope || !prompt) return undefined;
+    const { language } = classifier.classify({ messages: chat.messages, jsonSchema: chat.jsonSchema });
+    return semantic.ask({ tenant, keys: cache.keys.of(tenant), scope, text: prompt.text, language, model });
+  }
+
+  /** Undefined where nobody can make it in time. */
+  async #vector({ text }: Asked, { tenant }: Arrived, traceparent: string): Promise<Float32Array | undefined> {
+    const { cache, embedder } = this.#parts;
+    const { model } = embedder;
+    if (!model) return undefined;
+    const key = cache.keys.of(tenant).key('embeddings', Buffer.from(JSON.stringify([model.name, model.digest, text])));
+    const known = await cache.embeddings.find(key);
+    if (known) return known.value;
+    try {
+      const { vectors } = await embedder.embed([text], { deadlineMs: EMBED_LIMIT_MS, traceparent });
+      const [vector] = vectors;
+      if (vector) cache.embeddings.put(key, vector);
+      return vector;
+    } catch {
+      // The request goes on without.
+      return undefined;
+    }
+  }
+}

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { CacheParts } from '../../cache/cache.ts';
 import { MeshCache } from '../../cache/cache.ts';
 import { openCache, openNoCache } from '../../cache/index.ts';
@@ -167,6 +167,25 @@ describe('a purge', () => {
     expect(await left(one.cache, 'acme')).toBe('aced');
     expect(await left(other.cache, 'acme')).toBe('aced');
   });
+});
+
+it('1,000 pairs of tenants with the same content never meet, and each finds its own at both routers', async () => {
+  const { one, other } = mesh();
+  const answerOf = ({ cache }: typeof one, tenant: string) =>
+    cache.answers.find(cache.keys.of(tenant).key('answers', content)).then((hit) => hit?.value.requestId);
+  for (let pair = 0; pair < 1000; pair++) {
+    const key = one.cache.keys.of(`a${pair}`).key('answers', content);
+    one.cache.answers.put(key, CachedAnswer.fromPartial({ requestId: `a${pair}` }));
+  }
+  await vi.waitUntil(() => one.cache.stats().layers[0]?.writes === 1000);
+  let found = 0;
+  for (let pair = 0; pair < 1000; pair++) {
+    for (const router of [one, other]) {
+      expect(await answerOf(router, `b${pair}`)).toBeUndefined();
+      if ((await answerOf(router, `a${pair}`)) === `a${pair}`) found++;
+    }
+  }
+  expect(found).toBe(2000);
 });
 
 describe('routers with different secrets', () => {

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -83,4 +83,33 @@ test.each(['a', 'a=', '=m', 'A=m', 'a=m,a=n', 'a=m:x y'])('up refuses nodes such
   const { code, stderr } = await infermesh(['up', '--nodes', nodes]);
   expect(code).toBe(2);
   expect(stderr).toMatch(/--nodes must be/);
+});
+
+test.each([
+  [['--cache-memory-mb', '0'], '--cache-memory-mb must be a whole number from 1 to 65536, received "0"'],
+  [['--redis', 'redis://10.0.0.5', '--cache-snapshot', 'x'], '--cache-snapshot is for a router without --redis'],
+  [['--redis', 'http://user:hunter2@host'], '--redis must be redis://'],
+  [['--cache-secret', '/dev/null/secret'], 'the cache secret in /dev/null/secret: ENOTDIR'],
+  [['--cache-secret', '/dev/null'], '/dev/null holds no cache secret'],
+])('a router refuses %j with the reason', async (flags, message) => {
+  const { code, stderr } = await infermesh([
+    'router',
+    '--listen',
+    '127.0.0.1:0',
+    '--token-file',
+    join(folder, 'token'),
+    ...flags,
+  ]);
+  expect(code).not.toBe(0);
+  expect(stderr).toContain(message);
+  expect(stderr).not.toContain('hunter2');
+});
+
+test('a router makes the secret of its cache for its owner only, and uses the one that is there', async () => {
+  const secret = join(folder, 'cache-secret');
+  await hostOf(['--listen', '127.0.0.1:0'], {});
+  const made = readFileSync(secret, 'utf8');
+  expect(statSync(secret).mode & 0o777).toBe(0o600);
+  await hostOf(['--listen', '127.0.0.1:0'], {});
+  expect(readFileSync(secret, 'utf8')).toBe(made);
 });

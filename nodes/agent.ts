@@ -138,10 +138,13 @@ export class Agent {
   }
 
   #beginEmbed(embed: Embed, answer: (embedded: Embedded) => void, onOver: () => void): EmbedTask {
+    const { id, observer, engine } = this.#parts;
+    const { model, request, traceparent } = embed;
+    const watch = observer.watch({ node: id, model, request, epoch: 1, traceparent, operation: 'embeddings' });
     const refusal = refusalOfEmbed(embed, { draining: this.#draining, model: this.#model, taken: this.#taken });
-    if (!refusal) return new EmbedTask({ embed, engine: this.#parts.engine, answer, onOver: this.#take(onOver) });
+    if (!refusal) return new EmbedTask({ embed, engine, watch, answer, onOver: this.#take(onOver) });
     const { reason, message } = refusal;
-    return new EmbedTask({ embed, engine: { embed: async () => failure(reason, message) }, answer, onOver });
+    return new EmbedTask({ embed, engine: { embed: async () => failure(reason, message) }, watch, answer, onOver });
   }
 
   /** Counts what was not refused, until it is over. */

@@ -2,8 +2,9 @@
  * One list of texts that a router wants the vectors of, between the link and the engine. It is answered once: when the
  * engine is done, when it is late, or when it is handed back. Over it is when the engine has stopped.
  */
-import { REASONS } from '../proto/contract/faults.ts';
+import { Code, REASONS } from '../proto/contract/faults.ts';
 import type { Embed, Embedded } from '../proto/gen/infermesh/v1/link.ts';
+import type { WorkWatch } from '../telemetry/events.ts';
 import type { Embedding } from './backends/backend.ts';
 import type { Failure } from './backends/job-run.ts';
 import { failure } from './backends/job-run.ts';
@@ -15,6 +16,7 @@ const LONGEST_MS = 2 ** 31 - 1;
 export interface EmbedTaskOptions {
   readonly embed: Embed;
   readonly engine: Pick<Engine, 'embed'>;
+  readonly watch: WorkWatch;
   readonly answer: (embedded: Embedded) => void;
   /** Called once, when the engine has stopped, or the embed was handed back. */
   readonly onOver: () => void;
@@ -22,15 +24,18 @@ export interface EmbedTaskOptions {
 
 export class EmbedTask {
   readonly #request: number;
+  readonly #watch: WorkWatch;
   readonly #answer: (embedded: Embedded) => void;
   readonly #onOver: () => void;
   readonly #cancel = new AbortController();
   readonly #deadline: NodeJS.Timeout;
+  readonly #begunAt = performance.now();
   #answered = false;
   #over = false;
 
-  constructor({ embed: { request, texts, deadlineMs }, engine, answer, onOver }: EmbedTaskOptions) {
+  constructor({ embed: { request, texts, deadlineMs }, engine, watch, answer, onOver }: EmbedTaskOptions) {
     this.#request = request;
+    this.#watch = watch;
     this.#answer = answer;
     this.#onOver = onOver;
     this.#deadline = setTimeout(() => this.#cutShort(EXPIRED), Math.min(deadlineMs, LONGEST_MS));
@@ -61,6 +66,10 @@ export class EmbedTask {
     this.#answered = true;
     clearTimeout(this.#deadline);
     this.#answer({ request: this.#request, ...messageOf(embedding) });
+    if (embedding.type === 'vectors') this.#watch.tell({ type: 'prefilling' });
+    // The engine doesn't tell how long the texts waited for those of others.
+    const timings = { queueMs: 0, prefillMs: performance.now() - this.#begunAt, decodeMs: 0 };
+    this.#watch.tell({ type: 'ended', ...toldOutcome(embedding), tokens: 0, timings });
   }
 
   #end(): void {
@@ -81,4 +90,13 @@ function messageOf(embedding: Embedding): Omit<Embedded, 'request'> {
   }
   const { reason, message } = embedding;
   return { vectors: [], inputTokens: 0, failure: { code: REASONS[reason].code, reason, message } };
+}
+
+function toldOutcome(embedding: Embedding) {
+  if (embedding.type === 'vectors') {
+    const usage = { inputTokens: embedding.inputTokens, outputTokens: 0, cachedInputTokens: 0 };
+    return { outcome: 'finished', usage } as const;
+  }
+  const cancelled = REASONS[embedding.reason].code === Code.CANCELLED;
+  return { outcome: cancelled ? 'cancelled' : 'failed', reason: embedding.reason } as const;
 }

@@ -192,8 +192,10 @@ export interface WorkFacts {
   /** The router's number for the request on the link. */
   readonly request: number;
   readonly epoch: number;
-  /** From the work frame; empty when nothing traces. */
+  /** From the frame; empty when nothing traces. */
   readonly traceparent: string;
+  /** Absent: chat. */
+  readonly operation?: 'embeddings';
 }
 
 /** One attempt on its node: prefilling? first_token? ended; `ended` exactly once and last. */

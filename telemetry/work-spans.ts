@@ -21,7 +21,7 @@ export class WorkSpans implements WorkWatch {
     this.#tracer = tracer;
     const attributes = {
       [ATTR.provider]: 'infermesh',
-      [ATTR.operation]: 'chat',
+      [ATTR.operation]: work.operation ?? 'chat',
       [ATTR.requestModel]: work.model,
       [ATTR.node]: work.node,
       [ATTR.linkRequest]: work.request,

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { Agent } from '../../nodes/agent.ts';
 import { nodeSettings } from '../../nodes/settings.ts';
 import { Hardware, NodeState } from '../../proto/gen/infermesh/v1/types.ts';
+import type { WorkEvent, WorkFacts } from '../../telemetry/events.ts';
 import type { NodeStream } from './fake-router.ts';
 import { FakeRouter } from './fake-router.ts';
 import { FakeEngine, servedModel } from './fakes.ts';
@@ -15,10 +16,13 @@ let agent: Agent;
 let routers: FakeRouter[];
 let one: NodeStream;
 let other: NodeStream;
+/** Of each embed or work what was told of it: its facts, then the events. */
+let watched: (WorkFacts | WorkEvent)[][];
 
 beforeEach(async () => {
   routers = [await FakeRouter.start(), await FakeRouter.start()];
   engine = new FakeEngine();
+  watched = [];
   const join = routers.map(({ address }) => address).join(',');
   agent = new Agent({
     id: 'n',
@@ -30,7 +34,13 @@ beforeEach(async () => {
     engine,
     expected: MODEL,
     usage: { sample: () => ({ cpuUse: 0, memoryUsedBytes: 1 }) },
-    observer: { watch: () => ({ tell() {} }) },
+    observer: {
+      watch: (facts) => {
+        watched.push([facts]);
+        const events = watched.at(-1)!;
+        return { tell: (event) => events.push(event) };
+      },
+    },
     tell() {},
   });
   [one, other] = (await Promise.all(routers.map((router) => router.attached()))) as [NodeStream, NodeStream];
@@ -67,6 +77,28 @@ it('hands on why an engine made none', async () => {
     vectors: [],
     failure: { code: 14, reason: 'ENGINE_CRASHED', message: 'it died' },
   });
+});
+
+it('tells of each embed as a part of its trace', async () => {
+  one.embed({ request: 7, traceparent: '00-1-2-01' });
+  await vi.waitFor(() => expect(engine.embeds).toHaveLength(1));
+  engine.embeds[0]?.end(VECTORS);
+  await one.next('embedded');
+  one.embed({ request: 8, model: 'other' });
+  await one.next('embedded');
+  const timings = { queueMs: 0, prefillMs: expect.any(Number), decodeMs: 0 };
+  const usage = { inputTokens: 3, outputTokens: 0, cachedInputTokens: 0 };
+  expect(watched).toEqual([
+    [
+      { node: 'n', model: 'm', request: 7, epoch: 1, traceparent: '00-1-2-01', operation: 'embeddings' },
+      { type: 'prefilling' },
+      { type: 'ended', outcome: 'finished', usage, tokens: 0, timings },
+    ],
+    [
+      { node: 'n', model: 'other', request: 8, epoch: 1, traceparent: '', operation: 'embeddings' },
+      { type: 'ended', outcome: 'failed', reason: 'MODEL_NOT_FOUND', tokens: 0, timings },
+    ],
+  ]);
 });
 
 it.each([

@@ -46,7 +46,7 @@ const OWNERS: Readonly<Record<string, readonly string[]>> = {
 
 /** No I/O, no timers, no clock, no chance: these come in as arguments. */
 const PURE = [
-  'cache/redis/{circuit,refusals,replies,url}.ts',
+  'cache/redis/{circuit,refusals,replies,standing,url}.ts',
   'cache/{canonical,canonical-json,names}.ts',
   'client/{answered,failover,progress}.ts',
   'cache/semantic/{agree,facts,normalise,number-of,question,stem,tokens}.ts',

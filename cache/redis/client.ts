@@ -141,7 +141,7 @@ function clusterOf(target: RedisTarget, redisOptions: RedisOptions): Cluster {
   const options: ClusterOptions = {
     enableOfflineQueue: false,
     clusterRetryStrategy: pauseAfter,
-    maxRedirections: 3,
+    maxRedirections: 5,
     retryDelayOnFailover: 0,
     retryDelayOnClusterDown: 0,
     retryDelayOnTryAgain: 10,

@@ -4,13 +4,14 @@ import { MemoryStore } from '../memory-store.ts';
 import type { Store } from '../port.ts';
 import type { ClientEvents } from './client.ts';
 import { COMMAND_LIMIT_MS, connectClient } from './client.ts';
-import type { RedisChange } from './link.ts';
 import { RedisConnection } from './link.ts';
+import type { RedisChange } from './standing.ts';
 import { RedisStore } from './store.ts';
 import { parseRedisUrl } from './url.ts';
 
-export type { RedisChange, RedisStatus } from './link.ts';
-export { RedisConnection } from './link.ts';
+export type { RedisStatus } from './link.ts';
+export { BACKGROUND_LIMIT_MS, RedisConnection } from './link.ts';
+export type { RedisChange } from './standing.ts';
 
 export interface StoreOptions {
   /** As parseRedisUrl takes it; absent: memory. */

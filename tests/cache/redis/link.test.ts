@@ -1,8 +1,9 @@
 import { expect, test } from 'vitest';
+import { MOST_BYTES, MOST_COMMANDS } from '../../../cache/redis/calls.ts';
 import type { ClientEvents, RedisClient } from '../../../cache/redis/client.ts';
-import type { RedisChange } from '../../../cache/redis/link.ts';
-import { ASK_LIMIT_MS, MOST_BYTES, MOST_COMMANDS, RedisConnection } from '../../../cache/redis/link.ts';
+import { ASK_LIMIT_MS, RedisConnection } from '../../../cache/redis/link.ts';
 import { QUIET_MS } from '../../../cache/redis/refusals.ts';
+import type { RedisChange } from '../../../cache/redis/standing.ts';
 import { FakeClock } from '../../support/clock.ts';
 
 interface Sent {

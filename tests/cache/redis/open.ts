@@ -1,7 +1,7 @@
 /** Stores in a Redis of a test. */
 import type { OpenStore } from '../../../cache/redis/index.ts';
 import { openStore } from '../../../cache/redis/index.ts';
-import type { RedisChange } from '../../../cache/redis/link.ts';
+import type { RedisChange } from '../../../cache/redis/standing.ts';
 import { systemClock } from '../../../router/clock.ts';
 
 export interface TestStore extends AsyncDisposable {

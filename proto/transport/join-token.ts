@@ -48,14 +48,19 @@ export function readOrCreateSecret(path: string, kind: string): string {
 /** Whole or not at all: a node may read it in the same instant. */
 function create(path: string, kind: string): void {
   const draft = `${path}.${randomBytes(6).toString('hex')}`;
+  const failed = (cause: unknown) =>
+    new Fault('INVALID_REQUEST', `cannot make a ${kind} in ${path}: ${(cause as NodeJS.ErrnoException).code}`, { cause });
   try {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  } catch (cause) {
+    throw failed(cause);
+  }
+  try {
     writeFileSync(draft, `${newSecret()}\n`, { mode: 0o600, flag: 'wx' });
     linkSync(draft, path);
   } catch (cause) {
-    const { code } = cause as NodeJS.ErrnoException;
     // Another router was quicker; its secret is as good.
-    if (code !== 'EEXIST') throw new Fault('INVALID_REQUEST', `cannot make a ${kind} in ${path}: ${code}`, { cause });
+    if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') throw failed(cause);
   } finally {
     rmSync(draft, { force: true });
   }

@@ -89,7 +89,7 @@ test.each([
   [['--cache-memory-mb', '0'], '--cache-memory-mb must be a whole number from 1 to 65536, received "0"'],
   [['--redis', 'redis://10.0.0.5', '--cache-snapshot', 'x'], '--cache-snapshot is for a router without --redis'],
   [['--redis', 'http://user:hunter2@host'], '--redis must be redis://'],
-  [['--cache-secret', '/dev/null/secret'], 'the cache secret in /dev/null/secret: ENOTDIR'],
+  [['--cache-secret', '/dev/null/secret'], 'cannot make a cache secret in /dev/null/secret: E'],
   [['--cache-secret', '/dev/null'], '/dev/null holds no cache secret'],
 ])('a router refuses %j with the reason', async (flags, message) => {
   const { code, stderr } = await infermesh([

@@ -5,7 +5,9 @@ import type { OpenCache } from '../cache/index.ts';
 import { openCache, openNoCache } from '../cache/index.ts';
 import { VERSION } from '../proto/contract/version.ts';
 import { isExposed, readOrCreateSecret, readOrCreateToken } from '../proto/transport/join-token.ts';
+import type { CacheEvent } from '../telemetry/cache-events.ts';
 import { logCache } from '../telemetry/cache-events.ts';
+import type { Tell } from '../telemetry/events.ts';
 import type { Log } from '../telemetry/log.ts';
 import { createLog, logFleet, logRequests } from '../telemetry/log.ts';
 import { watchAll } from '../telemetry/observers.ts';
@@ -17,8 +19,9 @@ import { LearnedFile, readLearned } from './learned-file.ts';
 import { DecisionLog } from './ledger/decision-log.ts';
 import { DEFAULT_POLICIES, readPolicies } from './policy-file.ts';
 import { Router } from './router.ts';
-import type { Bandit } from './select/bandit/bandit.ts';
 import type { RouterSettings } from './settings.ts';
+import type { Learned } from './share/learned.ts';
+import { shareThrough } from './share/share.ts';
 import { TenantsFile } from './trust/tenants-file.ts';
 
 export { openClassifier } from './classifier.ts';
@@ -43,34 +46,39 @@ export async function startRouter(
   settings: RouterSettings,
   { log = createLog({ name: 'router', level: settings.logLevel }) }: { log?: Log } = {},
 ): Promise<RunningRouter> {
-  const bandit = readLearned(settings.learned);
+  const learned = readLearned(settings.learned, systemClock);
   const policies = settings.policy === undefined ? DEFAULT_POLICIES : readPolicies(settings.policy);
   const decisions = openDecisionLog(settings, log);
   const tenants = openTenants(settings, log);
-  const { cache } = await cacheOf(settings, log);
+  const tellCache = logCache(log);
+  const cache = await cacheOf(settings, tellCache);
+  const { shared } = cache;
+  const tellFleet = logFleet(log);
   const router = new Router({
     settings,
     token: readOrCreateToken(settings.tokenFile),
     version: VERSION,
     observer: watchAll(requestSpans(), logRequests(log)),
-    tellFleet: logFleet(log),
+    tellFleet,
     onDefect: (method, { cause }) => log.error({ event: 'defect', method, ...traceOf(cause) }, 'a handler failed'),
     classifier: openClassifier(),
     policies,
     tenants,
-    bandit,
+    bandit: learned.bandit,
     logDecision: (entry) => decisions?.append(entry),
     cache,
+    tellCache,
+    share: shared && ((own) => shareThrough({ ...shared, ...own, learned, tell: tellFleet })),
   });
-  const learned = keepLearned(settings, bandit, log);
+  const learnedFile = keepLearned(settings, learned, log);
   const warn = (message: string) => log.warn({ event: 'telemetry' }, message);
   const telemetry = await startTelemetry({ serviceName: 'infermesh-router', serviceInstanceId: router.id, warn });
   const close = async () => {
     await router.close();
     tenants?.[Symbol.dispose]();
-    learned?.close();
+    learnedFile?.close();
     await decisions?.close();
-    await cache[Symbol.asyncDispose]();
+    await cache.cache[Symbol.asyncDispose]();
     await telemetry.shutdown();
   };
   const port = await router.listen().catch(async (error: unknown) => {
@@ -89,7 +97,7 @@ function openDecisionLog({ decisionLog: folder }: RouterSettings, log: Log): Dec
   return new DecisionLog({ folder, clock: systemClock, wallClock: () => systemClock.wall(), warn });
 }
 
-async function cacheOf(settings: RouterSettings, log: Log): Promise<OpenCache> {
+async function cacheOf(settings: RouterSettings, tell: Tell<CacheEvent>): Promise<OpenCache> {
   const { cache, cacheSecret, cacheMemoryMb, cacheSnapshot, redis, tokenFile } = settings;
   if (!cache) return openNoCache(systemClock);
   return openCache({
@@ -98,7 +106,7 @@ async function cacheOf(settings: RouterSettings, log: Log): Promise<OpenCache> {
     url: redis,
     snapshot: cacheSnapshot,
     clock: systemClock,
-    tell: logCache(log),
+    tell,
   });
 }
 
@@ -113,9 +121,9 @@ function openTenants({ tenants: path }: RouterSettings, log: Log): TenantsFile |
   });
 }
 
-function keepLearned({ learned: path }: RouterSettings, bandit: Bandit, log: Log): LearnedFile | undefined {
+function keepLearned({ learned: path }: RouterSettings, learned: Learned, log: Log): LearnedFile | undefined {
   if (path === undefined) return undefined;
-  return new LearnedFile(path, bandit, systemClock, (message) => log.warn({ event: 'learned' }, message));
+  return new LearnedFile(path, learned, systemClock, (message) => log.warn({ event: 'learned' }, message));
 }
 
 /** Where it happened, without the error's message, which may quote what a user sent. */

@@ -1,21 +1,24 @@
 /** A router, assembled: services over a journey over a fleet. */
 import { randomUUID } from 'node:crypto';
 import { dirname, join } from 'node:path';
-import type { Cache } from '../cache/port.ts';
+import type { OpenCache } from '../cache/index.ts';
+import { openSemantic } from '../cache/index.ts';
 import type { Fault } from '../proto/contract/faults.ts';
-import { AdminServiceService, GetCacheStatsResponse } from '../proto/gen/infermesh/v1/admin.ts';
+import { AdminServiceService } from '../proto/gen/infermesh/v1/admin.ts';
 import { CacheServiceService } from '../proto/gen/infermesh/v1/cache.ts';
 import { InferenceServiceService } from '../proto/gen/infermesh/v1/inference.ts';
 import { LinkServiceService } from '../proto/gen/infermesh/v1/link.ts';
 import { readIdentity, readPem } from '../proto/transport/pem.ts';
 import type { TlsFiles } from '../proto/transport/server.ts';
 import { GrpcServer } from '../proto/transport/server.ts';
+import type { CacheEvent } from '../telemetry/cache-events.ts';
 import type { FleetEvent, RequestObserver, Tell } from '../telemetry/events.ts';
 import { WaitingRoom } from './admit/waiting-room.ts';
 import type { Classifier } from './classify/classification.ts';
 import type { Clock } from './clock.ts';
 import { systemClock } from './clock.ts';
 import { Fleet } from './fleet/fleet.ts';
+import { FleetEmbedder } from './fleet/fleet-embedder.ts';
 import { Sessions } from './fleet/sessions.ts';
 import type { Admitted } from './journey.ts';
 import { Journey } from './journey.ts';
@@ -23,13 +26,15 @@ import type { LogEntry } from './ledger/decision-entry.ts';
 import { Ledger } from './ledger/ledger.ts';
 import { rewardWeights } from './ledger/reward.ts';
 import type { Policies } from './policy-file.ts';
+import { Meaning } from './reuse/meaning.ts';
 import type { Bandit } from './select/bandit/bandit.ts';
-import type { AdminParts } from './services/admin.ts';
 import { adminHandlers } from './services/admin.ts';
 import { cacheHandlers } from './services/cache.ts';
+import { cacheAdmin } from './services/cache-admin.ts';
 import { inferenceHandlers } from './services/inference.ts';
 import { linkHandlers } from './services/link.ts';
 import type { RouterSettings } from './settings.ts';
+import type { OwnShare, Sharing } from './share/share.ts';
 import { Tally } from './tally.ts';
 import { Callers } from './trust/callers.ts';
 import { NodeGate } from './trust/node-gate.ts';
@@ -53,7 +58,10 @@ export interface RouterParts {
   /** Takes the lines of the decision log; never throws. */
   readonly logDecision: (entry: LogEntry) => void;
   /** Closed by whoever opened it, after the router. */
-  readonly cache: Cache;
+  readonly cache: OpenCache;
+  readonly tellCache: Tell<CacheEvent>;
+  /** Opens what is shared with other routers; undefined: nothing is. */
+  readonly share?: ((own: OwnShare) => Sharing) | undefined;
   readonly clock?: Clock;
   readonly random?: () => number;
 }
@@ -65,6 +73,9 @@ export class Router {
   readonly #journey: Journey;
   readonly #fleet: Fleet;
   readonly #tally = new Tally();
+  readonly #embedder: FleetEmbedder;
+  readonly #meaning: Meaning;
+  readonly #sharing: Sharing | undefined;
 
   constructor({
     settings,
@@ -78,7 +89,9 @@ export class Router {
     tenants,
     bandit,
     logDecision,
-    cache,
+    cache: opened,
+    tellCache,
+    share,
     clock = systemClock,
     random = Math.random,
   }: RouterParts) {
@@ -92,7 +105,18 @@ export class Router {
     const sessions = new Sessions(clock);
     const guarded = tenants !== undefined || settings.tlsClientCa !== undefined;
     const callers = new Callers({ tenants: () => tenants?.current, token, guarded });
+    const { cache } = opened;
+    this.#embedder = new FleetEmbedder({ fleet, clock });
+    const needs = { clock, random, tell: tellCache };
+    const open = () => openSemantic(opened, needs);
+    const meaning = new Meaning({ cache, classifier, embedder: this.#embedder, open });
+    this.#meaning = meaning;
     const gate = new NodeGate({ token, folder: new TrustFolder(trustFolder(settings)), clock });
+    const quotas = new Quotas(
+      () => clock.now(),
+      (tenant) => tenants?.current.quotaOf(tenant),
+    );
+    this.#sharing = share?.({ router: this.id, clock, random, quotas, sessions, fleet });
     this.#journey = new Journey({
       fleet,
       sessions,
@@ -106,11 +130,9 @@ export class Router {
       tally,
       trials: fleet.breakers,
       callers,
-      quotas: new Quotas(
-        () => clock.now(),
-        (tenant) => tenants?.current.quotaOf(tenant),
-      ),
+      quotas,
       cache: settings.cache ? cache : undefined,
+      meaning,
     });
     const { listen, writer } = settings;
     const tls = tlsOf(settings);
@@ -128,7 +150,7 @@ export class Router {
         version,
         callers,
         gate,
-        cache: statsAndPurge(cache, tally),
+        cache: cacheAdmin({ cache, meaning, tally }),
       }),
     );
     this.#server.addService(CacheServiceService, cacheHandlers({ cache, callers, clock }));
@@ -150,16 +172,12 @@ export class Router {
     await this.#tally.idle(this.#settings.drainMs);
     this.#journey.abort();
     this.#fleet.stop();
+    await this.#sharing?.[Symbol.asyncDispose]();
+    this.#embedder[Symbol.dispose]();
+    await this.#meaning.close();
     // Watchers hold streams that end only by force.
     await this.#server.close(LAST_WORDS_MS);
   }
-}
-
-function statsAndPurge(cache: Cache, tally: Tally): AdminParts['cache'] {
-  return {
-    stats: () => GetCacheStatsResponse.create({ ...cache.stats(), shared: tally.shared, savedUsd: tally.savedUsd }),
-    purge: (request) => cache.purge(request),
-  };
 }
 
 /** For statuses on their way to clients whose requests were cut. */

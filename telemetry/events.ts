@@ -271,6 +271,10 @@ export type FleetEvent =
       readonly received: number;
       readonly used: number;
     }
+  /** Another router of the mesh shares what it knows; `router` is its id. */
+  | { readonly type: 'router_seen'; readonly router: string }
+  /** It left, or was silent for long. What it has contributed stays. */
+  | { readonly type: 'router_gone'; readonly router: string }
   /** `peer` is the address it came from; a name it gave itself proves nothing and is left out. */
   | { readonly type: 'join_refused'; readonly peer: string; readonly reason: Reason };
 

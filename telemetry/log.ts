@@ -77,6 +77,8 @@ export const FLEET_LEVELS: Readonly<Record<FleetEvent['type'], Level>> = {
   node_unwedged: 'info',
   node_damped: 'warn',
   claim_clamped: 'warn',
+  router_seen: 'info',
+  router_gone: 'info',
   join_refused: 'warn',
 };
 

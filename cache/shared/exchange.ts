@@ -24,16 +24,20 @@ import { indexOf, Wire } from './wire.ts';
 /** In one round. */
 const MOST_PARTS_READ = 64;
 
-export interface ExchangeOptions {
+/** What is shared by every router of a mesh; whoever opened it closes it. */
+export interface Shared {
   readonly store: Pick<Store, 'getAll' | 'set' | 'delete'>;
   readonly keys: Keys;
+}
+
+export interface ExchangeOptions extends Shared {
   readonly replicas: ReplicaSet;
   /** What this router is called in others' logs. */
   readonly router: string;
   /** In ms, monotonic. */
   readonly now: () => number;
-  /** @param ageMs of the batch, at least; an event may have been older when it was put in */
-  readonly onEvents: (events: readonly unknown[], ageMs: number) => void;
+  /** @param at what the clock of the router that wrote them shows now, in ms */
+  readonly onEvents: (events: readonly unknown[], at: number) => void;
   readonly onSeen: (router: string) => void;
   readonly onGone: (router: string) => void;
 }
@@ -120,7 +124,7 @@ export class Exchange {
       asked,
       batches.map(({ batch }) => batch),
     );
-    for (const { at: writtenAt, events } of batches) this.#options.onEvents(events, Math.max(0, at - writtenAt));
+    for (const { events } of batches) this.#options.onEvents(events, at);
   }
 
   async #readParts(indexes: readonly { readonly peer: Peer; readonly index: Index | undefined }[]): Promise<void> {

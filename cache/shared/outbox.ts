@@ -27,10 +27,10 @@ export class Outbox {
     this.dropped += over;
   }
 
-  /** @param at in ms, the router's monotonic clock @returns what is to be written; undefined: nothing */
-  next(at: number): Batch | undefined {
+  /** @returns what is to be written; undefined: nothing */
+  next(): Batch | undefined {
     if (!this.#sending && this.#waiting.length > 0) {
-      this.#sending = { batch: this.#sent + 1, at, events: this.#waiting };
+      this.#sending = { batch: this.#sent + 1, events: this.#waiting };
       this.#waiting = [];
     }
     return this.#sending;

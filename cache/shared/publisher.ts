@@ -75,8 +75,8 @@ export class Publisher {
   }
 
   async #writeBatch(): Promise<boolean> {
-    const { store, wire, outbox, replicas, now } = this.#options;
-    const batch = outbox.next(now());
+    const { store, wire, outbox, replicas } = this.#options;
+    const batch = outbox.next();
     if (!batch) return true;
     if (!(await store.set(...wire.batch.write(`${replicas.own.id} ${batch.batch}`, batch), BATCH_TTL_MS))) return false;
     outbox.wrote();

@@ -25,8 +25,7 @@ export type Head = Readonly<z.infer<typeof headSchema>>;
 
 const indexSchema = z.object({ version: count, parts: z.array(z.tuple([z.string().min(1).max(256), count])).max(MOST_PARTS) });
 const partSchema = z.object({ version: count, body: z.string() });
-/** Milliseconds as in the head. */
-const batchSchema = z.object({ batch: count, at: z.number(), events: z.array(z.unknown()).max(4096) });
+const batchSchema = z.object({ batch: count, events: z.array(z.unknown()).max(4096) });
 export type Batch = Readonly<z.infer<typeof batchSchema>>;
 
 export interface Keys {

@@ -60,6 +60,8 @@ export class Breaker {
   #circuit: Circuit;
   #turnedAt: number;
   #inARow = 0;
+  /** Until then one failure is enough. */
+  #warnedUntil = Number.NEGATIVE_INFINITY;
   #era = 0;
   /** Openings, each soon after the one before. */
   #openings = 0;
@@ -114,6 +116,7 @@ export class Breaker {
   succeeded(entry: Entry): void {
     if (!this.#isNews(entry)) return;
     this.#inARow = 0;
+    this.#warnedUntil = Number.NEGATIVE_INFINITY;
     if (this.#circuit.closed) this.#count(true);
     // Whatever was sent since it opened proves as much as a probe.
     else this.#close();
@@ -127,9 +130,18 @@ export class Breaker {
     this.#count(false);
     if (inARow) this.#inARow++;
     const why = this.#circuit.opened ? 'low_success' : 'failures_in_a_row';
-    if (why === 'failures_in_a_row' && this.#inARow < TRIPS_IN_A_ROW) return;
+    const enough = this.#options.clock.now() < this.#warnedUntil ? 1 : TRIPS_IN_A_ROW;
+    if (why === 'failures_in_a_row' && this.#inARow < enough) return;
     if (isLast()) this.#circuit.close();
     else this.#open(why);
+  }
+
+  /**
+   * Elsewhere it is open, for so long: what fails here meanwhile does not stand alone. That nothing fails here counts
+   * more than what others saw, so by itself this changes nothing, and a success ends it.
+   */
+  warn(forMs: number): void {
+    if (this.#circuit.closed) this.#warnedUntil = this.#options.clock.now() + forMs;
   }
 
   /** It told nothing; if it was the probe, another may be. */

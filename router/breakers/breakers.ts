@@ -166,9 +166,25 @@ export class Breakers {
   #told(change: BreakerChange, node: string, model: string | undefined): void {
     const where = { node, ...(model === undefined ? {} : { model }) };
     const { tell } = this.#options;
-    if (change.to === 'open') tell({ type: 'breaker_opened', ...where, why: change.why, openMs: change.openMs });
-    else if (change.to === 'half_open') tell({ type: 'breaker_half_open', ...where });
-    else tell({ type: 'breaker_closed', ...where, why: 'succeeded' });
+    if (change.to === 'open') {
+      tell({ type: 'breaker_opened', ...where, why: change.why, openMs: change.openMs });
+      this.onOpened(node, model, change.openMs);
+    }
+    if (change.to === 'half_open') tell({ type: 'breaker_half_open', ...where });
+    if (change.to === 'closed') tell({ type: 'breaker_closed', ...where, why: 'succeeded' });
+  }
+
+  /** Called when one opens here, with how long it stays so; without a model it is the node's. */
+  onOpened: (node: string, model: string | undefined, openMs: number) => void = () => {};
+
+  /** At another router one has opened, and stays so for so long. */
+  warned(node: string, model: string | undefined, forMs: number): void {
+    const known = this.#nodes.get(node);
+    if (!known) return;
+    if (model === undefined) return known.node.warn(forMs);
+    const narrow = known.models.get(model) ?? this.#breaker(node, model);
+    known.models.set(model, narrow);
+    narrow.warn(forMs);
   }
 
   /** A node is here. Of an older process with its id nothing is held against it. */

@@ -30,6 +30,8 @@ export class Locality {
   /** Who holds a prefix, and for how many reasons: its report, and conversations presumed. */
   readonly #holders = new Map<number, Map<Holder, number>>();
   #version = 0;
+  /** Called with what is presumed of an answer that ended here. */
+  onPresumed: (node: string, model: string, prefixes: readonly Prefix[]) => void = () => {};
 
   /** Prefixes known, over all nodes. */
   get size(): number {
@@ -64,15 +66,24 @@ export class Locality {
   }
 
   /** An answer has ended: its prompt is presumed there, unless the engine's count of cached tokens speaks against it. */
-  served(node: string, { name, slots }: Pick<ServedModel, 'name' | 'slots'>, prefixes: readonly Prefix[], usage?: Usage): void {
+  served(node: string, model: Pick<ServedModel, 'name' | 'slots'>, prefixes: readonly Prefix[], usage?: Usage): void {
+    if (prefixes.length === 0) return;
+    if (usage) this.#judge(this.#holder(node, model.name), prefixes, usage);
+    if (this.presume(node, model, prefixes)) this.onPresumed(node, model.name, prefixes);
+  }
+
+  /**
+   * An answer has ended there, here or by another router.
+   * @returns false for an engine that keeps nothing
+   */
+  presume(node: string, { name, slots }: Pick<ServedModel, 'name' | 'slots'>, prefixes: readonly Prefix[]): boolean {
     const last = prefixes.at(-1);
-    if (!last) return;
+    if (!last) return false;
     const holder = this.#holder(node, name);
-    if (usage) this.#judge(holder, prefixes, usage);
     // The conversation goes on from here; what was presumed of it before is part of this.
     const hashes = prefixes.map(({ hash }) => hash);
     for (const hash of hashes) this.#unpresume(hash, holder);
-    if (holder.misses >= MISSES) return;
+    if (holder.misses >= MISSES) return false;
     holder.presumed.set(last.hash, hashes);
     for (const hash of hashes) this.#add(hash, holder);
     const most = Math.min(MOST_PRESUMED, Math.max(1, slots));
@@ -80,6 +91,7 @@ export class Locality {
       if (holder.presumed.size <= most) break;
       this.#unpresume(oldest, holder);
     }
+    return true;
   }
 
   /** @returns tokens of the conversation that a model on a node has read already; an estimate, 0 when unknown */

@@ -17,6 +17,10 @@ interface Kept extends Place {
 export class Sessions {
   readonly #clock: Clock;
   readonly #most: number;
+  /** What a session is known by; where places are shared, something that tells nothing of it. */
+  digestOf: (session: string) => string = (session) => session;
+  /** Called with the digest of a session that was served here. */
+  onServed: (digest: string, place: Place) => void = () => {};
   /** The one served longest ago stands first. */
   readonly #places = new Map<string, Kept>();
 
@@ -30,15 +34,27 @@ export class Sessions {
   }
 
   last(session: string): Place | undefined {
-    const kept = this.#places.get(session);
+    const kept = this.#places.get(this.digestOf(session));
     if (!kept || this.#clock.now() - kept.at >= SESSION_IDLE_MS) return undefined;
     return { node: kept.node, model: kept.model };
   }
 
   served(session: string, node: string, model: string): void {
+    const digest = this.digestOf(session);
+    this.#put(digest, { node, model, at: this.#clock.now() });
+    this.onServed(digest, { node, model });
+  }
+
+  /** It was served elsewhere, so long ago; what is known to be later stands. */
+  heard(digest: string, { node, model }: Place, agoMs: number): void {
+    const at = this.#clock.now() - agoMs;
+    if ((this.#places.get(digest)?.at ?? Number.NEGATIVE_INFINITY) < at) this.#put(digest, { node, model, at });
+  }
+
+  #put(digest: string, kept: Kept): void {
     const now = this.#clock.now();
-    this.#places.delete(session);
-    this.#places.set(session, { node, model, at: now });
+    this.#places.delete(digest);
+    this.#places.set(digest, kept);
     for (const [oldest, { at }] of this.#places) {
       if (this.#places.size <= this.#most && now - at < SESSION_IDLE_MS) break;
       this.#places.delete(oldest);

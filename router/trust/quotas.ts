@@ -5,6 +5,10 @@
  * Tokens are charged by estimate when a request begins and set right by what it used when it ends. What it used beyond
  * the estimate and beyond what is left is a debt that the refill pays first; the level is never below 0. A request that
  * is estimated larger than the bucket waits for a full one, and owes the rest.
+ *
+ * What a tenant spends at other routers is taken from its buckets here as soon as it is heard of, so together they let in
+ * what one would, and what is spent in the time that hearing takes. Streams are counted by each router for itself: one
+ * that dies could not give them back.
  */
 import { Fault } from '../../proto/contract/faults.ts';
 
@@ -14,6 +18,13 @@ export interface Quota {
   readonly tokensPerMinute?: number;
   /** At the same time. */
   readonly streams?: number;
+}
+
+/** What a tenant has used up. */
+export interface Spent {
+  readonly requests: number;
+  /** Below 0 for what was estimated before and not needed. */
+  readonly tokens: number;
 }
 
 /** What one request holds; it frees itself once, however often it is told to. */
@@ -35,6 +46,8 @@ export class Quotas {
   readonly #now: () => number;
   readonly #quotaOf: (tenant: string) => Quota | undefined;
   readonly #accounts = new Map<string, Account>();
+  /** Called with what is spent here. */
+  onSpent: (tenant: string, spent: Spent) => void = () => {};
 
   /** @param now milliseconds, monotonic */
   constructor(now: () => number, quotaOf: (tenant: string) => Quota | undefined) {
@@ -50,9 +63,24 @@ export class Quotas {
   enter(tenant: string | undefined, tokens: number): QuotaLease {
     const quota = tenant === undefined ? undefined : this.#quotaOf(tenant);
     if (tenant === undefined || !quota || Object.keys(quota).length === 0) return FREE;
-    const account = this.#accounts.get(tenant) ?? new Account(this.#now);
+    return this.#account(tenant).enter(quota, Math.max(0, Math.ceil(tokens)));
+  }
+
+  /**
+   * A tenant has spent as much at another router. Nothing is refused for it that has been let in.
+   * @param agoMs what is a minute old has been refilled, and counts no more
+   */
+  spentElsewhere(tenant: string, { requests, tokens }: Spent, agoMs: number): void {
+    const quota = this.#quotaOf(tenant);
+    const left = 1 - Math.max(0, agoMs) / MINUTE_MS;
+    if (!quota || !(left > 0)) return;
+    this.#account(tenant).spentElsewhere(quota, { requests: requests * left, tokens: tokens * left });
+  }
+
+  #account(tenant: string): Account {
+    const account = this.#accounts.get(tenant) ?? new Account(this.#now, (spent) => this.onSpent(tenant, spent));
     this.#accounts.set(tenant, account);
-    return account.enter(quota, Math.max(0, Math.ceil(tokens)));
+    return account;
   }
 
   /** Streams that are open now. */
@@ -63,19 +91,31 @@ export class Quotas {
 
 class Account {
   readonly #now: () => number;
+  readonly #onSpent: (spent: Spent) => void;
   readonly #requests = new Bucket();
   readonly #tokens = new Bucket();
   streams = 0;
 
-  constructor(now: () => number) {
+  constructor(now: () => number, onSpent: (spent: Spent) => void) {
     this.#now = now;
+    this.#onSpent = onSpent;
+  }
+
+  #refill({ requestsPerMinute = Infinity, tokensPerMinute = Infinity }: Quota, now: number): void {
+    this.#requests.refill(requestsPerMinute, now);
+    this.#tokens.refill(tokensPerMinute, now);
+  }
+
+  spentElsewhere(quota: Quota, { requests, tokens }: Spent): void {
+    this.#refill(quota, this.#now());
+    this.#requests.spentElsewhere(requests);
+    this.#tokens.spentElsewhere(tokens);
   }
 
   enter(quota: Quota, tokens: number): QuotaLease {
     const now = this.#now();
     const { requestsPerMinute = Infinity, tokensPerMinute = Infinity, streams = Infinity } = quota;
-    this.#requests.refill(requestsPerMinute, now);
-    this.#tokens.refill(tokensPerMinute, now);
+    this.#refill(quota, now);
     const charge = Math.min(tokens, tokensPerMinute);
     if (this.streams >= streams) throw exceeded(`${streams} streams at the same time`, STREAM_RETRY_MS);
     const waits = [
@@ -87,6 +127,7 @@ class Account {
     this.#requests.take(1);
     this.#tokens.take(charge);
     this.streams++;
+    this.#onSpent({ requests: 1, tokens: charge });
     return this.#lease(charge, now);
   }
 
@@ -98,7 +139,8 @@ class Account {
       this.streams--;
       const used = Number.isFinite(tokens) ? Math.max(0, tokens) : charge;
       if (used > charge) this.#tokens.owe(used - charge);
-      else this.#tokens.giveBack(charge - used, this.#now() - at);
+      const back = used > charge ? charge - used : this.#tokens.giveBack(charge - used, this.#now() - at);
+      if (back !== 0) this.#onSpent({ requests: 0, tokens: -back });
     };
     return { settle, [Symbol.dispose]: () => settle(0) };
   }
@@ -143,9 +185,20 @@ class Bucket {
   /**
    * What was taken and not needed. A bucket that has been full since would have had no use for it, so only what cannot
    * have been refilled meanwhile comes back: else a span could have more than the rate and a minute's worth.
+   * @returns what that is
    */
-  giveBack(amount: number, afterMs: number): void {
-    if (Number.isFinite(this.#rate)) this.#add(Math.max(0, amount - (this.#rate * afterMs) / MINUTE_MS));
+  giveBack(amount: number, afterMs: number): number {
+    if (!Number.isFinite(this.#rate)) return 0;
+    const back = Math.max(0, amount - (this.#rate * afterMs) / MINUTE_MS);
+    this.#add(back);
+    return back;
+  }
+
+  /** What others spent while nobody could hear of it makes no debt of more than a minute. */
+  spentElsewhere(amount: number): void {
+    if (!Number.isFinite(this.#rate)) return;
+    if (amount < 0) this.#add(-amount);
+    else this.owe(Math.min(amount, Math.max(0, this.#level + this.#rate - this.#debt)));
   }
 
   owe(amount: number): void {

@@ -227,7 +227,7 @@ describe('events', () => {
     expect(heard(b)).toEqual(Array.from({ length: 16 }, (_, i) => 24 + i));
   });
 
-  it('tell how old they are by the clock of who wrote them', async () => {
+  it('come with what the clock of who wrote them shows, so that their age can be told', async () => {
     let [ofA, ofB] = [5_000_000, 10];
     const a = startTestRouter({ id: 'a', store, now: () => ofA });
     const b = startTestRouter({ id: 'b', store, now: () => ofB });
@@ -236,7 +236,7 @@ describe('events', () => {
     ofA += 30_000;
     ofB += 1;
     await rounds([a, b], 2);
-    expect(b.events).toEqual([{ event: 'early', ageMs: 30_000 }]);
+    expect(b.events).toEqual([{ event: 'early', at: 5_030_000 }]);
   });
 
   it('that could not be read are asked for again, then given up', async () => {

@@ -38,7 +38,7 @@ export interface TestRouter {
   readonly id: string;
   readonly replicas: ReplicaSet;
   readonly exchange: Exchange;
-  readonly events: { readonly event: unknown; readonly ageMs: number }[];
+  readonly events: { readonly event: unknown; readonly at: number }[];
   readonly log: string[];
   /** By replica and name. */
   readonly told: ReadonlyMap<string, string>;
@@ -80,7 +80,7 @@ export function startTestRouter({
     replicas,
     router: id,
     now,
-    onEvents: (some, ageMs) => events.push(...some.map((event) => ({ event, ageMs }))),
+    onEvents: (some, at) => events.push(...some.map((event) => ({ event, at }))),
     onSeen: (router) => log.push(`seen ${router}`),
     onGone: (router) => log.push(`gone ${router}`),
   });

@@ -32,6 +32,8 @@ const LAYERS: Readonly<Record<LayerId, LayerName | undefined>> = {
   [LayerId.CACHE_LAYER_EMBEDDINGS]: 'embeddings',
 };
 
+/** What one router puts or deletes of evidence, the others see so soon. Answers are as good as any that took their place. */
+const EVIDENCE_BELIEVED_MS = 5000;
 const LOOK_EVERY_MS = 1000;
 /** For what is on its way to Redis when the router ends. */
 const LAST_WRITES_MS = 500;
@@ -155,9 +157,12 @@ export class MeshCache implements Cache {
   }
 
   #layer<Value>(name: LayerName, codec: Codec<Value>, part: number): CacheLayer<Value> {
-    const { store, clock, memoryBytes } = this.#parts;
-    const shared = store.kind === 'memory' ? undefined : { store, writer: this.#writer };
-    return new CacheLayer({ name, codec, ttlMs: TTL_MS[name], limit: Math.floor((memoryBytes * part) / WHOLE), shared, clock });
+    const { store, clock, memoryBytes, redis } = this.#parts;
+    const isUp = () => redis?.().state !== RedisState.REDIS_STATE_DOWN;
+    const shared = store.kind === 'memory' ? undefined : { store, writer: this.#writer, isUp };
+    const believedMs = name === 'evidence' ? EVIDENCE_BELIEVED_MS : undefined;
+    const limit = Math.floor((memoryBytes * part) / WHOLE);
+    return new CacheLayer({ name, codec, ttlMs: TTL_MS[name], limit, shared, believedMs, clock });
   }
 }
 

@@ -8,7 +8,15 @@ const ENTRY_BYTES = 512;
 
 /** A value at hand, or one of a snapshot that nobody has asked for yet. */
 export type Held<Value> =
-  | { readonly state: 'open'; readonly key: Key; readonly value: Value; readonly expiresAt: number; hits: number }
+  | {
+      readonly state: 'open';
+      readonly key: Key;
+      readonly value: Value;
+      readonly expiresAt: number;
+      /** When it was put, or read from the store; milliseconds, monotonic. */
+      readonly knownAt: number;
+      hits: number;
+    }
   | { readonly state: 'sealed'; readonly sealed: Buffer; readonly expiresAt: number; hits: number };
 
 export class HeldValues<Value> {

@@ -22,6 +22,13 @@ export const MAX_TTL_MS = 24 * 3_600_000;
 const MAX_HELD_BYTES = 2 * MAX_VALUE_BYTES;
 const TIME_BYTES = 8;
 
+export interface SharedStore {
+  readonly store: Store;
+  readonly writer: Writer;
+  /** Whether what the store does not give is not there. */
+  readonly isUp: () => boolean;
+}
+
 export interface LayerParts<Value> {
   readonly name: LayerName;
   readonly codec: Codec<Value>;
@@ -30,7 +37,9 @@ export interface LayerParts<Value> {
   /** Bytes of memory, over 0. */
   readonly limit: number;
   /** Undefined: memory is all there is. */
-  readonly shared?: { readonly store: Store; readonly writer: Writer } | undefined;
+  readonly shared?: SharedStore | undefined;
+  /** How long memory is believed without asking the store, where others replace and delete values; absent: always. */
+  readonly believedMs?: number | undefined;
   readonly clock: Pick<Clock, 'now' | 'wall'>;
 }
 
@@ -54,6 +63,7 @@ export interface Sealable {
   readonly seal: () => Buffer | undefined;
 }
 
+type Open<Value> = Extract<Held<Value>, { state: 'open' }>;
 type Found<Value> = Promise<Hit<Value> | undefined>;
 
 export class CacheLayer<Value> implements Layer<Value> {
@@ -76,10 +86,7 @@ export class CacheLayer<Value> implements Layer<Value> {
     const held = this.held.get(key.name);
     if (!held) return undefined;
     const opened = held.state === 'open' ? held : this.#opened(key, held.sealed, held.hits);
-    if (!opened) return undefined;
-    opened.hits++;
-    this.counts.hitsMemory++;
-    return { value: opened.value, from: 'memory' };
+    return opened && this.#isBelieved(opened.knownAt) ? this.#hit(opened) : undefined;
   }
 
   async find(key: Key): Found<Value> {
@@ -109,7 +116,7 @@ export class CacheLayer<Value> implements Layer<Value> {
     shared?.writer.forget(key.name);
     const ttl = Math.min(ttlMs, MAX_TTL_MS);
     const expiresAt = clock.wall() + ttl;
-    const held: Held<Value> = { state: 'open', key, value: frozen(value), expiresAt, hits: 0 };
+    const held: Held<Value> = { state: 'open', key, value: frozen(value), expiresAt, knownAt: clock.now(), hits: 0 };
     if (bytes > MAX_HELD_BYTES || !this.held.set(key.name, held, bytes)) {
       this.held.delete(key.name);
       this.counts.tooLarge++;
@@ -182,7 +189,27 @@ export class CacheLayer<Value> implements Layer<Value> {
     // Whatever was put or deleted meanwhile is what holds.
     if (!isCurrent()) return this.peek(key);
     const opened = sealed && this.#opened(key, sealed, 0);
-    return opened && { value: opened.value, from: 'redis' };
+    return opened ? { value: opened.value, from: 'redis' } : this.#unanswered(key);
+  }
+
+  /** The store did not give what memory has: another router has deleted it, or nobody can say. */
+  #unanswered(key: Key): Hit<Value> | undefined {
+    const held = this.held.get(key.name);
+    if (held?.state !== 'open') return undefined;
+    if (!this.#parts.shared?.isUp()) return this.#hit(held);
+    this.held.delete(key.name);
+    return undefined;
+  }
+
+  #hit(held: Open<Value>): Hit<Value> {
+    held.hits++;
+    this.counts.hitsMemory++;
+    return { value: held.value, from: 'memory' };
+  }
+
+  #isBelieved(knownAt: number): boolean {
+    const { shared, believedMs = Number.POSITIVE_INFINITY, clock } = this.#parts;
+    return !shared || clock.now() - knownAt < believedMs;
   }
 
   /** Into memory; what is not ours is deleted wherever it lies. */
@@ -196,7 +223,7 @@ export class CacheLayer<Value> implements Layer<Value> {
       return undefined;
     }
     const expiresAt = clock.wall() + Math.min(left, MAX_TTL_MS);
-    const held: Held<Value> & { state: 'open' } = { state: 'open', key, value: frozen(read.value), expiresAt, hits };
+    const held: Open<Value> = { state: 'open', key, value: frozen(read.value), expiresAt, knownAt: clock.now(), hits };
     this.held.set(key.name, held, codec.sizeOf(read.value));
     return held;
   }

@@ -13,18 +13,26 @@ const keyOf = (content: string) => keys.key('answers', Buffer.from(content));
 const answer = (text: string) => CachedAnswer.fromPartial({ requestId: text, deltas: Buffer.from(text) });
 const TTL_MS = 60_000;
 
-function layerOn({ redis, clock = new FakeClock(), limit = 1 << 20 }: { redis?: FakeRedis; clock?: FakeClock; limit?: number }) {
+interface LayerOptions {
+  readonly redis?: FakeRedis;
+  readonly clock?: FakeClock;
+  readonly limit?: number;
+  readonly believedMs?: number | undefined;
+}
+
+function layerOn({ redis, clock = new FakeClock(), limit = 1 << 20, believedMs }: LayerOptions) {
   let dropping = 0;
   const writer = redis && new Writer(redis, () => dropping++);
-  const shared = redis && writer ? { store: redis, writer } : undefined;
-  const layer = new CacheLayer({ name: 'answers', codec: answerCodec, ttlMs: TTL_MS, limit, shared, clock });
+  const shared = redis && writer ? { store: redis, writer, isUp: () => !redis.isDown } : undefined;
+  const layer = new CacheLayer({ name: 'answers', codec: answerCodec, ttlMs: TTL_MS, limit, shared, believedMs, clock });
   return { layer, clock, writer, dropping: () => dropping };
 }
 
-async function twoRouters() {
+async function twoRouters(believedMs?: number) {
   const redis = new FakeRedis();
   const clock = new FakeClock();
-  const [one, other] = [layerOn({ redis, clock }), layerOn({ redis, clock })];
+  const options = { redis, clock, ...(believedMs === undefined ? {} : { believedMs }) };
+  const [one, other] = [layerOn(options), layerOn(options)];
   return { redis, clock, one: one.layer, other: other.layer };
 }
 
@@ -208,6 +216,62 @@ describe('routers that share a store', () => {
     await settled();
     expect(redis.values.size).toBe(0);
     expect(layer.counts.tooLarge).toBe(2);
+  });
+});
+
+describe('what is not believed for long', () => {
+  const BELIEVED_MS = 5000;
+
+  /** One that both routers have in memory. */
+  async function both() {
+    const routers = await twoRouters(BELIEVED_MS);
+    routers.one.put(keyOf('a'), answer('old'));
+    await settled();
+    await routers.other.find(keyOf('a'));
+    return routers;
+  }
+
+  it('is given from memory for so long, then asked for again', async () => {
+    const { other, clock, redis } = await both();
+    clock.advance(BELIEVED_MS - 1);
+    expect(await other.find(keyOf('a'))).toMatchObject({ from: 'memory' });
+    clock.advance(1);
+    expect(other.peek(keyOf('a'))).toBeUndefined();
+    expect(await other.find(keyOf('a'))).toMatchObject({ from: 'redis' });
+    expect(redis.reads).toBe(2);
+    expect(other.peek(keyOf('a'))).toBeDefined();
+  });
+
+  it('is what another router has put in its place', async () => {
+    const { one, other, clock } = await both();
+    one.put(keyOf('a'), answer('new'));
+    await settled();
+    clock.advance(BELIEVED_MS);
+    expect((await other.find(keyOf('a')))?.value.requestId).toBe('new');
+  });
+
+  it('is gone when another router has deleted it', async () => {
+    const { one, other, clock } = await both();
+    await one.delete(keyOf('a'));
+    clock.advance(BELIEVED_MS);
+    expect(await other.find(keyOf('a'))).toBeUndefined();
+    expect(other.held.count).toBe(0);
+  });
+
+  it('is given from memory all the same while the store is away', async () => {
+    const { other, clock, redis } = await both();
+    redis.isDown = true;
+    clock.advance(BELIEVED_MS);
+    expect(await other.find(keyOf('a'))).toMatchObject({ value: { requestId: 'old' }, from: 'memory' });
+    clock.advance(TTL_MS);
+    expect(await other.find(keyOf('a'))).toBeUndefined();
+  });
+
+  it('is believed for good where there is no other router', () => {
+    const { layer, clock } = layerOn({ believedMs: BELIEVED_MS });
+    layer.put(keyOf('a'), answer('x'));
+    clock.advance(TTL_MS);
+    expect(layer.peek(keyOf('a'))).toBeDefined();
   });
 });
 

@@ -30,6 +30,9 @@ it('Redis with an append-only file and the routers are restarted, and everything
     return written(mesh.client);
   }).toBeGreaterThanOrEqual(keys.length);
   await mesh.router.stop();
+  const names = (await redis.call('KEYS', 'im1:e:*')) as string[];
+  expect(names).toHaveLength(keys.length);
+  for (const name of names) expect(`${name} ${await redis.call('GET', name)}`).not.toMatch(/key \d/);
   await redis.kill();
   await redis.restart();
   const { client } = await mesh.addRouter(flags);

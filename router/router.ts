@@ -171,9 +171,9 @@ export class Router {
     this.#journey.drain();
     await this.#tally.idle(this.#settings.drainMs);
     this.#journey.abort();
+    this.#embedder[Symbol.dispose]();
     this.#fleet.stop();
     await this.#sharing?.[Symbol.asyncDispose]();
-    this.#embedder[Symbol.dispose]();
     await this.#meaning.close();
     // Watchers hold streams that end only by force.
     await this.#server.close(LAST_WORDS_MS);

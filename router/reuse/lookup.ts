@@ -50,7 +50,7 @@ export class Lookup {
   /** Undefined where the cache has no part in the request. */
   search(request: Arrived): Search | undefined {
     const permit = permitOf(request.chat, request.policy.cache);
-    return permit.reads || permit.writes ? new Search(request, permit, this.#parts.cache, this.#models) : undefined;
+    return permit.reads || permit.writes ? new Search(request, permit, this.#parts, this.#models) : undefined;
   }
 
   /** In memory, at once. */
@@ -64,7 +64,7 @@ export class Lookup {
     if (!search.permit.reads) return undefined;
     const here = this.peek(search);
     if (here || this.#parts.cache.store.kind === 'memory') return here;
-    const hit = await search.find();
+    const hit = await search.budget.within(() => search.find());
     watch.tell({ type: 'searched', where: 'redis', found: hit !== undefined });
     return hit && this.#found(hit);
   }
@@ -108,8 +108,11 @@ export class Lookup {
   async claim(search: Search, { watch, ending: { signal } }: Trip): Promise<Found | Lease> {
     const { clock } = this.#parts;
     const key = search.lease;
-    let lease = key ? await this.#leases.take(key) : NO_LEASE;
-    if (!key || lease) return lease ?? NO_LEASE;
+    if (!key) return NO_LEASE;
+    const free = { lease: NO_LEASE };
+    const taking = async () => ({ lease: await this.#leases.take(key) });
+    let { lease } = (await search.budget.within(taking, (late) => late.lease?.[Symbol.dispose]())) ?? free;
+    if (lease) return lease;
     const until = clock.now() + LEASE_WAIT_MS;
     let found: Hit<CachedAnswer> | undefined;
     while (!lease && !found && clock.now() < until) {

@@ -101,9 +101,11 @@ export class Meaning {
     const known = await cache.embeddings.find(key);
     if (known) return known.value;
     try {
-      const { vectors } = await embedder.embed([text], { deadlineMs: EMBED_LIMIT_MS, traceparent });
+      const { model: by, vectors } = await embedder.embed([text], { deadlineMs: EMBED_LIMIT_MS, traceparent });
       const [vector] = vectors;
-      if (vector) cache.embeddings.put(key, vector);
+      // Vectors of two models say nothing of each other, and nodes may have come and gone meanwhile.
+      if (!vector || by.name !== model.name || by.digest !== model.digest) return undefined;
+      cache.embeddings.put(key, vector);
       return vector;
     } catch {
       // The request goes on without.

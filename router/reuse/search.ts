@@ -5,15 +5,24 @@ import type { Cache, Hit, Key, TenantKeys } from '../../cache/port.ts';
 import type { CachedAnswer } from '../../proto/gen/infermesh/v1/cache.ts';
 import { CachedModel } from '../../proto/gen/infermesh/v1/cache.ts';
 import type { ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
+import type { Clock } from '../clock.ts';
 import type { Arrived } from '../request.ts';
 import type { Policy } from '../select/policy.ts';
 import type { Meant } from './meaning.ts';
 import type { KnownModels } from './models.ts';
 import { identityOf } from './models.ts';
 import type { Permit } from './permit.ts';
+import { WaitBudget } from './wait-budget.ts';
+
+export interface SearchParts {
+  readonly cache: Cache;
+  readonly clock: Pick<Clock, 'now' | 'after'>;
+}
 
 export class Search {
   readonly permit: Permit;
+  /** For what is asked of Redis. */
+  readonly budget: WaitBudget;
   /** What its prompt means, where that was asked. */
   meant: Meant | undefined;
   readonly #request: Arrived;
@@ -26,9 +35,10 @@ export class Search {
   /** Of the answers that will do, where the request names its model. */
   readonly #named: readonly Key[];
 
-  constructor(request: Arrived, permit: Permit, cache: Cache, models: KnownModels) {
+  constructor(request: Arrived, permit: Permit, { cache, clock }: SearchParts, models: KnownModels) {
     const { chat, target, tenant, policy } = request;
     this.permit = permit;
+    this.budget = new WaitBudget(clock);
     this.#request = request;
     this.#cache = cache;
     this.#models = models;

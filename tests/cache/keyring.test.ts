@@ -1,4 +1,5 @@
-import { randomBytes } from 'node:crypto';
+import { createCipheriv, randomBytes } from 'node:crypto';
+import { zstdCompressSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, it, test } from 'vitest';
 import { MAX_SEALED_BYTES, MAX_VALUE_BYTES, open, seal } from '../../cache/envelope.ts';
@@ -126,6 +127,19 @@ describe('a value', () => {
     const largest = Buffer.alloc(MAX_VALUE_BYTES);
     expect(open(secret, 'name', seal(secret, 'name', largest))?.length).toBe(MAX_VALUE_BYTES);
     expect(() => seal(secret, 'name', Buffer.alloc(MAX_VALUE_BYTES + 1))).toThrow(RangeError);
+  });
+
+  it('that would become larger than a value may be does not open, whoever sealed it', () => {
+    const made = (encoding: number, body: Buffer) => {
+      const nonce = randomBytes(12);
+      const cipher = createCipheriv('aes-256-gcm', secret, nonce).setAAD(Buffer.from('\u0001name'));
+      const sealed = Buffer.concat([cipher.update(Buffer.concat([Buffer.of(encoding), body])), cipher.final()]);
+      return Buffer.concat([Buffer.of(1), nonce, cipher.getAuthTag(), sealed]);
+    };
+    expect(open(secret, 'name', made(1, zstdCompressSync(Buffer.alloc(MAX_VALUE_BYTES))))?.length).toBe(MAX_VALUE_BYTES);
+    expect(open(secret, 'name', made(1, zstdCompressSync(Buffer.alloc(100 << 20))))).toBeUndefined();
+    expect(open(secret, 'name', made(1, Buffer.from('not compressed at all')))).toBeUndefined();
+    expect(open(secret, 'name', made(2, Buffer.from('of no encoding')))).toBeUndefined();
   });
 
   it('that cannot be compressed still opens at the bound', () => {

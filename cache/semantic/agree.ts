@@ -9,7 +9,8 @@ export interface Sketch {
   /** Empty: nobody knows, and it may be any. */
   readonly language: string;
   readonly question: string;
-  readonly negations: number;
+  /** What is denied, and what is limited, as one. */
+  readonly bound: string;
   /** All of the exact ones, in their order, as one. */
   readonly exact: string;
   readonly names: readonly string[];
@@ -27,7 +28,7 @@ export type Disagreement =
   | 'language'
   | 'question'
   | 'negation'
-  | 'number'
+  | 'exact'
   | 'name'
   | 'opposite'
   | 'tense'
@@ -43,7 +44,7 @@ export function sketchOf(facts: Facts, mac: (text: string) => string): Sketch {
   return {
     language: facts.language === 'und' ? '' : of('language')(facts.language),
     question: of('question')(facts.question),
-    negations: facts.negations,
+    bound: of('bound')(JSON.stringify(facts.bound)),
     exact: of('exact')(JSON.stringify(facts.exact)),
     names: facts.names.map(word),
     sides: facts.sides.map((side) => [of('choice')(side.split('.')[0] as string), of('side')(side)] as const),
@@ -58,8 +59,8 @@ export function sketchOf(facts: Facts, mac: (text: string) => string): Sketch {
 /** @returns the first thing they disagree in */
 export function disagreement(a: Sketch, b: Sketch): Disagreement | undefined {
   if (a.language !== '' && b.language !== '' && a.language !== b.language) return 'language';
-  if (a.exact !== b.exact) return 'number';
-  if (a.negations !== b.negations) return 'negation';
+  if (a.exact !== b.exact) return 'exact';
+  if (a.bound !== b.bound) return 'negation';
   if (opposed(a.sides, b.sides)) return 'opposite';
   if (a.tenses !== b.tenses) return 'tense';
   if (!hasAll(b.words, a.names) || !hasAll(a.words, b.names)) return 'name';
@@ -85,20 +86,25 @@ const hasAll = (words: readonly string[], some: readonly string[]) => some.every
 
 /**
  * "A letter to Anna", "a letter from Anna": one word has another part in each.
- * "From Rome to Oslo", "from Oslo to Rome": what has a part in one has none or another in the other.
+ * "From Rome to Oslo", "from Oslo to Rome": one part is another word's in each.
  * "The wife of his mother", "his wife's mother": each says of another word whose it is, or where or with what.
  */
 function rolesConflict(a: Sketch, b: Sketch): boolean {
   if (!hasAll(a.free, b.free) && !hasAll(b.free, a.free)) return true;
-  const partsOf = (roles: Sketch['roles'], object: string) => roles.filter(([, other]) => other === object).map(([part]) => part);
+  const objectsOf = (one: Sketch, part: string) => one.roles.filter(([of]) => of === part).map(([, object]) => object);
+  const partsOf = (one: Sketch, object: string) => one.roles.filter(([, of]) => of === object).map(([part]) => part);
   return a.roles.some(([part, object]) => {
-    const theirs = partsOf(b.roles, object);
-    if (theirs.length > 0 && !theirs.includes(part)) return true;
-    const others = b.roles.filter(([other]) => other === part).map(([, other]) => other);
-    return (
-      others.length > 0 && !others.includes(object) && b.words.includes(object) && others.some((other) => a.words.includes(other))
-    );
+    const [ours, theirs] = [objectsOf(a, part), objectsOf(b, part)];
+    const parts = partsOf(b, object);
+    return !(isWithin(ours, theirs) || isWithin(theirs, ours)) || (parts.length > 0 && !parts.includes(part));
   });
+}
+
+/** All of some, in the same order, with whatever between them. */
+function isWithin(some: readonly string[], all: readonly string[]): boolean {
+  let at = 0;
+  for (const one of all) if (one === some[at]) at++;
+  return at === some.length;
 }
 
 /** Words that both have stand in one order, but for those that may stand elsewhere. */

@@ -21,7 +21,7 @@ const form = z.object({
   sketch: z.object({
     language: z.string(),
     question: z.string(),
-    negations: z.number(),
+    bound: z.string(),
     exact: z.string(),
     names: list,
     sides: pairs,

@@ -5,6 +5,7 @@
  * Nothing here understands a sentence. Where it is not sure it takes two prompts for different, which costs a hit and
  * never gives a wrong answer.
  */
+import { isFrame } from './frames.ts';
 import { numberOf } from './number-of.ts';
 import { questionOf } from './question.ts';
 import { stemmed } from './stem.ts';
@@ -13,7 +14,7 @@ import { tokensOf } from './tokens.ts';
 import { SIDES } from './words/flips.ts';
 import { isNegation, negationsWithin } from './words/negations.ts';
 import { numberInWords } from './words/numbers.ts';
-import { possessorOf, tenseOf } from './words/persons.ts';
+import { modalOf, personsOf, possessorOf, tenseOf } from './words/persons.ts';
 import { ADJUNCTS, GENITIVES, isFunctionWord, PART_OF, SAME_AS } from './words/synonyms.ts';
 
 export interface Facts {
@@ -21,7 +22,8 @@ export interface Facts {
   readonly language: string;
   /** Who, when, why, how many; see question.ts. */
   readonly question: string;
-  readonly negations: number;
+  /** What is denied, or alone is meant: "not red", "only cats". Sorted. */
+  readonly bound: readonly string[];
   /** Numbers, quotations, identifiers and signs, in their order. */
   readonly exact: readonly string[];
   /** Words of which each must be in the other prompt: names, and what is counted. */
@@ -45,6 +47,9 @@ export const MOST_WORDS = 64;
 
 const SUPERLATIVE = /^(?:\p{L}{3,}est|best|worst|most|least)$/u;
 
+const LIMITING = new Set(['only', 'just', 'even', 'alone']);
+const ARTICLES = new Set(['a', 'an', 'the']);
+
 type Word = Extract<Token, { kind: 'word' }>;
 
 /**
@@ -53,7 +58,9 @@ type Word = Extract<Token, { kind: 'word' }>;
  * @returns undefined for what has nothing, or too much, to compare
  */
 export function factsOf(text: string, language: string): Facts | undefined {
-  const collected = new Collector(tokensOf(text), language);
+  // Where nobody knows the language, and it has letters that English has not, every word counts.
+  const words = language === 'und' && /[^\p{ASCII}]/u.test(text) ? 'none' : language;
+  const collected = new Collector(tokensOf(text), language, words);
   const facts = collected.facts(text);
   const told = facts.words.length + facts.exact.length;
   return told === 0 || told > MOST_WORDS ? undefined : facts;
@@ -62,6 +69,7 @@ export function factsOf(text: string, language: string): Facts | undefined {
 class Collector {
   readonly #tokens: readonly Token[];
   readonly #language: string;
+  readonly #wordsOf: string;
   readonly #lower: readonly string[];
   readonly #trustsCase: boolean;
   readonly #exact: string[] = [];
@@ -72,16 +80,18 @@ class Collector {
   readonly #free = new Set<string>();
   readonly #roles: [string, string][] = [];
   readonly #words: string[] = [];
-  #negations = 0;
+  readonly #bound: string[] = [];
   /** Where in the words those began that stand together. */
   #run = 0;
   #possessed = false;
   #part: string | undefined;
   #counted = false;
 
-  constructor(tokens: readonly Token[], language: string) {
+  /** @param wordsOf the language whose function words count for nothing */
+  constructor(tokens: readonly Token[], language: string, wordsOf: string) {
     this.#tokens = tokens;
     this.#language = language;
+    this.#wordsOf = wordsOf;
     this.#lower = tokens.map((token) => (token.kind === 'word' ? token.lower : ''));
     const words = tokens.filter((token): token is Word => token.kind === 'word');
     const capitals = words.filter(({ capital }) => capital).length;
@@ -89,7 +99,11 @@ class Collector {
   }
 
   facts(text: string): Facts {
-    const question = questionOf(this.#lower);
+    const question = questionOf(this.#lower, this.#wordsOf);
+    const persons = personsOf(this.#lower);
+    if (persons.length > 0) this.#exact.push(`persons ${persons.join(' ')}`);
+    if (question.kind !== 'how') this.#addModal();
+    for (const kind of question.further) this.#exact.push(`asks ${kind}`);
     for (let at = 0; at < this.#tokens.length; ) {
       const token = this.#tokens[at] as Token;
       if (token.kind !== 'word') {
@@ -97,10 +111,12 @@ class Collector {
         at++;
       } else at += this.#addWord(token, at, question.consumed);
     }
+    // "Known for" is not "known".
+    if (this.#part !== undefined) this.#exact.push(`ends ${this.#part}`);
     return {
       language: this.#language,
       question: question.kind,
-      negations: this.#negations + negationsWithin(text.toLowerCase(), this.#language),
+      bound: [...this.#bound, `within ${negationsWithin(text.toLowerCase(), this.#language)}`].sort(),
       exact: this.#exact,
       names: [...this.#names],
       sides: [...this.#sides],
@@ -131,27 +147,32 @@ class Collector {
       this.#counted = !number.ordinal;
       return number.words;
     }
-    const lower = this.#plain(token);
-    if (isNegation(lower, this.#language)) this.#negations++;
+    const lower = this.#plain(token, at);
+    if (isNegation(lower, this.#language)) this.#bind('not', at);
+    if (LIMITING.has(lower)) this.#bind(lower, at);
     if (!consumed.has(at)) this.#side(lower);
     const isName = this.#isName(token);
-    if (consumed.has(at)) this.#endRun();
-    else if (!isName && (isFunctionWord(lower, this.#language) || isNegation(lower, this.#language)))
-      this.#addFunctionWord(lower);
+    if (consumed.has(at) || isFrame(this.#lower, at, (place) => this.#tokens[place]?.kind === 'literal')) this.#endRun();
+    else if (!isName && (isFunctionWord(lower, this.#wordsOf) || isNegation(lower, this.#language))) this.#addFunctionWord(lower);
     else this.#addContent(lower, isName);
-    if (token.lower.endsWith("'s") && !isFunctionWord(lower, this.#language)) this.#possessed = true;
+    if (token.lower.endsWith("'s") && !isFunctionWord(lower, this.#wordsOf)) this.#possessed = true;
     return 1;
   }
 
   /** Without what is hung on: 's, n't, 'll. A denial that was hung on counts. */
-  #plain({ lower }: Word): string {
+  #plain({ lower }: Word, at: number): string {
     const denied = /^(.+?)n't$/.exec(lower);
     if (denied) {
-      this.#negations++;
+      this.#bind('not', at);
       return denied[1] === 'ca' ? 'can' : denied[1] === 'wo' ? 'will' : (denied[1] as string);
     }
     const bare = lower.replace(/'(?:s|ll|re|ve|d|m)?$/, '');
     return this.#language === 'fr' || this.#language === 'it' ? bare.replace(/^\p{L}{1,4}'/u, '') : bare;
+  }
+
+  #bind(what: string, at: number): void {
+    const next = this.#tokens.slice(at + 1).find((token) => token.kind !== 'word' || !ARTICLES.has(token.lower));
+    this.#bound.push(`${what} ${next?.kind === 'word' ? stemmed(next.lower) : next?.text}`);
   }
 
   #isName(token: Word): boolean {
@@ -159,6 +180,14 @@ class Collector {
     if (!token.capital || !this.#trustsCase) return false;
     const shouts = token.text.length > 1 && token.text === token.text.toUpperCase();
     return (shouts || !token.begins) && token.lower !== 'i' && !token.lower.startsWith("i'");
+  }
+
+  /** "When can I", "when should I". */
+  #addModal(): void {
+    for (const word of this.#lower) {
+      const modal = modalOf(word);
+      if (modal) this.#sides.add(`modal.${modal}`);
+    }
   }
 
   #side(lower: string): void {

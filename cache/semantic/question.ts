@@ -5,18 +5,26 @@ export interface Question {
   readonly kind: string;
   /** Places of words that the kind stands for, so that "in which year" and "when" leave nothing over. */
   readonly consumed: ReadonlySet<number>;
+  /** What else is asked: "who said what". */
+  readonly further: readonly string[];
 }
 
-const ASKING: ReadonlyMap<string, string> = new Map(
+const KINDS = ['who', 'whom', 'what', 'when', 'where', 'why', 'how', 'how many'];
+/** By language, a list for each kind in their order. */
+const ASKING: Readonly<Record<string, ReadonlyMap<string, string>>> = Object.fromEntries(
   Object.entries({
-    who: 'who whom whose wer wem wen qui quién quiénes chi quem wie кто',
-    what: 'what which was welche welcher welches quoi que quel quelle quels quelles qué cuál cuáles cosa quale quali qual quais wat welke что какой какая какие',
-    when: 'when wann quand cuándo quando wanneer когда',
-    where: 'where wo où dónde dove onde waar где',
-    why: 'why warum wieso weshalb pourquoi perché waarom почему зачем',
-    how: 'how wie comment cómo come como hoe как',
-    'how many': 'combien cuántos cuántas quanti quante quantos quantas hoeveel сколько',
-  }).flatMap(([kind, words]) => words.split(' ').map((word): [string, string] => [word, kind])),
+    en: 'who whose | whom | what which | when | where | why | how | ',
+    de: 'wer | wen wem | was welche welcher welches | wann | wo | warum wieso weshalb | wie | wieviel wieviele',
+    fr: 'qui | | quoi que quel quelle quels quelles | quand | où | pourquoi | comment | combien',
+    es: 'quién quiénes | | qué cuál cuáles | cuándo | dónde | | cómo | cuántos cuántas cuánto cuánta',
+    it: 'chi | | che cosa quale quali | quando | dove | perché | come | quanti quante quanto quanta',
+    pt: 'quem | | que qual quais | quando | onde | porquê | como | quantos quantas quanto quanta',
+    nl: 'wie | | wat welke | wanneer | waar | waarom | hoe | hoeveel',
+    ru: 'кто | кого кому | что какой какая какие | когда | где | почему зачем | как | сколько',
+  }).map(([language, lists]) => {
+    const kinds = lists.split('|').map((words) => words.trim().split(' '));
+    return [language, new Map(kinds.flatMap((words, kind) => words.map((word) => [word, KINDS[kind] as string] as const)))];
+  }),
 );
 const WITHIN_WORDS = 6;
 /** In English: what stands behind "how". */
@@ -67,21 +75,25 @@ const POLAR: readonly (readonly [string, ReadonlySet<string>])[] = [
 ];
 const EXPLAINING = new Set('explain describe define what erkläre beschreibe explique décris explica describe spiega'.split(' '));
 
-/** @param words in lower case; empty for what is no word */
-export function questionOf(words: readonly string[]): Question {
+/**
+ * @param words in lower case; empty for what is no word
+ * @param language ISO 639-1, or und, which counts as English
+ */
+export function questionOf(words: readonly string[], language: string): Question {
   const first = bare(words.find((word) => word !== '') ?? '');
-  for (let at = 0; at < Math.min(words.length, WITHIN_WORDS); at++) {
-    const kind = ASKING.get(bare(words[at] as string));
-    if (kind && !(at > 0 && POLAR.some(([, verbs]) => verbs.has(first)))) return refined(kind, words, at);
-  }
   const polar = POLAR.find(([, verbs]) => verbs.has(first));
-  if (polar) return { kind: polar[0], consumed: new Set() };
-  return { kind: EXPLAINING.has(first) ? 'what' : 'order', consumed: new Set() };
+  const known = ASKING[language === 'und' ? 'en' : language];
+  const asking = words.map((word) => (word === '' ? undefined : known?.get(bare(word))));
+  const place = asking.slice(0, WITHIN_WORDS).findIndex((kind) => kind !== undefined);
+  const further = asking.filter((kind, at) => kind !== undefined && at !== place) as string[];
+  if (place === 0 || (place > 0 && !polar)) return { ...refined(asking[place] as string, words, place), further };
+  const kind = polar ? polar[0] : EXPLAINING.has(first) ? 'what' : 'order';
+  return { kind, consumed: new Set(), further: place < 0 ? further : [asking[place] as string, ...further] };
 }
 
 const bare = (word: string) => word.replace(/'.*$/, '');
 
-function refined(kind: string, words: readonly string[], at: number): Question {
+function refined(kind: string, words: readonly string[], at: number): Omit<Question, 'further'> {
   const next = words[at + 1] ?? '';
   if (kind === 'how' && MEASURES.has(next)) {
     const measured = MEASURED[next];

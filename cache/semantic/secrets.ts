@@ -1,5 +1,5 @@
 /** What a tenant's prompts are named, hashed and hidden by; all of it follows from the tenant's keys. */
-import { createHmac } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import type { Key, TenantKeys } from '../port.ts';
 import { Rotation } from './hiding.ts';
@@ -72,8 +72,9 @@ export class TenantSecrets {
     return made.turned(vector);
   }
 
+  /** Half of a hash or less goes out, by which nobody can go on where it ended; HMAC would take three times as long. */
   #hash(what: string, bytes: number): string {
-    return createHmac('sha256', this.#secret).update(what).digest().subarray(0, bytes).toString('base64url');
+    return hash('sha256', `${this.#secret} ${what}`, 'buffer').subarray(0, bytes).toString('base64url');
   }
 }
 

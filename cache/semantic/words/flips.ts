@@ -137,6 +137,7 @@ verb | noun | adjective | adverb
 metaphor | simile
 daily | weekly | monthly | yearly annual annually
 weekday | weekend
+and | or
 all every each | some | only just | few
 except excluding besides | including
 both | either | neither

@@ -91,6 +91,7 @@ smart intelligent
 illness disease sickness
 medicine medication
 symptom sign
+mean meaning means
 country nation
 learn study
 teach instruct
@@ -128,7 +129,10 @@ export const SAME_AS: ReadonlyMap<string, string> = new Map(
     }),
 );
 
-/** Articles, forms of to be, pronouns, and how one asks. Prepositions too: agree.ts compares what stands behind them. */
+/**
+ * Articles, forms of to be and pronouns. Prepositions too: agree.ts compares what stands behind them. Words that only ask
+ * where they stand in the right place (explain, the way to, need to) are in frames.ts.
+ */
 const FUNCTION_WORDS: Readonly<Record<string, ReadonlySet<string>>> = Object.fromEntries(
   Object.entries({
     en: `a an the this that these those some any such
@@ -137,13 +141,9 @@ const FUNCTION_WORDS: Readonly<Record<string, ReadonlySet<string>>> = Object.fro
       who whom whose what which when where why how whether
       and or but if then than so as because while there here
       of to in on at for with using by from about into onto through during between among upon via per within regarding concerning
-      please tell explain describe define give say know want need get let go mean means meaning called name named
-      really actually exactly just also too very quite basically currently now generally usually typically
-      way ways method methods step steps process procedure guide instructions manner approach possible
-      thing things kind sort type word term phrase question answer idea overview information help
-      properly correctly`,
-    de: `der die das den dem des ein eine einen einem einer und oder ist sind war waren bin ich du er sie es wir ihr mein meine dein deine
-      von zu zum zur am im in mit für auf an aus bei nach was wer wo wann warum wie welche welcher welches mir mich man kann soll`,
+      please really actually exactly thing things`,
+    de: `ein eine einen einem einer und oder ist sind war waren bin ich du er sie es wir ihr von zu zum zur am im in mit für auf an aus
+      bei nach was wer wo wann warum wie welche welcher welches man`,
     fr: `le la les un une des du de et ou est sont je tu il elle nous vous ils elles ce cette que qui quoi quand pourquoi comment quel
       quelle où dans sur pour par avec au aux en se me on y c l d j qu`,
     es: `el la los las una unos unas un del de y o es son yo tú él ella nosotros mi tu su qué quién cuál dónde cuándo cómo por para con en
@@ -154,16 +154,20 @@ const FUNCTION_WORDS: Readonly<Record<string, ReadonlySet<string>>> = Object.fro
   }).map(([language, words]) => [language, new Set(words.trim().split(/\s+/))]),
 );
 
-/** Of a language that has no list, every word counts. */
+/** Of a language that has no list, every word counts; German articles count, for they alone tell who bites whom. */
 export function isFunctionWord(word: string, language: string): boolean {
   return FUNCTION_WORDS[language === 'und' ? 'en' : language]?.has(word) ?? false;
 }
 
 /** What stands behind these has a part of its own; those of one line give it the same. */
-const PARTS = `in on at within inside during im en
+const PARTS = `in within inside during im en
+on upon
+at
 with using via mit avec con
 to into onto nach
 from aus von
+for für pour para
+about regarding concerning
 than
 by
 over
@@ -185,6 +189,6 @@ export const PART_OF: ReadonlyMap<string, string> = new Map(
   PARTS.split('\n').flatMap((line) => line.split(' ').map((word): [string, string] => [word, line.split(' ')[0] as string])),
 );
 /** Parts of place, time and tool, which may stand anywhere in the sentence. */
-export const ADJUNCTS: ReadonlySet<string> = new Set(['in', 'with']);
+export const ADJUNCTS: ReadonlySet<string> = new Set(['in', 'on', 'at', 'with']);
 /** "The recipe for pancakes" is "the pancake recipe". */
 export const GENITIVES: ReadonlySet<string> = new Set(['of', 'for', 'about', 'regarding', 'von', 'du', 'del']);

@@ -4,7 +4,8 @@
  * A bucket holds a minute's worth at most, so in any span a tenant is let in for the rate x the span + one minute's worth.
  * Tokens are charged by estimate when a request begins and set right by what it used when it ends. What it used beyond
  * the estimate and beyond what is left is a debt that the refill pays first; the level is never below 0. A request that
- * is estimated larger than the bucket waits for a full one, and owes the rest.
+ * is estimated larger than the bucket waits for a full one, and owes the rest. One that needs none, since its answer is in
+ * the cache, is let in whatever is owed.
  *
  * What a tenant spends at other routers is taken from its buckets here as soon as it is heard of, so together they let in
  * what one would, and what is spent in the time that hearing takes. Streams are counted by each router for itself: one
@@ -120,7 +121,7 @@ class Account {
     if (this.streams >= streams) throw exceeded(`${streams} streams at the same time`, STREAM_RETRY_MS);
     const waits = [
       { what: `${requestsPerMinute} requests a minute`, ms: this.#requests.waitFor(1) },
-      { what: `${tokensPerMinute} tokens a minute`, ms: this.#tokens.waitFor(charge) },
+      { what: `${tokensPerMinute} tokens a minute`, ms: charge > 0 ? this.#tokens.waitFor(charge) : 0 },
     ].toSorted((a, b) => b.ms - a.ms);
     const [longest] = waits;
     if (longest && longest.ms > 0) throw exceeded(longest.what, longest.ms);

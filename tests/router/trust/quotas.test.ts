@@ -92,6 +92,13 @@ describe('a quota of tokens', () => {
 });
 
 describe('a quota of streams', () => {
+  it('lets in what needs no token, whatever is owed', () => {
+    const { quotas } = quotasOf({ tokensPerMinute: 60 });
+    quotas.enter('a', 60).settle(600);
+    refusal(() => quotas.enter('a', 1));
+    quotas.enter('a', 0)[Symbol.dispose]();
+  });
+
   it('is freed once by each, however often and in whatever way it ends', () => {
     const { quotas } = quotasOf({ streams: 2 });
     const [one, other] = [quotas.enter('a', 1), quotas.enter('a', 1)];

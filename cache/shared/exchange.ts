@@ -32,7 +32,7 @@ export interface Shared {
 
 export interface ExchangeOptions extends Shared {
   readonly replicas: ReplicaSet;
-  /** What this router is called in others' logs. */
+  /** What this router is called in others' logs; no other ever has it. */
   readonly router: string;
   /** In ms, monotonic. */
   readonly now: () => number;
@@ -85,7 +85,7 @@ export class Exchange {
     for (const id of this.#roster.follow(roster)) this.#peers.add(id);
     for (const [id, head] of read) {
       const peer = this.#peers.get(id);
-      if (peer) this.#peers.saw(peer, head);
+      if (peer) this.#peers.saw(peer, head, this.#options.now());
     }
     if (!last) await this.#catchUp(due.flatMap((id) => this.#peers.get(id) ?? []));
     return true;
@@ -98,11 +98,11 @@ export class Exchange {
     if (behind.length + batches.length === 0) return;
     const names = [
       ...behind.map(({ id }) => this.#wire.index.name(id)),
-      ...batches.map(({ peer, batch }) => this.#wire.batch.name(`${peer.id} ${batch}`)),
+      ...batches.map(({ peer, batch }) => this.#wire.batch.name(batchOf(peer.head, batch))),
     ];
     const values = await store.getAll(names);
     const came = batches.flatMap(({ peer, batch }, i) => {
-      const read = this.#wire.batch.read(`${peer.id} ${batch}`, values[behind.length + i]);
+      const read = this.#wire.batch.read(batchOf(peer.head, batch), values[behind.length + i]);
       return read ? [{ peer, read }] : [];
     });
     for (const peer of new Set(batches.map(({ peer: of }) => of))) {
@@ -118,7 +118,7 @@ export class Exchange {
   }
 
   #tell(peer: Peer, asked: readonly number[], batches: readonly Batch[]): void {
-    const { at } = peer.head as Head;
+    const at = this.#peers.clockOf(peer, this.#options.now());
     this.#peers.readUpTo(
       peer,
       asked,
@@ -148,4 +148,8 @@ export class Exchange {
       if (this.#peers.isBroken(peer, !index || lacking.has(peer.id))) await store.delete([this.#wire.head.name(peer.id)]);
     }
   }
+}
+
+function batchOf(head: Head | undefined, batch: number): string {
+  return `${head?.router} ${batch}`;
 }

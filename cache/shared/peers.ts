@@ -10,6 +10,8 @@ const IDLE_EVERY = 16;
 export const MOST_BATCHES = 16;
 /** Those that are listed, and those of this router's past. */
 const MOST_PEERS = 2 * MOST_REPLICAS;
+/** A clock may stand still while its machine sleeps, so none is held against it for long. */
+const OFFSETS = 16;
 /** After so many tries what can't be read is given up. */
 const MOST_TRIES = 3;
 
@@ -21,6 +23,8 @@ export interface Peer {
   alive: boolean;
   /** Rounds since its head changed. */
   silent: number;
+  /** What the clock here showed more than its own when its last heads were read, in ms. */
+  offsets: number[];
   /** Of its batches, the last that was read. */
   read: number;
   tries: number;
@@ -56,7 +60,17 @@ export class Peers {
   add(id: string): void {
     if (this.#peers.has(id)) return;
     if (this.#peers.size >= MOST_PEERS) this.#makeRoom();
-    this.#peers.set(id, { id, head: undefined, present: false, alive: false, silent: 0, read: -1, tries: 0, broken: 0 });
+    this.#peers.set(id, {
+      id,
+      head: undefined,
+      present: false,
+      alive: false,
+      silent: 0,
+      offsets: [],
+      read: -1,
+      tries: 0,
+      broken: 0,
+    });
   }
 
   /** Whoever has been silent for longest is forgotten; if it is listed it will be followed again. */
@@ -74,8 +88,8 @@ export class Peers {
       .map(({ id }) => id);
   }
 
-  /** @param head as it is now; undefined: there is none, or none that can be read */
-  saw(peer: Peer, head: Head | undefined): void {
+  /** @param head as it is now; undefined: there is none, or none that can be read @param now by the clock here, in ms */
+  saw(peer: Peer, head: Head | undefined, now: number): void {
     const before = peer.head;
     peer.present = head !== undefined;
     // Not by which is later: who puts a replica of its past back has another clock than who wrote it first.
@@ -86,12 +100,20 @@ export class Peers {
     }
     peer.head = head;
     peer.silent = 0;
-    if (peer.read < 0) peer.read = Math.max(0, head.batch - MOST_BATCHES);
+    if (before?.router !== head.router) peer.offsets = [];
+    peer.offsets = [...peer.offsets.slice(1 - OFFSETS), now - head.at];
+    // A replica that goes on after a restart has another router, which numbers its batches from 1.
+    if (before?.router !== head.router) peer.read = Math.max(0, head.batch - MOST_BATCHES);
     // One that left long ago has a head too; who is there is known by its moving on.
     if (before && !head.ended && !peer.alive) {
       peer.alive = true;
       this.#options.onSeen(head.router);
     } else if (head.ended) this.#gone(peer);
+  }
+
+  /** What its clock shows now: of the last heads the one that took least from there to here tells. */
+  clockOf({ offsets }: Peer, now: number): number {
+    return now - Math.min(...offsets);
   }
 
   #gone(peer: Peer): void {

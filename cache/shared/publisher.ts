@@ -75,10 +75,10 @@ export class Publisher {
   }
 
   async #writeBatch(): Promise<boolean> {
-    const { store, wire, outbox, replicas } = this.#options;
+    const { store, wire, outbox, router } = this.#options;
     const batch = outbox.next();
     if (!batch) return true;
-    if (!(await store.set(...wire.batch.write(`${replicas.own.id} ${batch.batch}`, batch), BATCH_TTL_MS))) return false;
+    if (!(await store.set(...wire.batch.write(`${router} ${batch.batch}`, batch), BATCH_TTL_MS))) return false;
     outbox.wrote();
     return true;
   }

@@ -137,7 +137,7 @@ export class Breaker {
   }
 
   /**
-   * Elsewhere it is open, for so long: what fails here meanwhile does not stand alone. That nothing fails here counts
+   * Elsewhere it has opened, which counts for so long: what fails here meanwhile does not stand alone. That nothing fails here counts
    * more than what others saw, so by itself this changes nothing, and a success ends it.
    */
   warn(forMs: number): void {

@@ -177,7 +177,7 @@ export class Breakers {
   /** Called when one opens here, with how long it stays so; without a model it is the node's. */
   onOpened: (node: string, model: string | undefined, openMs: number) => void = () => {};
 
-  /** At another router one has opened, and stays so for so long. */
+  /** At another router one has opened, which is to count here for so long. */
   warned(node: string, model: string | undefined, forMs: number): void {
     const known = this.#nodes.get(node);
     if (!known) return;

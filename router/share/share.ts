@@ -8,6 +8,7 @@ import type { Shared } from '../../cache/shared/exchange.ts';
 import { Exchange } from '../../cache/shared/exchange.ts';
 import type { Prefix } from '../../proto/contract/prefix.ts';
 import type { FleetEvent, Tell } from '../../telemetry/events.ts';
+import { WINDOW_MS } from '../breakers/breaker.ts';
 import type { Clock } from '../clock.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import type { Place, Sessions } from '../fleet/sessions.ts';
@@ -47,7 +48,8 @@ export interface ShareOptions extends Shared, OwnShare {
 export interface ShareFigures {
   /** Other routers that are there. */
   readonly routers: number;
-  readonly rounds: number;
+  /** That have come to their end. */
+  readonly finished: number;
   /** Of these, in which the store took nothing. */
   readonly failed: number;
   /** Values, parts and news that were none of ours, or could not be used. */
@@ -67,6 +69,7 @@ class Share implements Sharing {
   readonly #exchange: Exchange;
   readonly #spending = new Spending();
   #rounds = 0;
+  #finished = 0;
   #failed = 0;
   #strange = 0;
   #running: Promise<void> | undefined;
@@ -124,6 +127,7 @@ class Share implements Sharing {
     } catch {
       this.#failed++;
     }
+    this.#finished++;
   }
 
   async #round(last = false): Promise<void> {
@@ -152,7 +156,7 @@ class Share implements Sharing {
       case 'spent':
         return quotas.spentElsewhere(news.tenant, news, agoMs);
       case 'opened':
-        return fleet.breakers.warned(news.node, news.model, news.openMs - agoMs);
+        return fleet.breakers.warned(news.node, news.model, Math.max(news.openMs, WINDOW_MS) - agoMs);
       case 'presumed': {
         const model = fleet.get(news.node)?.models.find(({ name }) => name === news.model);
         if (model && agoMs < PRESUMED_FOR_MS) fleet.locality.presume(news.node, model, news.prefixes);
@@ -162,7 +166,7 @@ class Share implements Sharing {
 
   figures(): ShareFigures {
     const rejected = this.#exchange.rejected + this.#options.learned.unusable + this.#strange;
-    return { routers: this.#exchange.peers, rounds: this.#rounds, failed: this.#failed, rejected };
+    return { routers: this.#exchange.peers, finished: this.#finished, failed: this.#failed, rejected };
   }
 
   /** Tells the others what they don't know yet, and that this router leaves. */

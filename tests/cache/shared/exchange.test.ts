@@ -239,6 +239,20 @@ describe('events', () => {
     expect(b.events).toEqual([{ event: 'early', at: 5_030_000 }]);
   });
 
+  it('of a router that was started again, and goes on with its replica, are new ones', async () => {
+    const [a, b] = [start('a'), start('b')];
+    await rounds([a, b], 2);
+    for (const event of ['one', 'two']) {
+      a.exchange.outbox.add([event]);
+      await rounds([a, b], 1);
+    }
+    await a.exchange.round(true);
+    const again = startTestRouter({ id: 'a', router: 'a-again', store, now: () => now++ });
+    again.exchange.outbox.add(['three']);
+    await rounds([again, b], 2);
+    expect(heard(b)).toEqual(['one', 'two', 'three']);
+  });
+
   it('that could not be read are asked for again, then given up', async () => {
     const [a, b] = [start('a'), start('b')];
     await rounds([a, b], 2);

@@ -47,7 +47,10 @@ export interface TestRouter {
 }
 
 export interface RouterOptions {
+  /** Of its replica. */
   readonly id: string;
+  /** Absent: as its replica. */
+  readonly router?: string;
   readonly store: Pick<Store, 'getAll' | 'set' | 'delete'>;
   readonly past?: readonly Replica[];
   readonly secret?: string;
@@ -57,6 +60,7 @@ export interface RouterOptions {
 
 export function startTestRouter({
   id,
+  router = id,
   store,
   past = [],
   secret = 'of the mesh',
@@ -78,7 +82,7 @@ export function startTestRouter({
     store,
     keys,
     replicas,
-    router: id,
+    router,
     now,
     onEvents: (some, at) => events.push(...some.map((event) => ({ event, at }))),
     onSeen: (router) => log.push(`seen ${router}`),

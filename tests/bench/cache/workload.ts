@@ -40,7 +40,10 @@ function promptOf(rank: number): string {
 function zipf(count: number, exponent: number, random: () => number): () => number {
   const ends: number[] = [];
   let sum = 0;
-  for (let rank = 1; rank <= count; rank++) ends.push((sum += rank ** -exponent));
+  for (let rank = 1; rank <= count; rank++) {
+    sum += rank ** -exponent;
+    ends.push(sum);
+  }
   return () => {
     const point = random() * sum;
     let low = 0;

@@ -1,4 +1,4 @@
-/** npm run chaos [-- SCENARIO ...] [--streams N] [--minutes M] [--json] [--list]. Exits 0 when it ran, whatever it found. */
+/** npm run chaos [-- SCENARIO|FAMILY ...] [--streams N] [--minutes M] [--json] [--list]. Exits 0 when it ran, whatever it found. */
 import { loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
 import type { Report } from '../bench/report.ts';
@@ -16,11 +16,12 @@ const OPTIONS = {
 const say = (text: string) => process.stdout.write(`${text}\n`);
 const complain = (text: string) => process.stderr.write(`${text}\n`);
 const { values, positionals } = parseArgs({ options: OPTIONS, allowPositionals: true });
-const unknown = positionals.filter((name) => !SCENARIOS.some((one) => one.name === name));
+const isMeant = ({ name, family }: Scenario, by: string) => name === by || family === by;
+const unknown = positionals.filter((by) => !SCENARIOS.some((one) => isMeant(one, by)));
 const scale = { streams: numberOf(values.streams), minutes: numberOf(values.minutes) };
 if (unknown.length > 0 || Object.values(scale).some(Number.isNaN)) {
   const what = unknown.length > 0 ? `no scenario is named ${unknown.join(', ')}` : '--streams and --minutes are numbers over 0';
-  complain(`${what}\nusage: npm run chaos [-- SCENARIO ...] [--streams N] [--minutes M] [--json] [--list]`);
+  complain(`${what}\nusage: npm run chaos [-- SCENARIO|FAMILY ...] [--streams N] [--minutes M] [--json] [--list]`);
   process.exit(2);
 }
 if (values.list) {
@@ -28,7 +29,7 @@ if (values.list) {
   process.exit(0);
 }
 
-const chosen = positionals.length === 0 ? SCENARIOS : SCENARIOS.filter(({ name }) => positionals.includes(name));
+const chosen = positionals.length === 0 ? SCENARIOS : SCENARIOS.filter((one) => positionals.some((by) => isMeant(one, by)));
 const reports: Report[] = [];
 const broken: string[] = [];
 for (const scenario of chosen) {

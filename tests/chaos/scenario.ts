@@ -19,6 +19,8 @@ export interface Findings {
 
 export interface Scenario {
   readonly name: string;
+  /** By which the command runs several that belong together. */
+  readonly family?: string;
   /** One sentence, beginning with what happens to the mesh. */
   readonly does: string;
   readonly targets: readonly Target[];

@@ -16,6 +16,10 @@ import { lyingCapacity } from './scenarios/lying-capacity.ts';
 import { mutatedFrames } from './scenarios/mutated-frames.ts';
 import { overload } from './scenarios/overload.ts';
 import { poison } from './scenarios/poison.ts';
+import { REDIS_INJECTION } from './scenarios/redis/injection.ts';
+import { REDIS_OUTAGES } from './scenarios/redis/outages.ts';
+import { REDIS_REFUSALS } from './scenarios/redis/refusals.ts';
+import { REDIS_VALUES } from './scenarios/redis/values.ts';
 import { registrationStorm } from './scenarios/registration-storm.ts';
 import { rollingRestarts } from './scenarios/rolling-restarts.ts';
 import { slowLink } from './scenarios/slow-link.ts';
@@ -46,4 +50,8 @@ export const SCENARIOS: readonly Scenario[] = [
   diskFull,
   credentials,
   mutatedFrames,
+  ...REDIS_OUTAGES,
+  ...REDIS_REFUSALS,
+  ...REDIS_VALUES,
+  ...REDIS_INJECTION,
 ];

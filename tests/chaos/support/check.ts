@@ -27,6 +27,8 @@ export interface Verdict {
   readonly worstGapMs: number;
   readonly totalMs: number;
   readonly migrations: number;
+  /** A CacheSource; 0: it was generated for this request, or never came to its end. */
+  readonly source: number;
   /** Node that answered first; empty when none did. */
   readonly node: string;
   /** When the caller cancelled, absolute; NaN when it did not. */
@@ -46,6 +48,7 @@ export class StreamCheck {
   #firstTokenMs = Number.NaN;
   #worstGapMs = 0;
   #migrations = 0;
+  #source = 0;
   #finished = false;
   #node = '';
   #cancelledAt = Number.NaN;
@@ -68,6 +71,7 @@ export class StreamCheck {
     else {
       this.#finished = true;
       this.#migrations = event.value.migrations;
+      this.#source = event.value.cached?.source ?? 0;
     }
   }
 
@@ -104,6 +108,7 @@ export class StreamCheck {
       worstGapMs: this.#worstGapMs,
       totalMs: now - this.#startedAt,
       migrations: this.#migrations,
+      source: this.#source,
       node: this.#node,
       cancelledAt: this.#cancelledAt,
     };

@@ -27,7 +27,11 @@ export interface LoadOptions {
   /** The streams are opened evenly over so long. */
   readonly rampMs?: number;
   readonly tokens: number;
+  /** What is asked for, where answers end by themselves before; absent: `tokens`. */
+  readonly maxTokens?: number;
   readonly model?: string;
+  /** Raw clients only; absent: every request is new, and its answer drawn by chance. */
+  readonly repeated?: Repeated;
   /** Begins every prompt, which goes on with a number. */
   readonly prompt: string;
   /** False: each stream is opened once. */
@@ -36,6 +40,15 @@ export interface LoadOptions {
   readonly cancelWithinMs?: number;
   /** Of each request; absent: 120,000. */
   readonly deadlineMs?: number;
+}
+
+/** Requests that may be answered from a cache, as those of other load processes with the same prompt may. */
+export interface Repeated {
+  /** Of all requests. */
+  readonly share: number;
+  /** They ask one of so many prompts, of which the oldest gives way to a new one so often. */
+  readonly prompts: number;
+  readonly newPerSecond: number;
 }
 
 export interface LoadResult {
@@ -50,13 +63,14 @@ export type ToLoad =
   | { readonly type: 'stop'; readonly limitMs: number }
   | { readonly type: 'count' };
 
+type Question = { role: 2; text: string }[];
+
 const PATH = '/infermesh.v1.InferenceService/Chat';
 const STREAMS_OF_A_CONNECTION = 500;
 const UNFINISHED = 'UNFINISHED';
 
 class Load {
   readonly #options: LoadOptions;
-  readonly #messages: (number: number) => { role: 2; text: string }[];
   readonly #sessions: ClientHttp2Session[] = [];
   readonly #library: Mesh | undefined;
   readonly #open = new Set<(why: string) => void>();
@@ -68,7 +82,6 @@ class Load {
 
   constructor(options: LoadOptions) {
     this.#options = options;
-    this.#messages = (number) => [{ role: Role.ROLE_USER, text: `${options.prompt} ${number}` }];
     this.#library = options.library ? connect(options.routers.join(',')) : undefined;
   }
 
@@ -109,8 +122,19 @@ class Load {
     this.#library?.close();
   }
 
+  /** @returns the number of a prompt that is asked again and again; undefined: of none */
+  #again(): number | undefined {
+    const { repeated } = this.#options;
+    if (!repeated || Math.random() >= repeated.share) return undefined;
+    // By the machine's clock, so that all processes ask the same at the same time.
+    return Math.floor((monotonicMs() / 1000) * repeated.newPerSecond) - Math.floor(Math.random() * repeated.prompts);
+  }
+
   #begin(): void {
-    const messages = this.#messages(this.#serial++);
+    const again = this.#again();
+    const { prompt } = this.#options;
+    const text = again === undefined ? `${prompt} ${this.#serial++}` : `${prompt} again ${again}`;
+    const messages: Question = [{ role: Role.ROLE_USER, text }];
     const check = new StreamCheck(messages, this.#options.tokens, monotonicMs());
     let aborted: string | undefined;
     let stop = () => {};
@@ -134,7 +158,7 @@ class Load {
       } else this.#settled();
     };
     this.#open.add(abort);
-    stop = this.#library ? this.#ask(this.#library, messages, take, end) : this.#raw(messages, take, end);
+    stop = this.#library ? this.#ask(this.#library, messages, take, end) : this.#raw(messages, again !== undefined, take, end);
   }
 
   #settled(): void {
@@ -170,10 +194,11 @@ class Load {
     return () => cancel.abort();
   }
 
-  #raw(messages: { role: 2; text: string }[], take: (event: Event) => void, end: (reason?: string) => void): () => void {
-    const { tokens: maxTokens, model, deadlineMs = 120_000 } = this.#options;
+  #raw(messages: Question, greedy: boolean, take: (event: Event) => void, end: (reason?: string) => void): () => void {
+    const { tokens, maxTokens = tokens, model, deadlineMs = 120_000 } = this.#options;
     const target = model === undefined ? {} : { target: { $case: 'model', value: model } as const };
-    const body = ChatRequest.encode(ChatRequest.fromPartial({ messages, maxTokens, ...target })).finish();
+    const sampling = greedy ? { sampling: { temperature: 0 } } : {};
+    const body = ChatRequest.encode(ChatRequest.fromPartial({ messages, maxTokens, ...target, ...sampling })).finish();
     let stream: ClientHttp2Stream;
     try {
       stream = this.#session().request({

@@ -12,6 +12,8 @@ type Fault =
   | { readonly type: 'swallow' }
   /** So many bytes a second, in either direction. */
   | { readonly type: 'slow'; readonly bytesPerSecond: number }
+  /** What comes from the target comes so much later. */
+  | { readonly type: 'late'; readonly ms: number }
   /** New connections are taken and reset at once. */
   | { readonly type: 'refuse' };
 
@@ -20,21 +22,34 @@ const TICK_MS = 100;
 class Pipe {
   readonly #from: Socket;
   readonly #to: Socket;
+  readonly #isReply: boolean;
   #waiting: Buffer[] = [];
   #allowance = 0;
 
-  constructor(from: Socket, to: Socket) {
+  /** @param isReply whether it carries what the target says */
+  constructor(from: Socket, to: Socket, isReply: boolean) {
     this.#from = from;
     this.#to = to;
+    this.#isReply = isReply;
   }
 
   take(chunk: Buffer, fault: Fault): void {
-    if (fault.type === 'none') this.#pass(chunk);
+    if (fault.type === 'late' && this.#isReply) this.#passLater(chunk, fault.ms);
+    else if (fault.type === 'none' || fault.type === 'late') this.#pass(chunk);
     else if (fault.type === 'slow') {
       this.#waiting.push(chunk);
       // The kernel's buffers then fill as they would behind a slow link.
       this.#from.pause();
     }
+  }
+
+  /** Timers of one length end in their order. */
+  #passLater(chunk: Buffer, ms: number): void {
+    this.#waiting.push(chunk);
+    setTimeout(() => {
+      // It has gone already where the proxy was mended meanwhile.
+      if (this.#waiting[0] === chunk) this.#pass(this.#waiting.shift() as Buffer);
+    }, ms);
   }
 
   #pass(chunk: Buffer): void {
@@ -129,6 +144,11 @@ export class FaultProxy implements AsyncDisposable {
     this.#fault = { type: 'slow', bytesPerSecond };
   }
 
+  /** Every reply of the target takes so much longer; what it is told does not. */
+  late(ms: number): void {
+    this.#fault = { type: 'late', ms };
+  }
+
   refuse(): void {
     this.#fault = { type: 'refuse' };
   }
@@ -140,7 +160,7 @@ export class FaultProxy implements AsyncDisposable {
   }
 
   #join(near: Socket, far: Socket): void {
-    const pipes = [new Pipe(near, far), new Pipe(far, near)] as const;
+    const pipes = [new Pipe(near, far, false), new Pipe(far, near, true)] as const;
     for (const [socket, other, pipe] of [
       [near, far, pipes[0]],
       [far, near, pipes[1]],

@@ -3,24 +3,21 @@
  *
  *   find: memory -> store -> memory again, for what is left of its time
  *   put:  memory at once -> store, behind the request
- *
- * What lies in the store begins with the time at which it ends, inside its envelope: neither a store's clock nor whoever
- * can write to it makes a value last longer.
  */
 import type { Clock } from './clock.ts';
 import type { Codec } from './codecs.ts';
-import { float64, frozen } from './codecs.ts';
+import { frozen } from './codecs.ts';
 import { MAX_VALUE_BYTES } from './envelope.ts';
 import type { Held } from './held.ts';
 import { HeldValues } from './held.ts';
 import type { Hit, Key, Layer, LayerName, Store } from './port.ts';
+import { openValue, sealValue } from './sealed-value.ts';
 import type { Writer } from './writer.ts';
 
 /** The longest that anything is kept, whoever asks for it. */
 export const MAX_TTL_MS = 24 * 3_600_000;
 /** Strings take up to twice the bytes in memory. */
 const MAX_HELD_BYTES = 2 * MAX_VALUE_BYTES;
-const TIME_BYTES = 8;
 
 export interface SharedStore {
   readonly store: Store;
@@ -75,6 +72,8 @@ export class CacheLayer<Value> implements Layer<Value> {
   readonly #parts: LayerParts<Value>;
   /** What the store is being asked for. Who puts, deletes or purges takes its place, so that no older value comes back. */
   readonly #asked = new Map<string, Found<Value>>();
+  /** As they stand in the last snapshot: most of the next one is the same. */
+  readonly #snapshotted = new WeakMap<Held<Value>, Buffer>();
 
   constructor(parts: LayerParts<Value>) {
     this.name = parts.name;
@@ -215,7 +214,7 @@ export class CacheLayer<Value> implements Layer<Value> {
   /** Into memory; what is not ours is deleted wherever it lies. */
   #opened(key: Key, sealed: Buffer, hits: number) {
     const { codec, clock } = this.#parts;
-    const read = readSealed(key, sealed, codec);
+    const read = openValue(key, sealed, codec);
     const left = read ? read.expiresAt - clock.wall() : 0;
     if (!read || left <= 0) {
       if (!read) this.#reject(key);
@@ -235,25 +234,15 @@ export class CacheLayer<Value> implements Layer<Value> {
   }
 
   #sealedOf(held: Held<Value>): Buffer | undefined {
-    return held.state === 'sealed' ? held.sealed : this.#sealed(held.key, held.value, held.expiresAt);
+    if (held.state === 'sealed') return held.sealed;
+    const sealed = this.#snapshotted.get(held) ?? this.#sealed(held.key, held.value, held.expiresAt);
+    if (sealed) this.#snapshotted.set(held, sealed);
+    return sealed;
   }
 
   #sealed(key: Key, value: Value, expiresAt: number): Buffer | undefined {
-    const encoded = this.#parts.codec.encode(value);
-    if (encoded.length + TIME_BYTES <= MAX_VALUE_BYTES) return key.seal(Buffer.concat([float64(expiresAt), encoded]));
-    this.counts.tooLarge++;
-    return undefined;
-  }
-}
-
-function readSealed<Value>(key: Key, sealed: Buffer, codec: Codec<Value>): { expiresAt: number; value: Value } | undefined {
-  const opened = key.open(sealed);
-  if (!opened || opened.length < TIME_BYTES) return undefined;
-  const expiresAt = opened.readDoubleLE(0);
-  if (!Number.isFinite(expiresAt)) return undefined;
-  try {
-    return { expiresAt, value: codec.decode(opened.subarray(TIME_BYTES)) };
-  } catch {
-    return undefined;
+    const sealed = sealValue(key, { value, expiresAt }, this.#parts.codec);
+    if (!sealed) this.counts.tooLarge++;
+    return sealed;
   }
 }

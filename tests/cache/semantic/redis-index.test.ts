@@ -8,13 +8,13 @@ import { SharedIndex } from '../../../cache/semantic/shared-index.ts';
 import { VectorSetIndex } from '../../../cache/semantic/vector-set-index.ts';
 import { systemClock } from '../../../router/clock.ts';
 import { FakeClock, seeded } from '../../support/clock.ts';
-import { redisOrSkip } from '../../support/redis.ts';
+import { redisOrSkip, startCluster } from '../../support/redis.ts';
 import type { RedisServer } from '../../support/redis-server.ts';
 import type { TestStore } from '../redis/open.ts';
 import { openTestStore } from '../redis/open.ts';
 import { entryOf, indexContract, partitionOf } from './index-contract.ts';
 import { keyring, POLICY, prompt, randomUnit, vectorOf } from './prompts.ts';
-import { redis8OrSkip } from './redis8.ts';
+import { program8OrSkip, redis8OrSkip } from './redis8.ts';
 
 /** What is under test is what is found, not how soon beside other tests. */
 const LIMIT_MS = 5_000;
@@ -49,6 +49,17 @@ indexContract('Vector sets of Redis 8', async (context) => {
   const { store } = await redis8(context);
   const clock = new FakeClock();
   return { index: new VectorSetIndex(store.link, clock), pass: async (ms) => clock.advance(ms) };
+});
+
+let cluster: Promise<TestStore> | undefined;
+
+indexContract('Vector sets of a cluster of Redis 8', async (context) => {
+  const program = await program8OrSkip(context);
+  const start = async () => cleanup.use(await opened(cleanup.use(await startCluster(program)).url));
+  cluster ??= start();
+  const { link } = await cluster;
+  const clock = new FakeClock();
+  return { index: new VectorSetIndex(link, clock), pass: async (ms) => clock.advance(ms) };
 });
 
 describe('vector sets', () => {

@@ -47,11 +47,15 @@ let found: Promise<{ readonly program: string | undefined; readonly line: string
 
 /** Skips the test, with the reason, where none can be had. */
 export async function redis8OrSkip(context: TestContext): Promise<RedisServer> {
+  return startServer(await program8OrSkip(context));
+}
+
+/** The program, for tests that start several servers. */
+export async function program8OrSkip(context: TestContext): Promise<string> {
   found ??= find();
   const source = await found;
   context.task.meta.redis = source.line;
-  if (source.program === undefined) return context.skip(source.line);
-  return startServer(source.program);
+  return source.program ?? context.skip(source.line);
 }
 
 async function find() {

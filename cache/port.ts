@@ -20,7 +20,7 @@ export interface Store extends AsyncDisposable {
   /** @returns how many there were */
   delete(names: readonly string[]): Promise<number>;
   /**
-   * Takes a name for its owner, for so long, unless another has it.
+   * Takes a name for its owner, for so long, unless another has it. All take one name for the same time.
    * @returns 'taken' also for who has it already; 'unknown' when nobody could say
    */
   take(name: string, owner: string, ttlMs: number): Promise<'taken' | 'busy' | 'unknown'>;

@@ -16,11 +16,17 @@ const MOST_LARGE_READS = 4;
 /** Names that commands are sent for at a time. */
 const BATCH = 250;
 
-/** Two scripts, each of one step, so that nobody comes between the look and the deed. */
+/**
+ * Two scripts, each of one step, so that nobody comes between the look and the deed. Who has a name has it for no longer
+ * than it can be taken for: what lasts longer is a foreign value, and keeps nobody waiting.
+ */
 const GIVE_UP = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('unlink', KEYS[1]) end return 0";
 const TAKE = `
 local owner = redis.call('get', KEYS[1])
-if owner and owner ~= ARGV[1] then return 0 end
+if owner and owner ~= ARGV[1] then
+  local left = redis.call('pttl', KEYS[1])
+  if left >= 0 and left <= tonumber(ARGV[2]) then return 0 end
+end
 redis.call('set', KEYS[1], ARGV[1], 'px', ARGV[2])
 return 1`;
 

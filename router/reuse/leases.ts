@@ -10,15 +10,17 @@ import { once } from '../once.ts';
 /** So long after a router died its lease is nobody's. */
 const LEASE_MS = 3000;
 const RENEW_MS = 1000;
+/** So long an answer may be on its way to where the others look. One that has not come by then is none to wait for. */
+const ARRIVAL_MS = 100;
 
 export interface LeasesParts {
   readonly store: Pick<Store, 'kind' | 'take' | 'giveUp'>;
-  readonly clock: Pick<Clock, 'every'>;
+  readonly clock: Pick<Clock, 'after' | 'every'>;
 }
 
 /** Disposing gives it up, so that another router goes ahead. */
 export interface Lease extends Disposable {
-  /** The answer is on its way to where the others look: they go on waiting for it. */
+  /** The answer is on its way to where the others look: they go on waiting for it a little. */
   answered(): void;
 }
 
@@ -40,14 +42,16 @@ export class Leases {
     const taken = await store.take(name, owner, LEASE_MS);
     if (taken !== 'taken') return taken === 'busy' ? undefined : NO_LEASE;
     const stop = clock.every(RENEW_MS, () => void store.take(name, owner, LEASE_MS));
-    let given = false;
+    let isAnswered = false;
+    const giveUp = () => void store.giveUp(name, owner);
     const held = once(() => {
       stop();
-      if (!given) void store.giveUp(name, owner);
+      if (isAnswered) clock.after(ARRIVAL_MS, giveUp);
+      else giveUp();
     });
     return {
       answered: () => {
-        given = true;
+        isAnswered = true;
       },
       [Symbol.dispose]: () => held[Symbol.dispose](),
     };

@@ -115,10 +115,15 @@ export class Lookup {
     if (lease) return lease;
     const until = clock.now() + LEASE_WAIT_MS;
     let found: Hit<CachedAnswer> | undefined;
+    const look = async () => search.peek() ?? (await search.find());
     while (!lease && !found && clock.now() < until) {
       await pause(clock, LEASE_LOOK_MS, signal);
-      found = search.peek() ?? (await search.find());
-      if (!found) lease = await this.#leases.take(key);
+      found = await look();
+      if (found) break;
+      lease = await this.#leases.take(key);
+      // It may have come between the look and the lease.
+      if (lease && lease !== NO_LEASE) found = await look();
+      if (found) lease?.[Symbol.dispose]();
     }
     watch.tell({ type: 'searched', where: 'other_router', found: found !== undefined });
     return found ? this.#found(found) : (lease ?? NO_LEASE);

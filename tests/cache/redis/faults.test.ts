@@ -100,6 +100,16 @@ test('a Redis that was flushed has nothing, and takes anew', async (context) => 
   expect(opened.changes).toEqual([{ state: 'up', reason: '' }]);
 });
 
+test('a foreign value under the name of a lease keeps nobody waiting', async (context) => {
+  await using redis = await redisOrSkip(context, OWN);
+  await using opened = openTestStore(redis.url, PATIENT_MS);
+  await opened.become('up');
+  await redis.call('set', 'for ever', 'foreign');
+  await redis.call('set', 'for longer', 'foreign', 'px', 2 * LONG_MS);
+  for (const name of ['for ever', 'for longer']) expect(await opened.store.take(name, 'owner', LONG_MS)).toBe('taken');
+  expect(await opened.store.take('for ever', 'another', LONG_MS)).toBe('busy');
+});
+
 test('a name of a wrong type is not there, and is deleted', async (context) => {
   await using redis = await redisOrSkip(context, OWN);
   await using opened = openTestStore(redis.url, PATIENT_MS);

@@ -64,7 +64,7 @@ export const DEFAULT_POLICY: Policy = {
   switchMargin: 0.1,
   reference: undefined,
   usdPerKwh: 0.3,
-  cache: { sampled: false, ttlSeconds: 900, semantic: false, similarity: 0.95, checkShare: 0.05, falseHits: 0.02 },
+  cache: { sampled: false, ttlSeconds: 900, semantic: false, similarity: 0.9, checkShare: 0.05, falseHits: 0.02 },
 };
 
 /** What a caller may ask of its own request. */

@@ -176,14 +176,22 @@ type AnyLayer = Pick<CacheLayer<never>, 'counts' | 'purge'> & {
   readonly held: Pick<CacheLayer<never>['held'], 'count' | 'bytes' | 'limit' | 'evicted'>;
 };
 
-/** @param beside what lies in the layer's memory and is not counted as its entries */
-function statsOf(layer: LayerId, { held, counts }: AnyLayer, beside?: AnyLayer): CacheLayerStats {
+/** @param beside a part of the layer that leads to its entries, and is none: where that is missing, so are they */
+function statsOf(layer: LayerId, one: AnyLayer, beside?: AnyLayer): CacheLayerStats {
+  const { hitsMemory, hitsRedis, writes } = one.counts;
+  const parts = beside ? [one, beside] : [one];
+  const sum = (figure: (part: AnyLayer) => number) => parts.reduce((all, part) => all + figure(part), 0);
   return {
     layer,
-    ...counts,
-    entries: held.count,
-    bytes: held.bytes + (beside?.held.bytes ?? 0),
-    bytesLimit: held.limit + (beside?.held.limit ?? 0),
-    evicted: held.evicted,
+    hitsMemory,
+    hitsRedis,
+    misses: sum(({ counts }) => counts.misses),
+    writes,
+    entries: one.held.count,
+    bytes: sum(({ held }) => held.bytes),
+    bytesLimit: sum(({ held }) => held.limit),
+    evicted: sum(({ held }) => held.evicted),
+    tooLarge: sum(({ counts }) => counts.tooLarge),
+    rejected: sum(({ counts }) => counts.rejected),
   };
 }

@@ -4,7 +4,9 @@ import type { Store } from './port.ts';
 /** Of values that wait to be written or are being written. */
 const MOST_BYTES = 16 << 20;
 /** At the same time; the others wait. */
-const MOST_WRITES = 16;
+const MOST_WRITES = 64;
+/** Begun in one turn of the event loop: sealing as many takes a millisecond or two. */
+const WRITES_PER_TURN = 16;
 /** Beside the value. */
 const WRITE_BYTES = 512;
 
@@ -79,9 +81,23 @@ export class Writer {
   }
 
   #next(): void {
-    const [write] = this.#waiting.values();
-    if (!write) return;
-    this.#waiting.delete(write.name);
+    for (const write of this.#firstWaiting(Math.min(WRITES_PER_TURN, MOST_WRITES - this.#running))) {
+      this.#waiting.delete(write.name);
+      this.#begin(write);
+    }
+    if (this.#waiting.size > 0) this.#schedule();
+  }
+
+  #firstWaiting(most: number): Write[] {
+    const first: Write[] = [];
+    for (const write of this.#waiting.values()) {
+      if (first.length === most) break;
+      first.push(write);
+    }
+    return first;
+  }
+
+  #begin(write: Write): void {
     this.#running++;
     void this.#run(write).finally(() => {
       this.#running--;
@@ -89,7 +105,6 @@ export class Writer {
       this.#settle();
       if (this.#waiting.size > 0) this.#schedule();
     });
-    if (this.#waiting.size > 0) this.#schedule();
   }
 
   async #run({ name, value, ttlMs, onWritten }: Write): Promise<void> {

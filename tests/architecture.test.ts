@@ -61,6 +61,8 @@ const PURE = [
   'router/ledger/{counterfactual,decision-entry,exploration,logged-choice,made-again,outcomes}.ts',
   'router/ledger/{refusal-wording,replay,replay-warnings,reward,savings,shares,trials}.ts',
   'router/trust/quotas.ts',
+  'cache/shared/{outbox,peers,replica-set,roster,wire}.ts',
+  'router/share/{news,spending}.ts',
   'nodes/backends/{replay-vectors,text-assembler,unit-vector}.ts',
 ];
 const IMPURE =

@@ -11,7 +11,7 @@ import { once } from '../once.ts';
 const LEASE_MS = 3000;
 const RENEW_MS = 1000;
 /** So long an answer may be on its way to where the others look. One that has not come by then is none to wait for. */
-const ARRIVAL_MS = 100;
+const ARRIVAL_MS = 50;
 
 export interface LeasesParts {
   readonly store: Pick<Store, 'kind' | 'take' | 'giveUp'>;

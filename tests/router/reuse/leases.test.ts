@@ -41,7 +41,7 @@ describe('a lease', () => {
       lease?.answered();
     }
     expect(await router().take(KEY)).toBeUndefined();
-    clock.advance(99);
+    clock.advance(49);
     expect(await router().take(KEY)).toBeUndefined();
     clock.advance(1);
     expect(await router().take(KEY)).toBeDefined();

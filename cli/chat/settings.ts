@@ -29,7 +29,7 @@ export const chatSchema = connectionSchema.extend({
   deadline: real(0.001, 3600).optional(),
   session: z.string().optional(),
   priority: z.enum(['low', 'normal', 'high'], { error: 'must be low, normal or high' }).optional(),
-  cache: z.enum(['use', 'bypass', 'refresh', 'only'], { error: 'must be use, bypass, refresh or only' }).optional(),
+  cacheMode: z.enum(['use', 'bypass', 'refresh', 'only'], { error: 'must be use, bypass, refresh or only' }).optional(),
   semantic: toggle().default(false),
   paced: toggle().default(false),
   prefer: list(z.string().regex(PREFERENCE, `must be NAME=WEIGHT with one of ${WEIGHTS.join(', ')} and a number`))
@@ -58,7 +58,10 @@ const HELP: FlagHelp<typeof chatSchema> = {
   deadline: ['SECONDS', 'give up after that long; the router takes 120 when it is not given'],
   session: ['ID', 'requests of one session like to stay on one node'],
   priority: ['NAME', 'which of your requests wait shorter for a slot: low, normal or high'],
-  cache: ['MODE', 'use: also an answer drawn by chance may be used again; bypass, refresh; only: from the cache or not at all'],
+  cacheMode: [
+    'MODE',
+    'use: also an answer drawn by chance may be used again; bypass, refresh; only: from the cache or not at all',
+  ],
   semantic: ['', 'the cached answer to another prompt that means the same will do'],
   paced: ['', 'a cached answer comes as fast as it was generated'],
   prefer: ['NAME=WEIGHT', 'what matters: cost, quality, latency, diversity, each 0 to 1; repeat it, or use commas'],
@@ -112,9 +115,9 @@ export function chatInput(settings: ChatSettings, conversation: readonly ChatMes
 const CACHE_MODES = { use: undefined, bypass: 'bypass', refresh: 'refresh', only: 'only-if-cached' } as const;
 
 /** Who names a mode means it for this prompt, whether it has a seed or not. */
-function cacheInput({ cache, semantic, paced }: ChatSettings): CacheInput {
-  const mode = cache && CACHE_MODES[cache];
-  return { paced, ...(cache ? { sampled: true } : {}), ...(semantic ? { semantic } : {}), ...(mode ? { mode } : {}) };
+function cacheInput({ cacheMode, semantic, paced }: ChatSettings): CacheInput {
+  const mode = cacheMode && CACHE_MODES[cacheMode];
+  return { paced, ...(cacheMode ? { sampled: true } : {}), ...(semantic ? { semantic } : {}), ...(mode ? { mode } : {}) };
 }
 
 function preferenceOf(prefer: readonly string[]): Partial<Record<(typeof WEIGHTS)[number], number>> {

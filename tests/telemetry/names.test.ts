@@ -1,5 +1,6 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { CACHE_LEVELS } from '../../telemetry/cache-events.ts';
 import { FLEET_LEVELS, NODE_LEVELS } from '../../telemetry/log.ts';
 import { ATTR, SPAN, SPAN_EVENT } from '../../telemetry/names.ts';
 
@@ -34,7 +35,7 @@ describe('docs/telemetry.md', () => {
 
   it('lists the log events with their levels', () => {
     const listed = Object.fromEntries(rows('event | level').map(([, event, level]) => [event, level]));
-    expect(listed).toEqual({ ...FLEET_LEVELS, ...NODE_LEVELS });
+    expect(listed).toEqual({ ...FLEET_LEVELS, ...NODE_LEVELS, ...CACHE_LEVELS });
   });
 });
 

@@ -11,18 +11,19 @@
  * A part is written before the index that names it, and the index before the head. Where the own head is gone, all may
  * be, and is written again; who can't read what a head promises deletes the head, so that its router writes anew.
  */
+import { setImmediate as turn } from 'node:timers/promises';
 import type { Store } from '../port.ts';
 import { Outbox } from './outbox.ts';
 import type { Peer } from './peers.ts';
 import { Peers } from './peers.ts';
 import { Publisher } from './publisher.ts';
-import type { Index, Part, ReplicaSet } from './replica-set.ts';
+import type { Index, ReplicaSet } from './replica-set.ts';
 import { Roster } from './roster.ts';
 import type { Batch, Head, Keys } from './wire.ts';
 import { indexOf, Wire } from './wire.ts';
 
 /** In one round. */
-const MOST_PARTS_READ = 64;
+const MOST_PARTS_READ = 16;
 
 /** What is shared by every router of a mesh; whoever opened it closes it. */
 export interface Shared {
@@ -129,22 +130,22 @@ export class Exchange {
 
   async #readParts(indexes: readonly { readonly peer: Peer; readonly index: Index | undefined }[]): Promise<void> {
     const { store, replicas } = this.#options;
+    // First what is gone, of all.
+    for (const { peer, index } of indexes) if (index) replicas.merge(peer.id, index, new Map());
     const wanted = indexes
-      .flatMap(({ peer: { id }, index }) => (index ? replicas.missing(id, index).map((name) => ({ id, name })) : []))
+      .flatMap(({ peer: { id }, index }) => (index ? replicas.missing(id, index).map((name) => ({ id, name, index })) : []))
       .slice(0, MOST_PARTS_READ);
-    const values =
-      wanted.length > 0 ? await store.getAll(wanted.map(({ id, name }) => this.#wire.part.name(`${id} ${name}`))) : [];
-    const indexOfId = new Map(indexes.map(({ peer, index }) => [peer.id, index]));
-    const parts = new Map<string, Map<string, Part>>();
+    const names = wanted.map(({ id, name }) => this.#wire.part.name(`${id} ${name}`));
+    const values = names.length > 0 ? await store.getAll(names) : [];
     const lacking = new Set<string>();
-    for (const [i, { id, name }] of wanted.entries()) {
+    for (const [i, { id, name, index }] of wanted.entries()) {
       const part = this.#wire.part.read(`${id} ${name}`, values[i]);
-      const due = indexOfId.get(id)?.parts.get(name) ?? 0;
-      if (part && part.version >= due) parts.set(id, (parts.get(id) ?? new Map()).set(name, part));
+      if (part && part.version >= (index.parts.get(name) ?? 0)) replicas.merge(id, index, new Map([[name, part]]));
       else lacking.add(id);
+      // A large part takes milliseconds, and tokens are not to wait for many.
+      await turn();
     }
     for (const { peer, index } of indexes) {
-      if (index) replicas.merge(peer.id, index, parts.get(peer.id) ?? new Map());
       if (this.#peers.isBroken(peer, !index || lacking.has(peer.id))) await store.delete([this.#wire.head.name(peer.id)]);
     }
   }

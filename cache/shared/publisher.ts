@@ -13,7 +13,7 @@ const RENEW_MS = DAY_MS;
 /** Events are news. */
 const BATCH_TTL_MS = 60_000;
 /** In one round, of all replicas. */
-const MOST_PARTS_WRITTEN = 32;
+const MOST_PARTS_WRITTEN = 16;
 
 export interface PublisherOptions {
   readonly store: Pick<Store, 'set'>;

@@ -9,8 +9,8 @@ import type { Clock } from '../clock.ts';
 import { Bandit } from '../select/bandit/bandit.ts';
 import { SHARES } from '../select/bandit/parts.ts';
 
-/** Parts that are made anew at a time; an arm that has been asked about everything takes a millisecond. */
-const MOST_PARTS = 16;
+/** Of parts that are made anew at a time: an arm that has been asked about everything takes 40 KB, and a millisecond. */
+const MOST_BYTES = 64 << 10;
 /** What was served changes with every request and matters for an hour. */
 const SHARES_EVERY_MS = 10_000;
 
@@ -47,17 +47,21 @@ export class Learned {
     if (!heeded) this.unusable++;
   }
 
-  /** Brings the own replica up to date, as far as `most` parts go. */
-  collect(most = MOST_PARTS): void {
+  /** Brings the own replica up to date, as far as so many bytes go. */
+  collect(mostBytes = MOST_BYTES): void {
     for (const name of this.bandit.takeChanges()) this.#changed.add(name);
     const now = this.#clock.now();
-    const sharesDue = most === Number.POSITIVE_INFINITY || now - this.#sharesAt >= SHARES_EVERY_MS;
-    const due = [...this.#changed].filter((name) => name !== SHARES || sharesDue).slice(0, most);
-    for (const name of due) {
+    const all = mostBytes === Number.POSITIVE_INFINITY;
+    let bytes = 0;
+    for (const name of [...this.#changed]) {
+      if (bytes >= mostBytes) return;
+      if (name === SHARES && !all && now - this.#sharesAt < SHARES_EVERY_MS) continue;
       this.#changed.delete(name);
       if (name === SHARES) this.#sharesAt = now;
       const part = this.bandit.part(name);
-      this.replicas.write(name, part && JSON.stringify(part));
+      const body = part && JSON.stringify(part);
+      this.replicas.write(name, body);
+      bytes += body?.length ?? 0;
     }
   }
 }

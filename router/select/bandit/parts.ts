@@ -7,7 +7,7 @@ import { axesOf } from './coordinates.ts';
 import type { Bounds } from './memory.ts';
 import { Memory } from './memory.ts';
 import type { ArmContribution, FoldedContribution } from './pool.ts';
-import { Shares } from './shares.ts';
+import { ALL, Shares } from './shares.ts';
 import type { Snapshot, Written } from './snapshot.ts';
 import { readSnapshot, writeSnapshot } from './snapshot.ts';
 import { TimeFrame } from './time-frame.ts';
@@ -45,14 +45,17 @@ export function partOf(name: string, memory: Memory, shares: Shares): Part | und
   const { frame, folded } = memory;
   const none = { frame, arms: new Map(), folded: new Map() };
   const nothing = new Shares(new TimeFrame(shares.frame.halfLifeMs), 1);
-  if (kind === 'shares') return shares.counts.size > 0 ? writeSnapshot(blank(memory), shares) : undefined;
+  if (kind === 'shares') return sharesPart(memory, shares);
   if (kind === 'folded') return folded.size > 0 ? writeSnapshot({ ...none, folded }, nothing) : undefined;
   const arm = kind && memory.arms.get(kind.model);
   return arm && writeSnapshot({ ...none, arms: new Map([[arm.model, arm]]) }, nothing);
 }
 
-function blank({ frame }: Memory): Written {
-  return { frame: new TimeFrame(frame.halfLifeMs), arms: new Map(), folded: new Map() };
+/** Of all requests together: what each context got is as many figures as models and contexts, and fades within hours. */
+function sharesPart(memory: Memory, { frame, counts }: Shares): Part | undefined {
+  const all = counts.get(ALL);
+  const none: Written = { frame: new TimeFrame(memory.frame.halfLifeMs), arms: new Map(), folded: new Map() };
+  return all && writeSnapshot(none, { frame, counts: new Map([[ALL, all]]) });
 }
 
 /** @param now in ms, wall clock @returns undefined where it is no such part, or of a time that has not come */

@@ -9,7 +9,7 @@ import type { TimeFrame } from './time-frame.ts';
 /** So many requests of the whole traffic count beside a context's own. */
 const BORROWED = 4;
 /** The place of the whole traffic, beside those of contexts. */
-const ALL = -1;
+export const ALL = -1;
 
 export class Shares {
   readonly frame: TimeFrame;

@@ -20,16 +20,24 @@ export class WaitBudget {
     if (this.#leftMs <= 0) return undefined;
     const since = this.#clock.now();
     const over = Promise.withResolvers<undefined>();
-    const cancel = this.#clock.after(this.#leftMs, () => over.resolve(undefined));
-    let isLate = false;
+    let isOver = false;
+    // What has arrived meanwhile is read first: a process that stood still blames nobody.
+    const cancel = this.#clock.after(this.#leftMs, () =>
+      setImmediate(() => {
+        isOver = true;
+        over.resolve(undefined);
+      }),
+    );
     const asked = ask().then((answer) => {
-      if (isLate) late(answer);
+      if (isOver) late(answer);
       return answer;
     });
     const answer = await Promise.race([asked, over.promise]);
-    isLate = true;
     cancel();
-    this.#leftMs -= this.#clock.now() - since;
+    const tookMs = this.#clock.now() - since;
+    if (isOver) this.#leftMs = 0;
+    // Longer, and yet not over: that was this process, which did not get to look.
+    else if (tookMs < this.#leftMs) this.#leftMs -= tookMs;
     return answer;
   }
 }

@@ -13,5 +13,14 @@ export { CacheSource } from '../proto/gen/infermesh/v1/inference.ts';
 export { Complexity, FinishReason, NodeState, Tier } from '../proto/gen/infermesh/v1/types.ts';
 export type { ChatEvent } from './events.ts';
 export type { EvidenceChunk, FoundEvidence } from './evidence.ts';
-export { type CallOptions, type ConnectOptions, connect, Mesh, type Purge, type Ratings } from './mesh.ts';
+export {
+  type CallOptions,
+  type ConnectOptions,
+  connect,
+  type Embeddings,
+  type EmbedOptions,
+  Mesh,
+  type Purge,
+  type Ratings,
+} from './mesh.ts';
 export type { CacheInput, ChatInput, ChatMessage } from './request.ts';

@@ -1,5 +1,6 @@
 /** A connection to a mesh, by one of its routers or several. */
 import { checkFeedback } from '../proto/contract/bounds.ts';
+import { checkEmbed } from '../proto/contract/embed-bounds.ts';
 import type {
   CreateJoinTokenResponse,
   DrainNodeResponse,
@@ -12,7 +13,7 @@ import type {
   PurgeCacheResponse,
 } from '../proto/gen/infermesh/v1/admin.ts';
 import { CacheLayer } from '../proto/gen/infermesh/v1/admin.ts';
-import type { ExplainResponse, FeedbackResponse } from '../proto/gen/infermesh/v1/inference.ts';
+import type { EmbedResponse, ExplainResponse, FeedbackResponse } from '../proto/gen/infermesh/v1/inference.ts';
 import { FeedbackRequest } from '../proto/gen/infermesh/v1/inference.ts';
 import type { DialOptions } from '../proto/transport/channel.ts';
 import { clampDeadline } from '../proto/transport/deadline.ts';
@@ -65,6 +66,24 @@ export interface Answer {
   readonly text: string;
   readonly started: Extract<ChatEvent, { type: 'started' }>;
   readonly finished: Extract<ChatEvent, { type: 'finished' }>;
+}
+
+export interface EmbedOptions extends CallOptions {
+  /** Who must make them; absent: whoever does. */
+  readonly model?: string;
+  /** All are made anew, instead of taken from the cache where they are there. */
+  readonly refresh?: boolean;
+}
+
+export interface Embeddings {
+  /** As many as texts, in their order. */
+  readonly vectors: readonly Float32Array[];
+  /** Only vectors with the same model and digest can be compared. */
+  readonly model: string;
+  readonly modelDigest: string;
+  readonly dimensions: number;
+  /** Of the vectors, those that came from the cache. */
+  readonly cached: number;
 }
 
 /**
@@ -121,6 +140,19 @@ export class Mesh implements Disposable {
       else finished = event;
     }
     return { text, started: started as Answer['started'], finished: finished as Answer['finished'] };
+  }
+
+  /**
+   * Vectors of texts, each of length 1, by the embedding model that the mesh has in use.
+   * @param texts 1 to 1,024 @throws Fault INVALID_REQUEST, MODEL_NOT_FOUND where `model` is not in use, NO_NODE
+   */
+  async embed(texts: readonly string[], { model = '', refresh = false, ...options }: EmbedOptions = {}): Promise<Embeddings> {
+    const request = checkEmbed({ texts: [...texts], model, refresh });
+    const facts = factsOf(options, clampDeadline(options.deadlineMs));
+    const answer = await this.#ask<EmbedResponse>(({ inference }, ...call) => inference.embed(request, ...call), facts);
+    const { model: by, modelDigest, dimensions, cached } = answer;
+    const vectors = answer.vectors.map(({ values }) => Float32Array.from(values));
+    return { vectors, model: by, modelDigest, dimensions, cached };
   }
 
   /** What `chat` would choose for the same request now, and why. @throws Fault */

@@ -41,6 +41,7 @@ import { NodeGate } from './trust/node-gate.ts';
 import { Quotas } from './trust/quotas.ts';
 import type { Tenants } from './trust/tenants.ts';
 import { TrustFolder } from './trust/trust-folder.ts';
+import { Vectors } from './vectors.ts';
 
 export interface RouterParts {
   readonly settings: RouterSettings;
@@ -109,7 +110,8 @@ export class Router {
     this.#embedder = new FleetEmbedder({ fleet, clock });
     const needs = { clock, random, tell: tellCache };
     const open = () => openSemantic(opened, needs);
-    const meaning = new Meaning({ cache, classifier, embedder: this.#embedder, open });
+    const vectors = new Vectors({ cache, embedder: this.#embedder });
+    const meaning = new Meaning({ keys: cache.keys, classifier, vectors, open });
     this.#meaning = meaning;
     const gate = new NodeGate({ token, folder: new TrustFolder(trustFolder(settings)), clock });
     const quotas = new Quotas(
@@ -137,7 +139,10 @@ export class Router {
     const { listen, writer } = settings;
     const tls = tlsOf(settings);
     this.#server = new GrpcServer({ address: listen, writer, onDefect, ...(tls ? { tls } : {}) });
-    this.#server.addService(InferenceServiceService, inferenceHandlers(this.#journey, callers));
+    this.#server.addService(
+      InferenceServiceService,
+      inferenceHandlers(this.#journey, { vectors, callers, quotas, tally, observer }),
+    );
     this.#server.addService(
       AdminServiceService,
       adminHandlers({

@@ -24,6 +24,11 @@ export function sizeOf(messages: readonly Message[]): Size {
   };
 }
 
+/** Of one text alone. */
+export function tokensOf(text: string): number {
+  return Math.ceil(Buffer.byteLength(text) / BYTES_PER_TOKEN);
+}
+
 /** A prompt of so many bytes has at least so many tokens. */
 export function fewestTokens(promptBytes: number): number {
   return Math.ceil(promptBytes / MOST_BYTES_PER_TOKEN);

@@ -3,13 +3,14 @@
  * what agrees with it in everything that can be read off is taken. A share of what is taken is generated as well, and
  * compared. See cache/semantic/.
  */
-import type { Cache } from '../../cache/port.ts';
+import type { Keyring } from '../../cache/port.ts';
 import type { Asked, SemanticCache, SemanticHit } from '../../cache/semantic/index.ts';
 import type { CachedAnswer } from '../../proto/gen/infermesh/v1/cache.ts';
 import { Role } from '../../proto/gen/infermesh/v1/types.ts';
 import type { Classifier } from '../classify/classification.ts';
-import type { Embedder, EmbeddingModel } from '../fleet/embedder.ts';
+import type { EmbeddingModel } from '../fleet/embedder.ts';
 import type { Arrived } from '../request.ts';
+import type { Vectors } from '../vectors.ts';
 import type { Search } from './search.ts';
 import { textOf } from './wording.ts';
 
@@ -17,9 +18,9 @@ import { textOf } from './wording.ts';
 const EMBED_LIMIT_MS = 500;
 
 export interface MeaningParts {
-  readonly cache: Pick<Cache, 'keys' | 'embeddings'>;
+  readonly keys: Keyring;
   readonly classifier: Pick<Classifier, 'classify'>;
-  readonly embedder: Embedder;
+  readonly vectors: Pick<Vectors, 'model' | 'of'>;
   /** Opened with the first request that wants it. */
   readonly open: () => Promise<SemanticCache>;
 }
@@ -49,14 +50,15 @@ export class Meaning {
   }
 
   get model(): EmbeddingModel | undefined {
-    return this.#parts.embedder.model;
+    return this.#parts.vectors.model;
   }
 
   /** @returns what to remember it by, and the answer to a like one if there is one; undefined where it can't be compared */
   async find(request: Arrived, search: Search, traceparent: string): Promise<Meant | Similar | undefined> {
     const semantic = await this.#open();
-    const asked = this.#asked(semantic, request, search);
-    const vector = asked && (await this.#vector(asked, request, traceparent));
+    const { model } = this;
+    const asked = model && this.#asked(semantic, request, search, model);
+    const vector = asked && (await this.#vector(asked, request, model, traceparent));
     if (!asked || !vector) return undefined;
     const { hit } = await semantic.find(asked, vector, request.policy.cache);
     const answer = hit && (await search.referred(hit.reference));
@@ -83,32 +85,26 @@ export class Meaning {
     return this.#semantic;
   }
 
-  #asked(semantic: SemanticCache, { chat, tenant }: Arrived, { scope }: Search): Asked | undefined {
-    const { classifier, embedder, cache } = this.#parts;
-    const { model } = embedder;
+  #asked(semantic: SemanticCache, { chat, tenant }: Arrived, { scope }: Search, model: EmbeddingModel): Asked | undefined {
+    const { classifier, keys } = this.#parts;
     const prompt = chat.messages.findLast(({ role }) => role === Role.ROLE_USER);
-    if (!model || !scope || !prompt) return undefined;
+    if (!scope || !prompt) return undefined;
     const { language } = classifier.classify({ messages: chat.messages, jsonSchema: chat.jsonSchema });
-    return semantic.ask({ tenant, keys: cache.keys.of(tenant), scope, text: prompt.text, language, model });
+    return semantic.ask({ tenant, keys: keys.of(tenant), scope, text: prompt.text, language, model });
   }
 
-  /** Undefined where nobody can make it in time. */
-  async #vector({ text }: Asked, { tenant }: Arrived, traceparent: string): Promise<Float32Array | undefined> {
-    const { cache, embedder } = this.#parts;
-    const { model } = embedder;
-    if (!model) return undefined;
-    const key = cache.keys.of(tenant).key('embeddings', Buffer.from(JSON.stringify([model.name, model.digest, text])));
-    const known = await cache.embeddings.find(key);
-    if (known) return known.value;
+  /** Undefined where nobody can make it in time: the request goes on without. */
+  async #vector(
+    { text }: Asked,
+    { tenant }: Arrived,
+    model: EmbeddingModel,
+    traceparent: string,
+  ): Promise<Float32Array | undefined> {
     try {
-      const { model: by, vectors } = await embedder.embed([text], { deadlineMs: EMBED_LIMIT_MS, traceparent });
-      const [vector] = vectors;
-      // Vectors of two models say nothing of each other, and nodes may have come and gone meanwhile.
-      if (!vector || by.name !== model.name || by.digest !== model.digest) return undefined;
-      cache.embeddings.put(key, vector);
-      return vector;
+      const made = await this.#parts.vectors.of([text], { tenant, deadlineMs: EMBED_LIMIT_MS, traceparent });
+      // Nodes may have come and gone since the prompt was looked at.
+      return made.model.name === model.name && made.model.digest === model.digest ? made.vectors[0] : undefined;
     } catch {
-      // The request goes on without.
       return undefined;
     }
   }

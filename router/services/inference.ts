@@ -1,6 +1,8 @@
 /** InferenceService: each call is a journey. */
 import {
   ChatRequest,
+  EmbedRequest,
+  EmbedResponse,
   ExplainRequest,
   ExplainResponse,
   FeedbackRequest,
@@ -9,10 +11,12 @@ import {
 } from '../../proto/gen/infermesh/v1/inference.ts';
 import { serverStream, unary } from '../../proto/transport/handlers.ts';
 import type { Handler } from '../../proto/transport/server.ts';
+import type { EmbeddingParts } from '../embedding.ts';
+import { embed } from '../embedding.ts';
 import type { Journey } from '../journey.ts';
-import type { Callers } from '../trust/callers.ts';
 
-export function inferenceHandlers(journey: Journey, callers: Pick<Callers, 'tenantOf'>): Record<string, Handler> {
+export function inferenceHandlers(journey: Journey, embedding: EmbeddingParts): Record<string, Handler> {
+  const { callers } = embedding;
   return {
     chat: serverStream(ChatRequest, 'ChatRequest', (request, stream, context) => journey.chat(request, stream, context)),
     // What it sends has on the wire the form of ResumeResponse.
@@ -28,5 +32,6 @@ export function inferenceHandlers(journey: Journey, callers: Pick<Callers, 'tena
       callers.tenantOf(context);
       return { reward: journey.feedback(request) };
     }),
+    embed: unary(EmbedRequest, EmbedResponse, 'EmbedRequest', (request, context) => embed(request, context, embedding)),
   };
 }

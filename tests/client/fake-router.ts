@@ -17,6 +17,8 @@ import type { ChatRequest } from '../../proto/gen/infermesh/v1/inference.ts';
 import {
   ChatRequest as ChatRequestType,
   ChatResponse,
+  EmbedRequest,
+  EmbedResponse,
   ExplainRequest,
   ExplainResponse,
   FeedbackRequest,
@@ -111,6 +113,7 @@ export class FakeRouter implements AsyncDisposable {
     router.#server.addService(InferenceServiceService, {
       chat: serverStream(ChatRequestType, 'ChatRequest', (chat, stream) => take(chat, undefined, stream)),
       resume: serverStream(ResumeRequest, 'ResumeRequest', ({ chat, delivered }, stream) => take(chat, delivered, stream)),
+      embed: unary(EmbedRequest, EmbedResponse, 'EmbedRequest', () => EmbedResponse.create()),
       explain: unary(ExplainRequest, ExplainResponse, 'ExplainRequest', () => ({ candidates: [] })),
       feedback: unary(FeedbackRequest, FeedbackResponse, 'FeedbackRequest', ({ requestId }) => ({
         reward: router.onFeedback(requestId),

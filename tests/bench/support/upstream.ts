@@ -11,6 +11,8 @@ import { openModelStore } from '../../../nodes/index.ts';
 import {
   ChatRequest,
   ChatResponse,
+  EmbedRequest,
+  EmbedResponse,
   ExplainRequest,
   ExplainResponse,
   FeedbackRequest,
@@ -77,6 +79,7 @@ server.addService(InferenceServiceService, {
   // Nobody calls these here.
   resume: serverStream(ResumeRequest, 'ResumeRequest', (_request, stream) => stream.end()),
   feedback: unary(FeedbackRequest, FeedbackResponse, 'FeedbackRequest', () => FeedbackResponse.create()),
+  embed: unary(EmbedRequest, EmbedResponse, 'EmbedRequest', () => EmbedResponse.create()),
   explain: unary(ExplainRequest, ExplainResponse, 'ExplainRequest', () => ExplainResponse.create()),
 });
 const port = await server.listen();

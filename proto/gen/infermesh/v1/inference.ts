@@ -34,6 +34,7 @@ import {
   tierFromJSON,
   tierToJSON,
   Usage,
+  Vector,
 } from "./types.ts";
 
 export const protobufPackage = "infermesh.v1";
@@ -535,6 +536,30 @@ export interface FeedbackRequest {
 export interface FeedbackResponse {
   /** The reward that the answer is now credited with, 0 to 1. */
   reward: number;
+}
+
+/** EmbedRequest names texts. Anything out of its bounds is INVALID_ARGUMENT with the field, the bound and what came. */
+export interface EmbedRequest {
+  /** 1 to 1,024 of at least one character; together at most 1,048,576 bytes. What is longer than the model reads is cut off. */
+  texts: string[];
+  /**
+   * Absent: the one in use. Another one is NOT_FOUND: vectors of two models say nothing of each other, so the mesh uses
+   * one at a time.
+   */
+  model: string;
+  /** True: all are made anew, and take the place of what was cached. */
+  refresh: boolean;
+}
+
+export interface EmbedResponse {
+  /** As many as texts, in their order, each of length 1 in the Euclidean norm. */
+  vectors: Vector[];
+  /** Who made them; only vectors with the same model and digest can be compared. */
+  model: string;
+  modelDigest: string;
+  dimensions: number;
+  /** Of the vectors, those that came from the cache. */
+  cached: number;
 }
 
 function createBaseChatRequest(): ChatRequest {
@@ -3847,6 +3872,244 @@ export const FeedbackResponse: MessageFns<FeedbackResponse> = {
   },
 };
 
+function createBaseEmbedRequest(): EmbedRequest {
+  return { texts: [], model: "", refresh: false };
+}
+
+export const EmbedRequest: MessageFns<EmbedRequest> = {
+  encode(message: EmbedRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.texts) {
+      writer.uint32(10).string(v!);
+    }
+    if (message.model !== "") {
+      writer.uint32(18).string(message.model);
+    }
+    if (message.refresh !== false) {
+      writer.uint32(24).bool(message.refresh);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): EmbedRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEmbedRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.texts.push(reader.string());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.model = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.refresh = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): EmbedRequest {
+    return {
+      texts: globalThis.Array.isArray(object?.texts) ? object.texts.map((e: any) => globalThis.String(e)) : [],
+      model: isSet(object.model) ? globalThis.String(object.model) : "",
+      refresh: isSet(object.refresh) ? globalThis.Boolean(object.refresh) : false,
+    };
+  },
+
+  toJSON(message: EmbedRequest): unknown {
+    const obj: any = {};
+    if (message.texts?.length) {
+      obj.texts = message.texts;
+    }
+    if (message.model !== "") {
+      obj.model = message.model;
+    }
+    if (message.refresh !== false) {
+      obj.refresh = message.refresh;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<EmbedRequest>): EmbedRequest {
+    return EmbedRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<EmbedRequest>): EmbedRequest {
+    const message = createBaseEmbedRequest();
+    message.texts = object.texts?.map((e) => e) || [];
+    message.model = object.model ?? "";
+    message.refresh = object.refresh ?? false;
+    return message;
+  },
+};
+
+function createBaseEmbedResponse(): EmbedResponse {
+  return { vectors: [], model: "", modelDigest: "", dimensions: 0, cached: 0 };
+}
+
+export const EmbedResponse: MessageFns<EmbedResponse> = {
+  encode(message: EmbedResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.vectors) {
+      Vector.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.model !== "") {
+      writer.uint32(18).string(message.model);
+    }
+    if (message.modelDigest !== "") {
+      writer.uint32(26).string(message.modelDigest);
+    }
+    if (message.dimensions !== 0) {
+      writer.uint32(32).uint32(message.dimensions);
+    }
+    if (message.cached !== 0) {
+      writer.uint32(40).uint32(message.cached);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): EmbedResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEmbedResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.vectors.push(Vector.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.model = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.modelDigest = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.dimensions = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.cached = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): EmbedResponse {
+    return {
+      vectors: globalThis.Array.isArray(object?.vectors) ? object.vectors.map((e: any) => Vector.fromJSON(e)) : [],
+      model: isSet(object.model) ? globalThis.String(object.model) : "",
+      modelDigest: isSet(object.modelDigest)
+        ? globalThis.String(object.modelDigest)
+        : isSet(object.model_digest)
+        ? globalThis.String(object.model_digest)
+        : "",
+      dimensions: isSet(object.dimensions) ? globalThis.Number(object.dimensions) : 0,
+      cached: isSet(object.cached) ? globalThis.Number(object.cached) : 0,
+    };
+  },
+
+  toJSON(message: EmbedResponse): unknown {
+    const obj: any = {};
+    if (message.vectors?.length) {
+      obj.vectors = message.vectors.map((e) => Vector.toJSON(e));
+    }
+    if (message.model !== "") {
+      obj.model = message.model;
+    }
+    if (message.modelDigest !== "") {
+      obj.modelDigest = message.modelDigest;
+    }
+    if (message.dimensions !== 0) {
+      obj.dimensions = Math.round(message.dimensions);
+    }
+    if (message.cached !== 0) {
+      obj.cached = Math.round(message.cached);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<EmbedResponse>): EmbedResponse {
+    return EmbedResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<EmbedResponse>): EmbedResponse {
+    const message = createBaseEmbedResponse();
+    message.vectors = object.vectors?.map((e) => Vector.fromPartial(e)) || [];
+    message.model = object.model ?? "";
+    message.modelDigest = object.modelDigest ?? "";
+    message.dimensions = object.dimensions ?? 0;
+    message.cached = object.cached ?? 0;
+    return message;
+  },
+};
+
 /**
  * InferenceService is what backend services call.
  *
@@ -3902,6 +4165,19 @@ export const InferenceServiceService = {
     responseSerialize: (value: FeedbackResponse): Buffer => Buffer.from(FeedbackResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): FeedbackResponse => FeedbackResponse.decode(value),
   },
+  /**
+   * Embed gives the vectors of texts, by the embedding model that the mesh has in use. Texts that were asked for before
+   * come from the cache.
+   */
+  embed: {
+    path: "/infermesh.v1.InferenceService/Embed" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: EmbedRequest): Buffer => Buffer.from(EmbedRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): EmbedRequest => EmbedRequest.decode(value),
+    responseSerialize: (value: EmbedResponse): Buffer => Buffer.from(EmbedResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): EmbedResponse => EmbedResponse.decode(value),
+  },
 } as const;
 
 export interface InferenceServiceServer extends UntypedServiceImplementation {
@@ -3919,6 +4195,11 @@ export interface InferenceServiceServer extends UntypedServiceImplementation {
    * and with only some of its figures. A request that this router does not remember is NOT_FOUND.
    */
   feedback: handleUnaryCall<FeedbackRequest, FeedbackResponse>;
+  /**
+   * Embed gives the vectors of texts, by the embedding model that the mesh has in use. Texts that were asked for before
+   * come from the cache.
+   */
+  embed: handleUnaryCall<EmbedRequest, EmbedResponse>;
 }
 
 export interface InferenceServiceClient extends Client {
@@ -3969,6 +4250,25 @@ export interface InferenceServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: FeedbackResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Embed gives the vectors of texts, by the embedding model that the mesh has in use. Texts that were asked for before
+   * come from the cache.
+   */
+  embed(
+    request: EmbedRequest,
+    callback: (error: ServiceError | null, response: EmbedResponse) => void,
+  ): ClientUnaryCall;
+  embed(
+    request: EmbedRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: EmbedResponse) => void,
+  ): ClientUnaryCall;
+  embed(
+    request: EmbedRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: EmbedResponse) => void,
   ): ClientUnaryCall;
 }
 

@@ -32,6 +32,7 @@ import {
   Sampling,
   ServedModel,
   Usage,
+  Vector,
 } from "./types.ts";
 
 export const protobufPackage = "infermesh.v1";
@@ -224,11 +225,6 @@ export interface Embedded {
   vectors: Vector[];
   inputTokens: number;
   failure?: Failure | undefined;
-}
-
-/** Vector is a point in a model's space of meanings. */
-export interface Vector {
-  values: number[];
 }
 
 /** Drain asks a node to take nothing new, finish what runs and leave, as if it had been told to end. */
@@ -2464,89 +2460,6 @@ export const Embedded: MessageFns<Embedded> = {
     message.failure = (object.failure !== undefined && object.failure !== null)
       ? Failure.fromPartial(object.failure)
       : undefined;
-    return message;
-  },
-};
-
-function createBaseVector(): Vector {
-  return { values: [] };
-}
-
-export const Vector: MessageFns<Vector> = {
-  encode(message: Vector, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.values.length !== 0) {
-      writer.uint32(10).fork();
-      for (const v of message.values) {
-        writer.float(v);
-      }
-      writer.join();
-    }
-    return writer;
-  },
-
-  decode(input: BinaryReader | Uint8Array, length?: number): Vector {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
-    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
-    if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error("protobuf decode recursion limit exceeded");
-    }
-    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
-    try {
-      const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseVector();
-      while (reader.pos < end) {
-        const tag = reader.uint32();
-        switch (tag >>> 3) {
-          case 1: {
-            if (tag === 13) {
-              message.values.push(reader.float());
-
-              continue;
-            }
-
-            if (tag === 10) {
-              const end2 = reader.uint32() + reader.pos;
-              while (reader.pos < end2) {
-                message.values.push(reader.float());
-              }
-
-              continue;
-            }
-
-            break;
-          }
-        }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
-      }
-      return message;
-    } finally {
-      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
-    }
-  },
-
-  fromJSON(object: any): Vector {
-    return {
-      values: globalThis.Array.isArray(object?.values) ? object.values.map((e: any) => globalThis.Number(e)) : [],
-    };
-  },
-
-  toJSON(message: Vector): unknown {
-    const obj: any = {};
-    if (message.values?.length) {
-      obj.values = message.values.map((e) => floatToJson(e));
-    }
-    return obj;
-  },
-
-  create(base?: DeepPartial<Vector>): Vector {
-    return Vector.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<Vector>): Vector {
-    const message = createBaseVector();
-    message.values = object.values?.map((e) => e) || [];
     return message;
   },
 };

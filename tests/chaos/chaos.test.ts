@@ -3,10 +3,12 @@
  * Every stream comes whole and exact, or ends in the way it must. How fast, `npm run chaos` tells.
  */
 import { describe, expect, it } from 'vitest';
+import { binaryOrSkip } from '../support/redis.ts';
 import type { Findings, Scenario } from './scenario.ts';
 import { killNodes } from './scenarios/kill-nodes.ts';
 import { killRouter } from './scenarios/kill-router.ts';
 import { poison } from './scenarios/poison.ts';
+import { REDIS_VALUES } from './scenarios/redis/values.ts';
 import { stopNodes } from './scenarios/stop-nodes.ts';
 import { wedged } from './scenarios/wedged.ts';
 
@@ -51,5 +53,15 @@ describe('a poisonous prompt', () => {
     const found = await shortly(poison, 60, 3);
     expect(found.figures).toMatchObject({ ...WHOLE, refused_as_poison_share: 1, nodes_lost_when_asked_again: 0 });
     expect(found.figures.nodes_lost_to_one_prompt).toBeLessThanOrEqual(2);
+  }, 60_000);
+});
+
+describe('a Redis that two routers share', () => {
+  it('fails no request and gives no wrong answer while sealed values are put under the names of others', async (context) => {
+    await binaryOrSkip(context);
+    const forged = REDIS_VALUES.find(({ name }) => name === 'redis-forged-values') as Scenario;
+    const { figures } = await shortly(forged, 30, 4);
+    expect(figures).toMatchObject({ requests_failed: 0, answers_wrong: 0, log_lines_too_many: 0 });
+    expect(figures.from_redis_share_when_well).toBeGreaterThan(0);
   }, 60_000);
 });

@@ -23,7 +23,7 @@ const DANGEROUS = ['flushall', 'flushdb', 'config', 'shutdown', 'replicaof', 'sl
 const OURS = /^im1:[a-z]:[\w:-]+$/;
 
 /** What is in order, and what is refused: as wrong, as not there, as what no model of the mesh can do. */
-const EXPECTED_CODES = new Set<number>([Code.OK, Code.INVALID_ARGUMENT, Code.NOT_FOUND, Code.UNIMPLEMENTED]);
+const EXPECTED_CODES = new Set<number>([Code.OK, Code.INVALID_ARGUMENT, Code.NOT_FOUND, Code.FAILED_PRECONDITION]);
 
 class Intruder {
   calls = 0;

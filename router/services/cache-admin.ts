@@ -1,5 +1,6 @@
 /** What operators are told of the cache, and what they do to it. */
 import type { Cache } from '../../cache/port.ts';
+import { invalid } from '../../proto/contract/faults.ts';
 import type {
   GetCacheStatsResponse,
   PurgeCacheRequest,
@@ -12,6 +13,7 @@ import type { Tally } from '../tally.ts';
 
 export interface CacheAdmin {
   stats(): Promise<GetCacheStatsResponse>;
+  /** @throws Fault INVALID_REQUEST */
   purge(request: PurgeCacheRequest): Promise<PurgeCacheResponse>;
 }
 
@@ -31,12 +33,20 @@ export function cacheAdmin({ cache, meaning, tally }: CacheAdminParts): CacheAdm
       return { ...cache.stats(), shared, savedUsd, semantic: await semanticStats(meaning) };
     },
     async purge(request) {
+      checkLayer(request);
       const purged = await cache.purge(request);
       // With the answers that were wrong go the checks that told so.
       if (OF_ANSWERS.has(request.layer)) (await meaning.opened)?.lift(request.tenant);
       return purged;
     },
   };
+}
+
+/** A number of a later version is not taken for none, which stands for all. */
+function checkLayer({ layer }: PurgeCacheRequest): void {
+  const known: readonly number[] = Object.values(CacheLayer);
+  if (known.includes(layer)) return;
+  throw invalid([{ field: 'layer', description: `must be 0 to ${Math.max(...known)}, received ${layer}` }]);
 }
 
 async function semanticStats({ opened, model }: CacheAdminParts['meaning']): Promise<SemanticStats | undefined> {

@@ -22,6 +22,7 @@ export const COMMANDS: Readonly<Record<string, Entry>> = {
   explain: { summary: 'show which node would answer, and why', load: () => import('./commands/explain.ts') },
   stats: { summary: 'show which models answer what, and what it saves', load: () => import('./commands/stats.ts') },
   cache: { summary: 'show what is cached, and forget it', load: () => import('./commands/cache.ts') },
+  embed: { summary: 'make vectors of texts, and compare them', load: () => import('./commands/embed.ts') },
   feedback: { summary: 'rate an answer, so that the mesh chooses better', load: () => import('./commands/feedback.ts') },
   replay: { summary: 'tell from a decision log what another policy would have cost', load: () => import('./commands/replay.ts') },
   classify: { summary: 'tell how hard prompts are, and who may answer them', load: () => import('./commands/classify.ts') },

@@ -16,7 +16,7 @@ import type { Clock } from '../clock.ts';
 export interface Recording {
   /** Bytes there are so far. */
   readonly length: number;
-  /** Whole messages from there on; empty where there are none yet. */
+  /** Whole messages from there on, not always all of them; empty where there are none yet. */
   from(position: number): Buffer;
 }
 
@@ -109,8 +109,13 @@ export class Reader {
 
   /** What went to its stream. */
   soFar(): Buffer {
-    const { recording } = this.#parts;
-    return Buffer.concat([this.#opened ?? NOTHING, recording.from(0).subarray(0, this.#position)]);
+    const pieces = [this.#opened ?? NOTHING];
+    for (let at = 0; at < this.#position; ) {
+      const piece = this.#parts.recording.from(at).subarray(0, this.#position - at);
+      pieces.push(piece);
+      at += piece.length;
+    }
+    return Buffer.concat(pieces);
   }
 
   #open(opening: Buffer): void {

@@ -178,6 +178,15 @@ describe('a flight', () => {
     expect(second.client.fault).toBeUndefined();
   });
 
+  it('knows what went to a member, also what two generations gave', async () => {
+    const [first, second] = [join('a', 1), join('a', 2)];
+    new Generating(first).gives(2);
+    first.flight.failed(gone(), first.member);
+    await settled();
+    new Generating(second).gives(2);
+    expect(second.member.reader.soFar()).toEqual(Buffer.concat([OPENING, piece(0), piece(1), piece(2), piece(3)]));
+  });
+
   it('may get an answer that was found elsewhere, as generated for none of them', async () => {
     const [first, second] = [join(), join()];
     first.flight.adopt(STARTED, Buffer.concat([piece(0), piece(1)]), FINISHED);

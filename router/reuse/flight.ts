@@ -9,7 +9,8 @@
  * Whoever leads is a reader like the others: it may leave, or read slowly, without harm to them. What was recorded
  * before a change of leader stays; the next generation's pieces stand behind it.
  */
-import type { Fault, Reason } from '../../proto/contract/faults.ts';
+import type { Reason } from '../../proto/contract/faults.ts';
+import { Fault } from '../../proto/contract/faults.ts';
 import type { Finished, Started } from '../../proto/gen/infermesh/v1/inference.ts';
 import type { ClientStream } from '../../proto/transport/event-stream.ts';
 import type { Resumption } from '../admit/admission.ts';
@@ -34,7 +35,7 @@ export type Turn =
 export class Flight implements Recording {
   /** Who answers, as the first token told it. */
   started: Started | undefined;
-  readonly #onOver: () => void;
+  readonly #onClosed: () => void;
   readonly #segments: Kept[] = [];
   readonly #members = new Set<Member>();
   #leader: Member | undefined;
@@ -42,9 +43,9 @@ export class Flight implements Recording {
   #retries = 0;
   #over = false;
 
-  /** @param onOver nobody can join it any more */
-  constructor(onOver: () => void) {
-    this.#onOver = onOver;
+  /** @param onClosed nobody can join it any more */
+  constructor(onClosed: () => void) {
+    this.#onClosed = onClosed;
   }
 
   get members(): number {
@@ -113,10 +114,12 @@ export class Flight implements Recording {
     this.#leader = undefined;
     this.#drop(leader, fault);
     const isOwn = LEADERS_OWN.has(fault.reason);
-    const next = isOwn || (fault.retryable && this.#retries++ < MOST_RETRIES) ? this.#latest() : undefined;
+    const isWhole = this.#segments.at(-1)?.isWhole ?? true;
+    const mayLead = isWhole && (isOwn || (fault.retryable && this.#retries++ < MOST_RETRIES));
+    const next = mayLead ? this.#latest() : undefined;
     if (next) return this.#lead(next);
     this.#end();
-    for (const member of [...this.#members]) this.#drop(member, fault);
+    for (const member of [...this.#members]) this.#drop(member, isOwn ? tooLong() : fault);
   }
 
   /** @internal of a member whose client is gone, or too slow */
@@ -132,8 +135,9 @@ export class Flight implements Recording {
     for (const { reader } of this.#members) reader.pump();
   }
 
-  /** @internal of a generation whose pieces are not kept any more */
+  /** @internal of a generation whose pieces are not kept any more: who came now would miss some */
   through(data: Buffer): void {
+    this.#onClosed();
     for (const { reader } of this.#members) reader.through(data);
   }
 
@@ -174,11 +178,12 @@ export class Flight implements Recording {
   #end(): void {
     if (this.#over) return;
     this.#over = true;
-    this.#onOver();
+    this.#onClosed();
   }
 }
 
 const NOTHING = Buffer.alloc(0);
+const tooLong = () => new Fault('STREAM_NOT_RESUMABLE', 'the answer had grown too long for another request to go on with it');
 
 export interface MemberParts {
   readonly stream: ClientStream;

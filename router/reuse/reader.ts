@@ -45,6 +45,8 @@ export class Reader {
   readonly done: Promise<Reading>;
   /** When its first piece went to it, by the router's clock. */
   openedAt: number | undefined;
+  /** Nothing that went to it is missing from `soFar`. */
+  isWhole = true;
   readonly #parts: ReaderParts;
   #opened: Buffer | undefined;
   #position = 0;
@@ -90,8 +92,11 @@ export class Reader {
   /** What the recording has no room for any more goes to a reader that has all the rest. */
   through(data: Buffer): void {
     if (this.#over) return;
-    if (this.#position === this.#parts.recording.length) this.#parts.stream.write(data, true);
-    else this.leave(tooSlow('the answer has grown too long to be kept for a reader so slow'));
+    if (this.#position < this.#parts.recording.length) {
+      return this.leave(tooSlow('the answer has grown too long to be kept for a reader so slow'));
+    }
+    this.isWhole = false;
+    this.#parts.stream.write(data, true);
   }
 
   /** Nothing more is recorded. */
@@ -107,7 +112,7 @@ export class Reader {
     this.#parts.onTaken?.();
   }
 
-  /** What went to its stream. */
+  /** What went to its stream, while it `isWhole`. */
   soFar(): Buffer {
     const pieces = [this.#opened ?? NOTHING];
     for (let at = 0; at < this.#position; ) {

@@ -57,6 +57,11 @@ class Generating {
     this.generation = flight.begin(member, this.#kept);
   }
 
+  /** Nothing of what it gave is missing. */
+  get isKept(): boolean {
+    return this.#kept.isWhole;
+  }
+
   gives(tokens = 1, text?: string): void {
     this.#flight.started ??= STARTED;
     for (let i = 0; i < tokens; i++) {
@@ -192,6 +197,25 @@ describe('a flight', () => {
     first.flight.adopt(STARTED, Buffer.concat([piece(0), piece(1)]), FINISHED);
     await settled();
     expect([first.client.events, second.client.events]).toEqual([whole(2), whole(2)]);
+  });
+
+  it('whose answer grew too long to be kept takes nobody in, and is not gone on with by another', async () => {
+    const [first, second] = [join('a', 1), join('a', 2)];
+    const generating = new Generating(first);
+    const taking = () => [first, second].map(({ client }) => client.take());
+    for (const text = 'x'.repeat(WINDOW_BYTES); generating.isKept; taking()) generating.gives(1, text);
+    const tokens = generating.seq;
+    const late = join();
+    expect(late.flight).not.toBe(first.flight);
+    await settled();
+    expect(late.turns).toEqual(['lead']);
+    expect([first.member.reader.isWhole, second.member.reader.isWhole]).toEqual([false, false]);
+    expect(second.client.events).toHaveLength(1 + tokens);
+    first.flight.failed(gone('DEADLINE_EXCEEDED'), first.member);
+    await settled();
+    expect([first.turns, second.turns]).toEqual([['lead', 'failed'], ['failed']]);
+    expect(first.client.fault?.reason).toBe('DEADLINE_EXCEEDED');
+    expect(second.client.fault?.reason).toBe('STREAM_NOT_RESUMABLE');
   });
 
   it('gives every member that stays exactly the answer, whoever comes, leaves, fails or reads slowly', async () => {

@@ -35,10 +35,12 @@ function shown(counts: GetStatsResponse): string {
 
 function headOf(counts: GetStatsResponse): string[] {
   const { routerId, uptimeSeconds, nodes, requestsOpen, requestsWaiting, residentBytes, cpuSeconds } = counts;
-  const { requestsFinished, requestsFailed, requestsCancelled, explored, feedbacks, migrations, retries, hedges } = counts;
+  const { requestsFinished, requestsFailed, requestsCancelled, requestsCached, savedUsd } = counts;
+  const { explored, feedbacks, migrations, retries, hedges } = counts;
   return [
     `${style('bold', harmless(routerId))}   up ${duration(uptimeSeconds)}   ${nodes} ${nodes === 1 ? 'node' : 'nodes'}   ${bytes(residentBytes)}   ${cpuSeconds.toFixed(1)} s of processor time`,
     `  requests   ${requestsFinished} finished   ${requestsFailed} failed   ${requestsCancelled} cancelled   ${requestsOpen} open, ${requestsWaiting} of them waiting`,
+    `  cached     ${requestsCached} answered without being generated${savedUsd > 0 ? `, which saved ${usd(savedUsd)}` : ''}`,
     `  survived   ${migrations} moved to another node   ${retries} retried   ${hedges} raced by a second node`,
     `  learning   ${explored} tried against belief   ${feedbacks} rated`,
   ];

@@ -221,6 +221,7 @@ export class Journey {
   #isKnown(request: Arrived, trip: Trip, client: SwitchedStream): boolean {
     const { chat, cut, watch, resumption } = trip;
     const running = {
+      isWhole: () => trip.goesOn && trip.isWhole,
       takeOver: (reader: ClientStream) => client.switchTo(reader, trip.soFar()),
       replaced: () => cut.abort(new Fault('CANCELLED', 'another call with the same idempotency key goes on with the answer')),
     };
@@ -383,8 +384,7 @@ export class Journey {
       const closing = event({ $case: 'finished', value: finished });
       stream.write(unopened ? Buffer.concat([unopened, closing]) : closing);
       stream.end({ [MIGRATIONS_TRAILER]: String(migrations) });
-      if (isWhole) trip.claim?.finished(Buffer.concat([trip.soFar(), closing]));
-      else trip.claim?.freed();
+      trip.answered(closing);
     }
     return { finished, tokens: ended.tokens, isKept };
   }
@@ -392,7 +392,7 @@ export class Journey {
   /** The client has all of the answer that was generated for it. */
   #told({ finished, tokens }: Settled, trip: Trip): void {
     const { reason: finishReason, usage, cost, migrations } = finished;
-    if (trip.reader) trip.claim?.finished(Buffer.concat([trip.soFar(), trip.closing]));
+    if (trip.reader) trip.answered(trip.closing);
     this.#parts.tally.ended.finished++;
     trip.tellContent();
     const costUsd = cost?.usd ?? 0;

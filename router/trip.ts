@@ -64,9 +64,25 @@ export class Trip {
     this.kept = new Kept(resumption?.delivered);
   }
 
-  /** What its client got. */
+  /** What its client got, while it `isWhole`. */
   soFar(): Buffer {
     return this.reader?.soFar() ?? Buffer.concat([this.opening ?? EMPTY, this.kept.bytes()]);
+  }
+
+  /** Nothing that its client got is missing from `soFar`. */
+  get isWhole(): boolean {
+    return this.reader?.isWhole ?? (this.kept.isWhole && !this.resumption);
+  }
+
+  /** Its client has all of the answer. @param closing its `finished` */
+  answered(closing: Buffer): void {
+    if (this.isWhole) this.claim?.finished(Buffer.concat([this.soFar(), closing]));
+    else this.claim?.freed();
+  }
+
+  /** Nothing ends it before its client has all of the answer. */
+  get goesOn(): boolean {
+    return !this.cut.signal.aborted && !this.reader?.isOver;
   }
 
   /** From now on the answer is generated for all who read along, behind what they have. */

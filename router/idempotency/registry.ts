@@ -5,9 +5,9 @@
  *                        |
  *                        +--freed (cut, failed, or too large to be kept)--> absent
  *
- * The same key and body: while running, the newcomer takes the stream over; once finished, it gets the kept answer. The
- * same key and another body is a conflict in both. A client that goes on behind what it has (`renew`) begins anew: nothing
- * says that what runs or was kept here begins with that.
+ * The same key and body: while running, the newcomer takes the stream over, or begins anew where all of it is not to be
+ * had any more; once finished, it gets the kept answer. The same key and another body is a conflict in both. A client that
+ * goes on behind what it has (`renew`) begins anew: nothing says that what runs or was kept here begins with that.
  *
  * Keys and bodies are digests (digest.ts). Beyond the bound of keys the oldest finished one leaves; when all of them run,
  * a newcomer runs unregistered.
@@ -28,6 +28,8 @@ export const IDEMPOTENCY_LIMITS: IdempotencyLimits = { keys: 10_000, bytes: 64 <
 
 /** What a running request does when its client is back. `Reader` is where an answer goes. */
 export interface Running<Reader> {
+  /** Whether a reader can still have all of the answer. */
+  isWhole(): boolean;
   /** Ends the former reader's stream and goes on towards this one, which gets all of the answer from its beginning. */
   takeOver(reader: Reader): void;
   /** Ends: the same request runs anew. */
@@ -87,6 +89,7 @@ export class IdempotencyRegistry<Reader> {
     const before = this.#sameBody(key, body);
     if (!before) return { type: 'new', entry: this.#begin(key, body, running) };
     if ('answer' in before) return { type: 'finished', answer: before.answer };
+    if (!before.running.isWhole()) return { type: 'new', entry: this.renew(key, body, running) };
     return { type: 'running', takeOver: (reader) => before.running.takeOver(reader) };
   }
 

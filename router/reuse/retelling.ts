@@ -99,7 +99,7 @@ export class Retelling {
     const { tally, ledger } = this.#parts;
     const { source, requestId } = cached as Cached;
     const savedUsd = cost?.usd ?? 0;
-    trip.claim?.finished(Buffer.concat([trip.soFar(), trip.closing]));
+    trip.answered(trip.closing);
     ledger.again(id, requestId);
     tally.ended.finished++;
     tally.cached++;

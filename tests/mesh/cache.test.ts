@@ -178,6 +178,20 @@ describe('equal requests at the same time', () => {
     for (const { text } of followers) expect(await text).toBe(textOf(input));
   });
 
+  it('take the one that left in again when it comes back under its idempotency key', async () => {
+    const input = fresh();
+    const leaving = new AbortController();
+    const own = { ...input, idempotencyKey: 'comes-back' };
+    const leader = await begun(own, { signal: leaving.signal });
+    const follower = await begun(input);
+    leaving.abort();
+    await expect(leader.text).rejects.toMatchObject({ reason: 'CANCELLED' });
+    // Its own call ends for itself; by the answer to another one the router knows that it has left.
+    await mesh.client.stats();
+    const back = await begun(own);
+    expect([await back.text, await follower.text]).toEqual([textOf(input), textOf(input)]);
+  });
+
   it('cancel the engine once the last of them has left', async () => {
     const input = fresh();
     const leaving = new AbortController();

@@ -7,6 +7,10 @@ import { FakeClock } from '../../support/clock.ts';
 class Told {
   readonly readers: string[] = [];
   replacements = 0;
+  whole = true;
+  isWhole(): boolean {
+    return this.whole;
+  }
   takeOver(reader: string): void {
     this.readers.push(reader);
   }
@@ -40,6 +44,17 @@ describe('the same key and body', () => {
       entered.takeOver(reader);
     }
     expect(told).toMatchObject({ readers: ['second', 'third'], replacements: 0 });
+  });
+
+  it('runs anew in the place of one that can no longer give all of its answer', () => {
+    const { registry } = world();
+    const first = begun(registry, 'k');
+    first.told.whole = false;
+    const second = begun(registry, 'k');
+    expect(first.told).toMatchObject({ readers: [], replacements: 1 });
+    first.entry.freed();
+    expect(registry.enter('k', 'body', new Told()).type).toBe('running');
+    expect(second.told.replacements).toBe(0);
   });
 
   it('gets the whole answer again for 60 s after its end, and no longer', () => {

@@ -157,9 +157,8 @@ export class MeshCache implements Cache {
   }
 
   #layer<Value>(name: LayerName, codec: Codec<Value>, part: number): CacheLayer<Value> {
-    const { store, clock, memoryBytes, redis } = this.#parts;
-    const isUp = () => redis?.().state !== RedisState.REDIS_STATE_DOWN;
-    const shared = store.kind === 'memory' ? undefined : { store, writer: this.#writer, isUp };
+    const { store, clock, memoryBytes } = this.#parts;
+    const shared = store.kind === 'memory' ? undefined : { store, writer: this.#writer };
     const believedMs = name === 'evidence' ? EVIDENCE_BELIEVED_MS : undefined;
     const limit = Math.floor((memoryBytes * part) / WHOLE);
     return new CacheLayer({ name, codec, ttlMs: TTL_MS[name], limit, shared, believedMs, clock });

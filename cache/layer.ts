@@ -10,7 +10,7 @@ import { frozen } from './codecs.ts';
 import { MAX_VALUE_BYTES } from './envelope.ts';
 import type { Held } from './held.ts';
 import { HeldValues } from './held.ts';
-import type { Hit, Key, Layer, LayerName, Store } from './port.ts';
+import type { Hit, Key, Layer, LayerName, Store, Stored } from './port.ts';
 import { openValue, sealValue } from './sealed-value.ts';
 import type { Writer } from './writer.ts';
 
@@ -22,8 +22,6 @@ const MAX_HELD_BYTES = 2 * MAX_VALUE_BYTES;
 export interface SharedStore {
   readonly store: Store;
   readonly writer: Writer;
-  /** Whether what the store does not give is not there. */
-  readonly isUp: () => boolean;
 }
 
 export interface LayerParts<Value> {
@@ -184,20 +182,21 @@ export class CacheLayer<Value> implements Layer<Value> {
     return asked;
   }
 
-  #arrived(key: Key, sealed: Buffer | undefined, isCurrent: () => boolean): Hit<Value> | undefined {
+  #arrived(key: Key, stored: Stored, isCurrent: () => boolean): Hit<Value> | undefined {
     // Whatever was put or deleted meanwhile is what holds.
     if (!isCurrent()) return this.peek(key);
-    const opened = sealed && this.#opened(key, sealed, 0);
-    return opened ? { value: opened.value, from: 'redis' } : this.#unanswered(key);
-  }
-
-  /** The store did not give what memory has: another router has deleted it, or nobody can say. */
-  #unanswered(key: Key): Hit<Value> | undefined {
-    const held = this.held.get(key.name);
-    if (held?.state !== 'open') return undefined;
-    if (!this.#parts.shared?.isUp()) return this.#hit(held);
+    if (stored === 'unknown') return this.#unanswered(key);
+    const opened = stored && this.#opened(key, stored, 0);
+    if (opened) return { value: opened.value, from: 'redis' };
+    // What memory has, another router has deleted.
     this.held.delete(key.name);
     return undefined;
+  }
+
+  /** Memory is believed for as long as nobody can say. */
+  #unanswered(key: Key): Hit<Value> | undefined {
+    const held = this.held.get(key.name);
+    return held?.state === 'open' ? this.#hit(held) : undefined;
   }
 
   #hit(held: Open<Value>): Hit<Value> {

@@ -8,13 +8,15 @@
 import type { GetCacheStatsResponse, PurgeCacheRequest, PurgeCacheResponse } from '../proto/gen/infermesh/v1/admin.ts';
 import type { CachedAnswer, CachedModel, Evidence } from '../proto/gen/infermesh/v1/cache.ts';
 
+/** What lies under a name; undefined: nothing. 'unknown': nobody could say. */
+export type Stored = Buffer | 'unknown' | undefined;
+
 /** Where sealed values lie, by names that tell nothing. No method rejects; each ends within the store's time limit. */
 export interface Store extends AsyncDisposable {
   readonly kind: 'memory' | 'redis';
-  /** Undefined: not there, or nobody could say. */
-  get(name: string): Promise<Buffer | undefined>;
+  get(name: string): Promise<Stored>;
   /** As many as names, in their order. */
-  getAll(names: readonly string[]): Promise<(Buffer | undefined)[]>;
+  getAll(names: readonly string[]): Promise<Stored[]>;
   /** @returns whether it is there now */
   set(name: string, value: Buffer, ttlMs: number): Promise<boolean>;
   /** @returns how many there were */

@@ -79,6 +79,7 @@ export class Purges {
 
   async #look(): Promise<void> {
     const list = await this.#read();
+    if (!list) return;
     const unseen = list.filter(({ id }) => !this.#seen.has(id));
     for (const { prefixes } of unseen) this.#forgetTwice(prefixes);
     const published = new Set(list.map(({ id }) => id));
@@ -92,8 +93,9 @@ export class Purges {
     const { store, clock, everything } = this.#parts;
     if ((await store.take(this.#lock, this.#owner, LOCK_MS)) !== 'taken') return;
     const own = this.#own;
-    const now = await this.#read();
     // Whoever had the lock before may have written since the list was read.
+    const now = await this.#read();
+    if (!now) return;
     const others = [...new Map([...list, ...now].map((purge) => [purge.id, purge])).values()];
     const recent = others.filter(({ at }) => at > clock.wall() - MAX_TTL_MS);
     const sealed = this.#list.seal(Buffer.from(JSON.stringify(bounded([...recent, ...own], everything))));
@@ -116,9 +118,10 @@ export class Purges {
     return counts.reduce((sum, count) => sum + count, 0);
   }
 
-  /** What nobody of this mesh wrote is no list. */
-  async #read(): Promise<readonly Purge[]> {
+  /** What nobody of this mesh wrote is no list. Undefined: nobody can say. */
+  async #read(): Promise<readonly Purge[] | undefined> {
     const sealed = await this.#parts.store.get(this.#list.name);
+    if (sealed === 'unknown') return undefined;
     const opened = sealed && this.#list.open(sealed);
     if (sealed && !opened) await this.#parts.store.delete([this.#list.name]);
     return opened ? (JSON.parse(opened.toString()) as Purge[]) : [];

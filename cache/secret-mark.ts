@@ -29,6 +29,7 @@ export class SecretMark {
   async look(): Promise<void> {
     if (this.#told || this.#clock.now() < this.#nextAt) return;
     const sealed = await this.#store.get(this.#key.name);
+    if (sealed === 'unknown') return;
     if (sealed && !this.#key.open(sealed)) {
       this.#told = true;
       this.#onForeign();

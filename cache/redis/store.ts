@@ -2,7 +2,7 @@
  * The store that routers share: sealed values under opaque names. What lies there may be foreign, huge or of another
  * type: it is read up to a bound, and what can't be a value is deleted.
  */
-import type { RedisCommands, Store } from '../port.ts';
+import type { RedisCommands, Store, Stored } from '../port.ts';
 import type { RedisConnection } from './link.ts';
 import { BACKGROUND_LIMIT_MS } from './link.ts';
 import { codeOf } from './replies.ts';
@@ -40,17 +40,18 @@ export class RedisStore implements Store {
     this.#link = link;
   }
 
-  get(name: string): Promise<Buffer | undefined> {
-    return this.#link.ask((redis) => this.#read(redis, name));
+  async get(name: string): Promise<Stored> {
+    const [stored] = await this.getAll([name]);
+    return stored;
   }
 
   /** One command for each name: in a cluster they lie apart. */
-  async getAll(names: readonly string[]): Promise<(Buffer | undefined)[]> {
+  async getAll(names: readonly string[]): Promise<Stored[]> {
     const found = await this.#link.ask((redis) => inBatches(names, (batch) => this.#readEach(redis, batch)));
-    return found?.flat() ?? names.map(() => undefined);
+    return found?.flat() ?? names.map(() => 'unknown');
   }
 
-  #readEach(redis: RedisCommands, names: readonly string[]): Promise<(Buffer | undefined)[]> {
+  #readEach(redis: RedisCommands, names: readonly string[]): Promise<Stored[]> {
     return Promise.all(names.map((name) => this.#read(redis, name)));
   }
 
@@ -110,15 +111,15 @@ export class RedisStore implements Store {
   }
 
   /** A value is never empty, which is how Redis tells of one that is not there. */
-  async #read(redis: RedisCommands, name: string): Promise<Buffer | undefined> {
+  async #read(redis: RedisCommands, name: string): Promise<Stored> {
     const first = await orDeleted(redis, name, redis.call('getrange', name, 0, FIRST_BYTES - 1));
     if (!Buffer.isBuffer(first) || first.length === 0) return undefined;
     return first.length < FIRST_BYTES ? first : this.#readLarge(redis, name);
   }
 
   /** From its beginning again, since it may have been replaced meanwhile. */
-  async #readLarge(redis: RedisCommands, name: string): Promise<Buffer | undefined> {
-    if (this.#largeReads >= MOST_LARGE_READS) return undefined;
+  async #readLarge(redis: RedisCommands, name: string): Promise<Stored> {
+    if (this.#largeReads >= MOST_LARGE_READS) return 'unknown';
     this.#largeReads++;
     try {
       const value = await redis.call('getrange', name, 0, MOST_VALUE_BYTES);

@@ -78,6 +78,8 @@ export class Exchange {
     const due = this.#peers.due(this.#round++);
     const names = [this.#wire.roster.name(''), ...[own, ...due].map((id) => this.#wire.head.name(id))];
     const [listed, ownHead, ...heads] = await store.getAll(names);
+    // What can't be read is not gone, and need not be written anew.
+    if (listed === 'unknown') return false;
     const read = new Map(due.map((id, i) => [id, this.#wire.head.read(id, heads[i])]));
     if (!(await this.#publisher.publish(read, ownHead !== undefined, last))) return false;
     const roster = this.#wire.roster.read('', listed) ?? [];
@@ -111,9 +113,10 @@ export class Exchange {
       const theirs = came.flatMap((one) => (one.peer === peer ? [one.read] : []));
       this.#tell(peer, asked, theirs);
     }
-    const indexes = behind.map((peer, i) => {
+    const indexes = behind.flatMap((peer, i) => {
+      if (values[i] === 'unknown') return [];
       const index = this.#wire.index.read(peer.id, values[i]);
-      return { peer, index: index && indexOf(index) };
+      return [{ peer, index: index && indexOf(index) }];
     });
     await this.#readParts(indexes);
   }
@@ -141,7 +144,7 @@ export class Exchange {
     for (const [i, { id, name, index }] of wanted.entries()) {
       const part = this.#wire.part.read(`${id} ${name}`, values[i]);
       if (part && part.version >= (index.parts.get(name) ?? 0)) replicas.merge(id, index, new Map([[name, part]]));
-      else lacking.add(id);
+      else if (values[i] !== 'unknown') lacking.add(id);
       // A large part takes milliseconds, and tokens are not to wait for many.
       await turn();
     }

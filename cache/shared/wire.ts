@@ -1,6 +1,6 @@
 /** How replicas and events are written: JSON, sealed under names that follow from the mesh's secret and tell nothing. Pure. */
 import { z } from 'zod';
-import type { Key } from '../port.ts';
+import type { Key, Stored } from '../port.ts';
 import type { Index, Part } from './replica-set.ts';
 import { MOST_PARTS, MOST_REPLICAS } from './replica-set.ts';
 
@@ -58,8 +58,8 @@ export class Wire {
         return [key.name, key.seal(Buffer.from(JSON.stringify(value)))];
       },
       /** Undefined: nothing of ours. */
-      read: (of: string, sealed: Buffer | undefined): Value | undefined => {
-        if (!sealed) return undefined;
+      read: (of: string, sealed: Stored): Value | undefined => {
+        if (!sealed || sealed === 'unknown') return undefined;
         const value = parsed(keyOf(of).open(sealed), schema);
         if (value === undefined) this.rejected++;
         return value;

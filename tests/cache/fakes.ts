@@ -1,5 +1,5 @@
 /** What the layers of a cache stand on, for tests. */
-import type { Store } from '../../cache/port.ts';
+import type { Store, Stored } from '../../cache/port.ts';
 import { FakeClock } from '../support/clock.ts';
 
 /** A store that several caches share, like Redis. A test looks into it, breaks it, and holds its answers back. */
@@ -9,6 +9,8 @@ export class FakeRedis implements Store {
   readonly ttls = new Map<string, number>();
   /** It answers nothing, and takes nothing. */
   isDown = false;
+  /** Names that it says nothing of. */
+  readonly isSilentOf = new Set<string>();
   reads = 0;
   readonly #leases = new Map<string, string>();
   #gate: PromiseWithResolvers<void> | undefined;
@@ -28,9 +30,9 @@ export class FakeRedis implements Store {
     return value;
   }
 
-  async getAll(names: readonly string[]) {
+  async getAll(names: readonly string[]): Promise<Stored[]> {
     this.reads++;
-    const found = names.map((name) => (this.isDown ? undefined : this.values.get(name)));
+    const found = names.map((name) => (this.isDown || this.isSilentOf.has(name) ? 'unknown' : this.values.get(name)));
     await this.#gate?.promise;
     return found;
   }

@@ -23,7 +23,7 @@ interface LayerOptions {
 function layerOn({ redis, clock = new FakeClock(), limit = 1 << 20, believedMs }: LayerOptions) {
   let dropping = 0;
   const writer = redis && new Writer(redis, () => dropping++);
-  const shared = redis && writer ? { store: redis, writer, isUp: () => !redis.isDown } : undefined;
+  const shared = redis && writer ? { store: redis, writer } : undefined;
   const layer = new CacheLayer({ name: 'answers', codec: answerCodec, ttlMs: TTL_MS, limit, shared, believedMs, clock });
   return { layer, clock, writer, dropping: () => dropping };
 }
@@ -265,6 +265,16 @@ describe('what is not believed for long', () => {
     expect(await other.find(keyOf('a'))).toMatchObject({ value: { requestId: 'old' }, from: 'memory' });
     clock.advance(TTL_MS);
     expect(await other.find(keyOf('a'))).toBeUndefined();
+  });
+
+  it('is given from memory all the same where the store cannot tell of one of several', async () => {
+    const { one, other, clock, redis } = await both();
+    one.put(keyOf('b'), answer('x'));
+    await settled();
+    clock.advance(BELIEVED_MS);
+    redis.isSilentOf.add(keyOf('a').name);
+    const found = await other.findAll(['a', 'b'].map(keyOf));
+    expect(found.map((hit) => hit?.from)).toEqual(['memory', 'redis']);
   });
 
   it('is believed for good where there is no other router', () => {

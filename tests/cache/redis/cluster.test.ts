@@ -16,7 +16,7 @@ test('a server of the cluster that is killed has the cluster be down, until it i
   for (const name of NAMES) expect(await opened.store.set(name, value, LONG_MS)).toBe(true);
   await cluster.servers[1]?.kill();
   const down = opened.become('down');
-  expect(await opened.store.getAll(NAMES)).toEqual(NAMES.map(() => undefined));
+  expect(await opened.store.getAll(NAMES)).toEqual(NAMES.map(() => 'unknown'));
   await down;
   await cluster.servers[1]?.restart();
   await opened.become('up');
@@ -30,7 +30,7 @@ test('a server of the cluster that stands still has nothing be asked of any, unt
   await opened.become('up');
   cluster.servers[2]?.freeze();
   const down = opened.become('down');
-  expect(await opened.store.getAll(NAMES)).toEqual(NAMES.map(() => undefined));
+  expect(await opened.store.getAll(NAMES)).toEqual(NAMES.map(() => 'unknown'));
   const { calls } = opened.link.status();
   await opened.store.getAll(NAMES);
   expect(opened.link.status().calls).toBe(calls);
@@ -64,7 +64,7 @@ test('behind a sentinel, a master that stands still is replaced, and no master a
   await sentinel.master.call('wait', 1, 5_000);
   sentinel.master.freeze();
   const down = opened.become('down');
-  expect(await opened.store.get('name')).toBeUndefined();
+  expect(await opened.store.get('name')).toBe('unknown');
   await down;
   await opened.become('up');
   expect(String(await opened.store.get('name'))).toBe('value');

@@ -1,6 +1,6 @@
 /** Routers that share a store which a test breaks. */
 import { SecretKeyring } from '../../../cache/keyring.ts';
-import type { Store } from '../../../cache/port.ts';
+import type { Store, Stored } from '../../../cache/port.ts';
 import { Exchange } from '../../../cache/shared/exchange.ts';
 import type { Replica } from '../../../cache/shared/replica-set.ts';
 import { ReplicaSet } from '../../../cache/shared/replica-set.ts';
@@ -8,18 +8,22 @@ import type { Keys } from '../../../cache/shared/wire.ts';
 
 /** As Redis is: there, gone, forgetful; or it does what it is asked and the answer is lost. */
 export class BreakableStore implements Pick<Store, 'getAll' | 'set' | 'delete'> {
-  readonly values = new Map<string, Buffer>();
+  values = new Map<string, Buffer>();
   up = true;
   losesReplies = false;
+  /** Of what is read, so much is told. */
+  mostAtOnce = Number.POSITIVE_INFINITY;
   asked = 0;
+  written = 0;
 
-  async getAll(names: readonly string[]) {
+  async getAll(names: readonly string[]): Promise<Stored[]> {
     this.asked++;
-    return names.map((name) => (this.up ? this.values.get(name) : undefined));
+    return names.map((name, i) => (this.up && i < this.mostAtOnce ? this.values.get(name) : 'unknown'));
   }
 
   async set(name: string, value: Buffer) {
     this.asked++;
+    this.written++;
     if (this.up) this.values.set(name, value);
     return this.up && !this.losesReplies;
   }

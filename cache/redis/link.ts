@@ -144,7 +144,8 @@ export class RedisConnection implements RedisLink {
   }
 
   #lost(code: string): void {
-    this.#standing.reason = code;
+    // A connection that was given up on purpose tells nothing but that nothing came.
+    this.#standing.reason = this.#reconnecting && code === 'LOST' ? 'LATE' : code;
     if (this.#reconnecting) this.#circuit.late();
     else this.#circuit.failed();
     if (!this.#standing.told) this.#tell();
@@ -187,6 +188,7 @@ export class RedisConnection implements RedisLink {
     this.#failedProbes = serves ? 0 : this.#failedProbes + 1;
     if (this.#failedProbes >= PROBES_PER_CONNECTION) {
       this.#failedProbes = 0;
+      this.#reconnecting = true;
       this.#client.reconnect();
     }
     return serves;

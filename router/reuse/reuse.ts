@@ -106,6 +106,8 @@ export class Reuse<Answer extends Generated> {
     for (let generated: Answer | undefined; ; ) {
       const turn = await member.next();
       if (turn.type === 'failed') throw turn.fault;
+      // Whoever was to lead may have left meanwhile, and all others with it.
+      if (turn.type === 'lead' && flight.isOver) continue;
       if (turn.type === 'lead') generated = await this.#lead(request, trip, search, flight, member);
       else if (generated) return this.#generator.told(generated, trip);
       else return this.#retelling.followed(request, trip, flight, turn.finished);

@@ -1,0 +1,34 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import { Fault } from '../../../proto/contract/faults.ts';
+import { ReuseWorld, settled } from './world.ts';
+
+let world: ReuseWorld;
+beforeEach(async () => {
+  world = await ReuseWorld.open();
+});
+
+describe('equal requests', () => {
+  it('are one generation, and whoever comes later has it from memory', async () => {
+    const [first, second] = [world.ask(), world.ask()];
+    await settled();
+    expect(world.generations).toHaveLength(1);
+    world.generation.finishes();
+    expect([await first.over, await second.over]).toEqual([undefined, undefined]);
+    const third = world.ask();
+    expect(await third.over).toBeUndefined();
+    expect(world.generations).toHaveLength(1);
+    expect([first, second, third].map(({ client }) => client.events)).toEqual(Array(3).fill(['started', '<0>', 'finished']));
+    expect(world.clock.pending).toBe(0);
+  });
+
+  it('that all end at once, with their leader, begin no generation that nobody reads', async () => {
+    const leader = world.ask();
+    await settled();
+    const all = [leader, world.ask(), world.ask()];
+    await settled();
+    world.abort(new Fault('DRAINING', 'the router is shutting down'));
+    await settled();
+    expect(world.generations.map(({ isCut }) => isCut)).toEqual([true]);
+    for (const { over } of all) expect(await over).toMatchObject({ reason: 'DRAINING' });
+  });
+});

@@ -20,7 +20,13 @@ import type { Closing, Recording } from './reader.ts';
 import { Reader } from './reader.ts';
 
 /** What befell the leader alone, and tells nothing of the answer. */
-const LEADERS_OWN: ReadonlySet<Reason> = new Set(['CANCELLED', 'DEADLINE_EXCEEDED', 'QUOTA_EXCEEDED', 'SLOW_CONSUMER']);
+const LEADERS_OWN: ReadonlySet<Reason> = new Set([
+  'CANCELLED',
+  'DEADLINE_EXCEEDED',
+  'NOT_CACHED',
+  'QUOTA_EXCEEDED',
+  'SLOW_CONSUMER',
+]);
 /** Failures of the mesh that another member may try to get over, for all of them together. */
 const MOST_RETRIES = 1;
 

@@ -84,7 +84,7 @@ export class Reuse<Answer extends Generated> {
     // It takes no tokens of the quota, but is a request.
     if (found || isFollower) trip.lease = this.#parts.quotas.enter(request.tenant, 0);
     if (found) return this.#retelling.replay(request, trip, found, permit.paced);
-    if (permit.onlyCached && !isFollower) throw new Fault('NOT_CACHED', 'the answer is not in the cache');
+    if (permit.onlyCached && !isFollower) throw notCached();
     if (permit.reads && name !== undefined) return this.#fly(request, trip, search, name);
     this.#generator.told(await this.#generator.generate(request, trip, search), trip);
   }
@@ -123,6 +123,7 @@ export class Reuse<Answer extends Generated> {
     ending.at(request.deadlineAt);
     trip.leads(flight, generation, ending, kept, resumption);
     try {
+      if (search.permit.onlyCached) throw notCached();
       // Behind what there is already nobody else's answer fits.
       const claimed = resumption ? undefined : await this.#claim(request, trip, search);
       if (claimed && 'answer' in claimed) {
@@ -143,3 +144,5 @@ export class Reuse<Answer extends Generated> {
     return (await this.#lookup.similar(request, trip, search)) ?? (await this.#lookup.claim(search, trip));
   }
 }
+
+const notCached = () => new Fault('NOT_CACHED', 'the answer is not in the cache');

@@ -1,11 +1,15 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { Fault } from '../../../proto/contract/faults.ts';
+import { CacheMode } from '../../../proto/gen/infermesh/v1/inference.ts';
 import { ReuseWorld, settled } from './world.ts';
 
 let world: ReuseWorld;
 beforeEach(async () => {
   world = await ReuseWorld.open();
 });
+
+const ONLY = { cache: { mode: CacheMode.CACHE_MODE_ONLY_IF_CACHED, paced: false } };
+const GONE = new Fault('CANCELLED', 'gone');
 
 describe('equal requests', () => {
   it('are one generation, and whoever comes later has it from memory', async () => {
@@ -30,5 +34,21 @@ describe('equal requests', () => {
     await settled();
     expect(world.generations.map(({ isCut }) => isCut)).toEqual([true]);
     for (const { over } of all) expect(await over).toMatchObject({ reason: 'DRAINING' });
+  });
+
+  it('of which one wants nothing but what is there: it reads along, and nothing is generated for it', async () => {
+    const leader = world.ask();
+    await settled();
+    const [only, other] = [world.ask(ONLY, { deadlineMs: 9000 }), world.ask({}, { deadlineMs: 5000 })];
+    await settled();
+    world.generation.gives(2);
+    world.generation.result.reject(GONE);
+    await settled();
+    expect(await leader.over).toMatchObject({ reason: 'CANCELLED' });
+    expect(await only.over).toMatchObject({ reason: 'NOT_CACHED' });
+    expect(world.generations).toHaveLength(2);
+    expect(world.generation.trip).toBe(other.trip);
+    world.generation.finishes();
+    expect(await other.over).toBeUndefined();
   });
 });

@@ -148,7 +148,8 @@ export class MeshCache implements Cache {
     const forget = (prefixes: readonly string[]) => this.#forget(prefixes);
     const purges = new Purges({ store, keys: this.keys, clock, everything, forget });
     const mark = new SecretMark(store, this.keys, clock, () => tell({ type: 'cache_secret_differs' }));
-    const cancel = clock.every(LOOK_EVERY_MS, () => void Promise.all([purges.look(), mark.look()]));
+    const settled = () => this.#layers.map((layer) => layer.settle());
+    const cancel = clock.every(LOOK_EVERY_MS, () => void Promise.all([purges.look(), mark.look(), ...settled()]));
     const stop = () => {
       cancel();
       purges.close();
@@ -171,7 +172,7 @@ interface Shared {
 }
 
 /** What does not depend on the kind of value. */
-type AnyLayer = Pick<CacheLayer<never>, 'counts' | 'purge'> & {
+type AnyLayer = Pick<CacheLayer<never>, 'counts' | 'purge' | 'settle'> & {
   readonly held: Pick<CacheLayer<never>['held'], 'count' | 'bytes' | 'limit' | 'evicted'>;
 };
 

@@ -12,6 +12,7 @@ import type { Held } from './held.ts';
 import { HeldValues } from './held.ts';
 import type { Hit, Key, Layer, LayerName, Store, Stored } from './port.ts';
 import { openValue, sealValue } from './sealed-value.ts';
+import { Unsettled } from './unsettled.ts';
 import type { Writer } from './writer.ts';
 
 /** The longest that anything is kept, whoever asks for it. */
@@ -70,6 +71,7 @@ export class CacheLayer<Value> implements Layer<Value> {
   readonly #parts: LayerParts<Value>;
   /** What the store is being asked for. Who puts, deletes or purges takes its place, so that no older value comes back. */
   readonly #asked = new Map<string, Found<Value>>();
+  readonly #unsettled = new Unsettled();
   /** As they stand in the last snapshot: most of the next one is the same. */
   readonly #snapshotted = new WeakMap<Held<Value>, Buffer>();
 
@@ -83,7 +85,7 @@ export class CacheLayer<Value> implements Layer<Value> {
     const held = this.held.get(key.name);
     if (!held) return undefined;
     const opened = held.state === 'open' ? held : this.#opened(key, held.sealed, held.hits);
-    return opened && this.#isBelieved(opened.knownAt) ? this.#hit(opened) : undefined;
+    return opened && this.#isBelieved(opened) ? this.#hit(opened) : undefined;
   }
 
   async find(key: Key): Found<Value> {
@@ -111,12 +113,14 @@ export class CacheLayer<Value> implements Layer<Value> {
     this.changes++;
     this.#asked.delete(key.name);
     shared?.writer.forget(key.name);
+    this.#unsettled.settle(key.name);
     const ttl = Math.min(ttlMs, MAX_TTL_MS);
     const expiresAt = clock.wall() + ttl;
     const held: Held<Value> = { state: 'open', key, value: frozen(value), expiresAt, knownAt: clock.now(), hits: 0 };
     if (bytes > MAX_HELD_BYTES || !this.held.set(key.name, held, bytes)) {
-      this.held.delete(key.name);
       this.counts.tooLarge++;
+      // What was there before holds no more, wherever it lies.
+      void this.delete(key);
       return;
     }
     if (!shared) {
@@ -128,7 +132,10 @@ export class CacheLayer<Value> implements Layer<Value> {
       bytes,
       ttlMs: ttl,
       value: () => this.#sealed(key, value, expiresAt),
-      onWritten: () => this.counts.writes++,
+      onEnd: (isWritten) => {
+        if (isWritten) this.counts.writes++;
+        else if (this.#isReplaced) this.#unsettled.add(key.name);
+      },
     });
   }
 
@@ -137,9 +144,17 @@ export class CacheLayer<Value> implements Layer<Value> {
     this.#asked.delete(key.name);
     const wasHeld = this.held.delete(key.name);
     const { shared } = this.#parts;
-    shared?.writer.forget(key.name);
-    const stored = (await shared?.store.delete([key.name])) ?? 0;
-    return wasHeld || stored > 0;
+    if (!shared) return wasHeld;
+    shared.writer.forget(key.name);
+    const mark = this.#unsettled.add(key.name);
+    const stored = await shared.store.delete([key.name]);
+    if (stored !== 'unknown') this.#unsettled.settle(key.name, mark);
+    return wasHeld || (stored !== 'unknown' && stored > 0);
+  }
+
+  /** Tells the store again what it did not hear of. */
+  settle(): Promise<void> {
+    return this.#unsettled.settleAll((name) => this.#told(name));
   }
 
   /** In memory, and what is on its way to the store. @returns how many there were in memory */
@@ -168,7 +183,7 @@ export class CacheLayer<Value> implements Layer<Value> {
 
   /** One call of the store for all of them. */
   #ask(keys: readonly Key[]): ReadonlyMap<string, Found<Value>> {
-    const byName = new Map(keys.map((key) => [key.name, key]));
+    const byName = new Map(keys.flatMap((key) => (this.#unsettled.has(key.name) ? [] : [[key.name, key]])));
     const { shared } = this.#parts;
     if (!shared || byName.size === 0) return new Map();
     const values = shared.store.getAll([...byName.keys()]);
@@ -205,9 +220,23 @@ export class CacheLayer<Value> implements Layer<Value> {
     return { value: held.value, from: 'memory' };
   }
 
-  #isBelieved(knownAt: number): boolean {
+  /** Whether one value is worse than another that took its place. */
+  get #isReplaced(): boolean {
+    return this.#parts.believedMs !== undefined;
+  }
+
+  #isBelieved({ key, knownAt }: Open<Value>): boolean {
     const { shared, believedMs = Number.POSITIVE_INFINITY, clock } = this.#parts;
-    return !shared || clock.now() - knownAt < believedMs;
+    return !shared || clock.now() - knownAt < believedMs || this.#unsettled.has(key.name);
+  }
+
+  /** What memory has of it, or that there is nothing. @returns whether the store has heard it */
+  async #told(name: string): Promise<boolean> {
+    const { shared, clock } = this.#parts;
+    const held = this.held.get(name);
+    const sealed = held?.state === 'open' ? this.#sealed(held.key, held.value, held.expiresAt) : undefined;
+    if (held && sealed) return (await shared?.store.set(name, sealed, held.expiresAt - clock.wall())) ?? true;
+    return (await shared?.store.delete([name])) !== 'unknown';
   }
 
   /** Into memory; what is not ours is deleted wherever it lies. */

@@ -19,8 +19,8 @@ export interface Store extends AsyncDisposable {
   getAll(names: readonly string[]): Promise<Stored[]>;
   /** @returns whether it is there now */
   set(name: string, value: Buffer, ttlMs: number): Promise<boolean>;
-  /** @returns how many there were */
-  delete(names: readonly string[]): Promise<number>;
+  /** @returns how many there were; 'unknown': nobody could say, nor whether they are gone */
+  delete(names: readonly string[]): Promise<number | 'unknown'>;
   /**
    * Takes a name for its owner, for so long, unless another has it. All take one name for the same time.
    * @returns 'taken' also for who has it already; 'unknown' when nobody could say

@@ -17,7 +17,8 @@ export interface Write {
   readonly ttlMs: number;
   /** Made when its turn has come. Undefined: not to be written after all. */
   readonly value: () => Buffer | undefined;
-  readonly onWritten: () => void;
+  /** Unless another one has taken its place, or it was to be forgotten. @param isWritten false: lost */
+  readonly onEnd: (isWritten: boolean) => void;
 }
 
 export class Writer {
@@ -45,6 +46,7 @@ export class Writer {
       this.dropped++;
       if (!this.#dropping) this.#onDropping();
       this.#dropping = true;
+      write.onEnd(false);
       return;
     }
     this.#waiting.set(write.name, write);
@@ -107,9 +109,9 @@ export class Writer {
     });
   }
 
-  async #run({ name, value, ttlMs, onWritten }: Write): Promise<void> {
+  async #run({ name, value, ttlMs, onEnd }: Write): Promise<void> {
     const sealed = value();
-    if (sealed && (await this.#store.set(name, sealed, ttlMs))) onWritten();
+    onEnd(sealed !== undefined && (await this.#store.set(name, sealed, ttlMs)));
   }
 
   #settle(): void {

@@ -37,6 +37,7 @@ const OWNERS: Readonly<Record<string, readonly string[]>> = {
   ioredis: ['cache/redis/client.ts'],
   pino: ['telemetry/log.ts', 'telemetry/pretty.ts'],
   'node-llama-cpp': ['nodes/backends/llama-cpp.ts', 'nodes/backends/llama-cpp/', 'nodes/models/sources/hf.ts'],
+  ollama: ['nodes/backends/ollama/'],
   'npm-registry-fetch': ['nodes/models/sources/'],
   '@npmcli/config': ['nodes/models/sources/npm-config.ts'],
   '@peculiar/x509': ['cli/certs/'],
@@ -47,7 +48,7 @@ const OWNERS: Readonly<Record<string, readonly string[]>> = {
 /** No I/O, no timers, no clock, no chance: these come in as arguments. */
 const PURE = [
   'cache/redis/{circuit,refusals,replies,standing,url}.ts',
-  'cache/{canonical,canonical-json,names}.ts',
+  'cache/{canonical,canonical-json,names,unsettled}.ts',
   'client/{answered,failover,progress}.ts',
   'cache/semantic/{agree,facts,normalise,number-of,question,stem,tokens}.ts',
   'cache/semantic/{entry,evidence,same-answer,vectors,watch}.ts',
@@ -64,6 +65,7 @@ const PURE = [
   'cache/shared/{outbox,peers,replica-set,roster,wire}.ts',
   'router/share/{news,spending}.ts',
   'nodes/backends/{replay-vectors,text-assembler,unit-vector}.ts',
+  'nodes/backends/ollama/{chunks,facts,faults,lines,request}.ts',
 ];
 const IMPURE =
   /\b(?:Date\.now|new Date\(\)|Math\.random|performance\.now|setTimeout|setInterval|setImmediate|process\.(?!env\b)|fetch\()/;

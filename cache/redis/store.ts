@@ -61,9 +61,10 @@ export class RedisStore implements Store {
     return (await this.#link.ask(write, BACKGROUND_LIMIT_MS)) !== undefined;
   }
 
-  async delete(names: readonly string[]): Promise<number> {
+  async delete(names: readonly string[]): Promise<number | 'unknown'> {
     const unlink = (redis: RedisCommands) => inBatches(names, (batch) => this.#unlink(redis, batch));
-    return sumOf(await this.#link.ask(unlink, BACKGROUND_LIMIT_MS));
+    const counts = await this.#link.ask(unlink, BACKGROUND_LIMIT_MS);
+    return counts ? sumOf(counts) : 'unknown';
   }
 
   async take(name: string, owner: string, ttlMs: number): Promise<'taken' | 'busy' | 'unknown'> {
@@ -155,6 +156,6 @@ async function orDeleted(redis: RedisCommands, name: string, reply: Promise<unkn
   }
 }
 
-const sumOf = (counts: readonly number[] = []) => counts.reduce((sum, count) => sum + count, 0);
+const sumOf = (counts: readonly number[]) => counts.reduce((sum, count) => sum + count, 0);
 
 const wholeMs = (ms: number) => Math.max(1, Math.ceil(ms));

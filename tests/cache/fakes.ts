@@ -45,8 +45,8 @@ export class FakeRedis implements Store {
     return true;
   }
 
-  async delete(names: readonly string[]) {
-    return this.isDown ? 0 : names.filter((name) => this.values.delete(name)).length;
+  async delete(names: readonly string[]): Promise<number | 'unknown'> {
+    return this.isDown ? 'unknown' : names.filter((name) => this.values.delete(name)).length;
   }
 
   async take(name: string, owner: string) {
@@ -61,7 +61,8 @@ export class FakeRedis implements Store {
   }
 
   async purge(prefix: string) {
-    return this.delete([...this.values.keys()].filter((name) => name.startsWith(prefix)));
+    const count = await this.delete([...this.values.keys()].filter((name) => name.startsWith(prefix)));
+    return count === 'unknown' ? 0 : count;
   }
 
   async [Symbol.asyncDispose]() {}

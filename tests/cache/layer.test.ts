@@ -267,6 +267,56 @@ describe('what is not believed for long', () => {
     expect(await other.find(keyOf('a'))).toBeUndefined();
   });
 
+  it('does not come back when it was deleted while the store was away', async () => {
+    const { one, other, clock, redis } = await both();
+    redis.isDown = true;
+    expect(await one.delete(keyOf('a'))).toBe(true);
+    redis.isDown = false;
+    expect(await one.find(keyOf('a'))).toBeUndefined();
+    await one.settle();
+    clock.advance(BELIEVED_MS);
+    expect(await other.find(keyOf('a'))).toBeUndefined();
+    expect(redis.values.size).toBe(0);
+  });
+
+  it('is no older one again when it was put while the store was away', async () => {
+    const { one, other, clock, redis } = await both();
+    redis.isDown = true;
+    one.put(keyOf('a'), answer('new'));
+    await settled();
+    await one.settle();
+    redis.isDown = false;
+    clock.advance(BELIEVED_MS);
+    expect((await one.find(keyOf('a')))?.value.requestId).toBe('new');
+    await one.settle();
+    expect((await other.find(keyOf('a')))?.value.requestId).toBe('new');
+    clock.advance(TTL_MS - BELIEVED_MS + 1);
+    expect([await one.find(keyOf('a')), await other.find(keyOf('a'))]).toEqual([undefined, undefined]);
+  });
+
+  it('is what was put last, whatever became of what was put and deleted before', async () => {
+    const { one, other, clock, redis } = await both();
+    redis.isDown = true;
+    one.put(keyOf('a'), answer('newer'));
+    await settled();
+    await one.delete(keyOf('a'));
+    redis.isDown = false;
+    one.put(keyOf('a'), answer('newest'));
+    await settled();
+    await one.settle();
+    clock.advance(BELIEVED_MS);
+    for (const layer of [one, other]) expect((await layer.find(keyOf('a')))?.value.requestId).toBe('newest');
+  });
+
+  it('that is too large to be kept leaves no older one either', async () => {
+    const { one, other, clock } = await both();
+    one.put(keyOf('a'), answer('x'.repeat(2 << 20)));
+    await settled();
+    expect(await one.find(keyOf('a'))).toBeUndefined();
+    clock.advance(BELIEVED_MS);
+    expect(await other.find(keyOf('a'))).toBeUndefined();
+  });
+
   it('is given from memory all the same where the store cannot tell of one of several', async () => {
     const { one, other, clock, redis } = await both();
     one.put(keyOf('b'), answer('x'));

@@ -28,7 +28,7 @@ export class BreakableStore implements Pick<Store, 'getAll' | 'set' | 'delete'> 
     return this.up && !this.losesReplies;
   }
 
-  async delete(names: readonly string[]) {
+  async delete(names: readonly string[]): Promise<number | 'unknown'> {
     return names.filter((name) => this.up && this.values.delete(name)).length;
   }
 }

@@ -47,6 +47,7 @@ export class Purges {
   /** Made here, and not yet seen on the list. */
   #own: Purge[] = [];
   #looking: Promise<void> | undefined;
+  #closed = false;
 
   constructor(parts: PurgesParts) {
     this.#parts = parts;
@@ -74,6 +75,7 @@ export class Purges {
   }
 
   close(): void {
+    this.#closed = true;
     for (const cancel of this.#timers) cancel();
   }
 
@@ -128,6 +130,7 @@ export class Purges {
   }
 
   #after(ms: number, run: () => void): void {
+    if (this.#closed) return;
     const cancel = this.#parts.clock.after(ms, () => {
       this.#timers.delete(cancel);
       run();

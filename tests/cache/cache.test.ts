@@ -252,6 +252,15 @@ describe('a cache that ends', () => {
     expect(clock.pending).toBe(0);
   });
 
+  it('leaves no timer of a purge that is under way', async () => {
+    const { one, other, clock } = mesh();
+    const purging = one.cache.purge(everything);
+    await Promise.all([one, other].map(({ cache }) => cache[Symbol.asyncDispose]()));
+    await purging;
+    await settled();
+    expect(clock.pending).toBe(0);
+  });
+
   it('does not wait for a store that takes nothing', async () => {
     const { one, store, clock } = mesh();
     store.hold();

@@ -39,7 +39,7 @@ import type { Entry, Ledger } from './ledger/ledger.ts';
 import type { Arrived, Identified, Identifier } from './request.ts';
 import { arrive, identify, newRequestId } from './request.ts';
 import type { Meaning } from './reuse/meaning.ts';
-import { mayKeep } from './reuse/permit.ts';
+import { mayKeep, notCached, wantsOnlyCached } from './reuse/permit.ts';
 import { Reuse } from './reuse/reuse.ts';
 import type { Search } from './reuse/search.ts';
 import { decidedEvent, explanation } from './select/explain.ts';
@@ -145,6 +145,7 @@ export class Journey {
       cut.at(request.deadlineAt);
       const search = resumption ? undefined : this.#reuse?.search(request);
       if (search) await this.#reuse?.answer(request, trip, search);
+      else if (wantsOnlyCached(chat)) throw notCached();
       else this.#told(await this.#generate(request, trip), trip);
     } catch (thrown) {
       this.#refuse(toFault(thrown), trip);

@@ -1,4 +1,5 @@
 /** What one request may do with the cache. Pure. */
+import { Fault } from '../../proto/contract/faults.ts';
 import type { ChatRequest } from '../../proto/gen/infermesh/v1/inference.ts';
 import { CacheMode } from '../../proto/gen/infermesh/v1/inference.ts';
 import { FinishReason } from '../../proto/gen/infermesh/v1/types.ts';
@@ -26,7 +27,7 @@ export function permitOf({ cache, sampling }: Pick<ChatRequest, 'cache' | 'sampl
   // What chance draws is another answer each time, and its caller may want just that.
   const repeats = greedy || sampling?.seed !== undefined || (cache?.sampled ?? policy.sampled);
   const uses = repeats && mode !== CacheMode.CACHE_MODE_BYPASS;
-  const onlyCached = mode === CacheMode.CACHE_MODE_ONLY_IF_CACHED;
+  const onlyCached = wantsOnlyCached({ cache });
   const reads = uses && mode !== CacheMode.CACHE_MODE_REFRESH;
   return {
     reads,
@@ -38,6 +39,13 @@ export function permitOf({ cache, sampling }: Pick<ChatRequest, 'cache' | 'sampl
     ttlMs: (cache?.ttlSeconds ?? policy.ttlSeconds) * 1000,
   };
 }
+
+/** Whether it is to be answered from the cache, or not at all. */
+export function wantsOnlyCached({ cache }: Pick<ChatRequest, 'cache'>): boolean {
+  return cache?.mode === CacheMode.CACHE_MODE_ONLY_IF_CACHED;
+}
+
+export const notCached = () => new Fault('NOT_CACHED', 'the answer is not in the cache');
 
 /** How an answer came about. */
 export interface Outcome {

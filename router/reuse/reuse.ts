@@ -6,7 +6,8 @@
  *   else it leads: an answer to a prompt that means the same, or that another router gives now -> told to all who read
  *   along; nothing of the kind -> generated for all of them, and kept
  */
-import { Fault, toFault } from '../../proto/contract/faults.ts';
+import type { Fault } from '../../proto/contract/faults.ts';
+import { toFault } from '../../proto/contract/faults.ts';
 import type { CachedAnswer } from '../../proto/gen/infermesh/v1/cache.ts';
 import type { Cached } from '../../proto/gen/infermesh/v1/inference.ts';
 import type { ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
@@ -21,6 +22,7 @@ import type { Flight, Member } from './flight.ts';
 import { Flights } from './flight.ts';
 import type { LookupParts } from './lookup.ts';
 import { Lookup } from './lookup.ts';
+import { notCached } from './permit.ts';
 import type { RetellingParts } from './retelling.ts';
 import { Retelling } from './retelling.ts';
 import type { Search } from './search.ts';
@@ -144,5 +146,3 @@ export class Reuse<Answer extends Generated> {
     return (await this.#lookup.similar(request, trip, search)) ?? (await this.#lookup.claim(search, trip));
   }
 }
-
-const notCached = () => new Fault('NOT_CACHED', 'the answer is not in the cache');

@@ -109,6 +109,11 @@ describe('the same request again', () => {
     expect(await isCached(input, { mode: 'refresh' })).toBe(false);
   });
 
+  it('is not generated where it wants nothing but the cache, which has no part in it', async () => {
+    const input = fresh({ sampling: { temperature: 0.7 }, cache: { mode: 'only-if-cached' } });
+    expect(await tokensWhile(() => expect(mesh.client.ask(input)).rejects.toMatchObject({ reason: 'NOT_CACHED' }))).toBe(0);
+  });
+
   it('is not answered by what was cut off', async () => {
     const input = fresh({ maxTokens: 10 });
     expect((await mesh.client.ask(input)).finished.reason).toBe(FinishReason.FINISH_REASON_LENGTH);

@@ -159,8 +159,8 @@ export class Journey {
     // An answer that has begun, here or elsewhere, takes no place in a line.
     if (!trip.resumption) this.#admission.shed(arrived.chat, arrived.tenant);
     const request = identify(arrived, this.#parts);
-    trip.lease?.[Symbol.dispose]();
-    trip.lease = this.#parts.quotas.enter(request.tenant, request.needs.promptTokens + request.needs.expectedOutputTokens);
+    const { promptTokens, expectedOutputTokens } = request.needs;
+    trip.lease = this.#parts.quotas.enter(request.tenant, promptTokens + expectedOutputTokens, trip.lease);
     this.#series.pacing.request();
     this.#classify(request, trip);
     try {

@@ -82,7 +82,7 @@ export class Reuse<Answer extends Generated> {
     const { permit, name } = search;
     const found = await this.#find(request, trip, search);
     if (trip.cut.signal.aborted) throw trip.cut.signal.reason;
-    const isFollower = name !== undefined && this.#flights.has(name);
+    const isFollower = permit.reads && name !== undefined && this.#flights.has(name);
     // It takes no tokens of the quota, but is a request.
     if (found || isFollower) trip.lease = this.#parts.quotas.enter(request.tenant, 0);
     if (found) return this.#retelling.replay(request, trip, found, permit.paced);

@@ -59,12 +59,14 @@ export class Quotas {
   /**
    * @param tenant undefined has no quota
    * @param tokens that it is expected to read and generate
+   * @param before what the request was let in by, when it needed fewer: it ends, and the request is not counted again
    * @throws Fault QUOTA_EXCEEDED that says when to come back; nothing is charged then
    */
-  enter(tenant: string | undefined, tokens: number): QuotaLease {
+  enter(tenant: string | undefined, tokens: number, before?: QuotaLease): QuotaLease {
+    before?.[Symbol.dispose]();
     const quota = tenant === undefined ? undefined : this.#quotaOf(tenant);
     if (tenant === undefined || !quota || Object.keys(quota).length === 0) return FREE;
-    return this.#account(tenant).enter(quota, Math.max(0, Math.ceil(tokens)));
+    return this.#account(tenant).enter(quota, { requests: before ? 0 : 1, tokens: Math.max(0, Math.ceil(tokens)) });
   }
 
   /**
@@ -113,22 +115,22 @@ class Account {
     this.#tokens.spentElsewhere(tokens);
   }
 
-  enter(quota: Quota, tokens: number): QuotaLease {
+  enter(quota: Quota, { requests, tokens }: Spent): QuotaLease {
     const now = this.#now();
     const { requestsPerMinute = Infinity, tokensPerMinute = Infinity, streams = Infinity } = quota;
     this.#refill(quota, now);
     const charge = Math.min(tokens, tokensPerMinute);
     if (this.streams >= streams) throw exceeded(`${streams} streams at the same time`, STREAM_RETRY_MS);
     const waits = [
-      { what: `${requestsPerMinute} requests a minute`, ms: this.#requests.waitFor(1) },
+      { what: `${requestsPerMinute} requests a minute`, ms: requests > 0 ? this.#requests.waitFor(requests) : 0 },
       { what: `${tokensPerMinute} tokens a minute`, ms: charge > 0 ? this.#tokens.waitFor(charge) : 0 },
     ].toSorted((a, b) => b.ms - a.ms);
     const [longest] = waits;
     if (longest && longest.ms > 0) throw exceeded(longest.what, longest.ms);
-    this.#requests.take(1);
+    this.#requests.take(requests);
     this.#tokens.take(charge);
     this.streams++;
-    this.#onSpent({ requests: 1, tokens: charge });
+    this.#onSpent({ requests, tokens: charge });
     return this.#lease(charge, now);
   }
 

@@ -9,6 +9,7 @@ beforeEach(async () => {
 });
 
 const ONLY = { cache: { mode: CacheMode.CACHE_MODE_ONLY_IF_CACHED, paced: false } };
+const REFRESH = { cache: { mode: CacheMode.CACHE_MODE_REFRESH, paced: false } };
 const GONE = new Fault('CANCELLED', 'gone');
 
 describe('equal requests', () => {
@@ -50,5 +51,36 @@ describe('equal requests', () => {
     expect(world.generation.trip).toBe(other.trip);
     world.generation.finishes();
     expect(await other.over).toBeUndefined();
+  });
+});
+
+describe('of a quota of requests', () => {
+  const QUOTA = { requestsPerMinute: 3 };
+
+  it('a request takes one, also when it follows another and then leads', async () => {
+    world = await ReuseWorld.open(QUOTA);
+    const leader = world.ask();
+    await settled();
+    const follower = world.ask();
+    await settled();
+    world.generation.result.reject(GONE);
+    await settled();
+    world.generation.finishes();
+    expect([(await leader.over)?.reason, await follower.over]).toEqual(['CANCELLED', undefined]);
+    expect(await world.ask().over).toBeUndefined();
+    expect(await world.ask().over).toMatchObject({ reason: 'QUOTA_EXCEEDED' });
+    expect(world.quotas.streams('tenant')).toBe(0);
+  });
+
+  it('one that refreshes an answer takes one, also while an equal request is answered', async () => {
+    world = await ReuseWorld.open(QUOTA);
+    const leader = world.ask();
+    await settled();
+    const refreshed = world.ask(REFRESH);
+    await settled();
+    expect(world.generations).toHaveLength(2);
+    for (const generation of world.generations) generation.finishes();
+    expect([await leader.over, await refreshed.over]).toEqual([undefined, undefined]);
+    expect(await world.ask().over).toBeUndefined();
   });
 });

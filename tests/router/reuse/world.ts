@@ -127,7 +127,7 @@ export class ReuseWorld {
   #generator(): Generator<{ readonly isKept: boolean }> {
     return {
       generate: (request, trip, search) => {
-        trip.lease = this.quotas.enter(request.tenant, 10);
+        trip.lease = this.quotas.enter(request.tenant, 10, trip.lease);
         const generation = new Generation(this, request, trip, search);
         this.generations.push(generation);
         return generation.result.promise;

@@ -167,7 +167,8 @@ export class CacheLayer<Value> implements Layer<Value> {
 
   /** One of a snapshot; opened when somebody asks for it. */
   restore(name: string, sealed: Buffer, expiresAt: number, hits: number): void {
-    this.held.set(name, { state: 'sealed', sealed, expiresAt, hits }, sealed.length);
+    // A copy: a slice would keep all of the file.
+    this.held.set(name, { state: 'sealed', sealed: Buffer.from(sealed), expiresAt, hits }, sealed.length);
   }
 
   /** For a snapshot, the most recently used first. */

@@ -1,4 +1,5 @@
 /** Keeps the snapshot of a cache: read at the start, written each minute and at the end where something has changed. */
+import { rm } from 'node:fs/promises';
 import type { CacheEvent } from '../telemetry/cache-events.ts';
 import type { Clock } from './clock.ts';
 import type { CacheLayer } from './layer.ts';
@@ -21,7 +22,8 @@ export interface SnapshotParts {
 export class SnapshotFile {
   readonly #parts: SnapshotParts;
   readonly #stop: () => void;
-  #saved: number;
+  /** Changes that the file has; undefined: it may have what was purged. */
+  #saved: number | undefined;
   /** A purge in the middle of writing makes what is being written old. */
   #purges = 0;
   #saving: Promise<void> = Promise.resolve();
@@ -43,7 +45,7 @@ export class SnapshotFile {
   /** What was purged is not to be found in the file either. */
   purged(): Promise<void> {
     this.#purges++;
-    this.#saved = Number.NaN;
+    this.#saved = undefined;
     return this.save();
   }
 
@@ -69,6 +71,7 @@ export class SnapshotFile {
       if (await writeSnapshot(path, this.#all, () => this.#purges !== purges)) this.#saved = changes;
       this.#failing = false;
     } catch (error) {
+      if (this.#saved === undefined) await rm(path, { force: true }).catch(() => undefined);
       if (!this.#failing) tell({ type: 'cache_snapshot_failed', code: codeOf(error) });
       this.#failing = true;
     }

@@ -1,4 +1,15 @@
-import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -114,6 +125,32 @@ describe('a snapshot', () => {
     const last = start();
     await last.cache.purge(PurgeCacheRequest.create());
     expect(start().get('b')).toBeUndefined();
+  });
+
+  it('that cannot be written anew after a purge is gone, rather than with what was purged', async () => {
+    const before = start();
+    before.put('a');
+    await before.close();
+    // There is no room in the name for a draft.
+    const long = join(folder, 's'.repeat(250));
+    renameSync(path, long);
+    const purging = start({ snapshot: long });
+    expect(purging.get('a')).toBe('a');
+    await purging.cache.purge(PurgeCacheRequest.create());
+    expect(existsSync(long)).toBe(false);
+    expect(purging.events).toEqual([{ type: 'cache_snapshot_failed', code: 'ENAMETOOLONG' }]);
+    await purging.close();
+  });
+
+  it('is let go of once its entries are: each is a copy of its part', async () => {
+    const before = start();
+    before.put('a');
+    before.put('b', randomBytes(1 << 20).toString('base64'));
+    await before.close();
+    const after = start();
+    const sizes = after.cache.answers.recent(2).map(({ seal }) => (seal() as Buffer).buffer.byteLength);
+    expect(Math.min(...sizes)).toBeLessThanOrEqual(Buffer.poolSize);
+    await after.close();
   });
 
   it('opens for no other secret', async () => {

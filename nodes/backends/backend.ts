@@ -34,6 +34,30 @@ export interface LoadOptions {
   readonly gpuLayers: number | 'auto';
   /** What the machine draws for the model while it generates; absent: the backend assumes something, see power.ts. */
   readonly watts?: number | undefined;
+  /** Where the engine is a server that other people run. */
+  readonly server?: ServerSpec | undefined;
+  /** For the ollama backend. */
+  readonly ollama?: OllamaOptions | undefined;
+}
+
+/** A server with the API of OpenAI. */
+export interface ServerSpec {
+  /** Up to the API's version, without a slash behind it: http://127.0.0.1:8000/v1 */
+  readonly url: string;
+  /** What the server calls the model. */
+  readonly model: string;
+  /** The file, or the variable of the environment, that holds the API key. The key itself never stands here. */
+  readonly keyFile?: string | undefined;
+  readonly keyEnv?: string | undefined;
+}
+
+export interface OllamaOptions {
+  /** Such as http://127.0.0.1:11434. */
+  readonly url: string;
+  /** What Ollama calls the model, such as qwen2.5:0.5b. */
+  readonly model: string;
+  /** How long it keeps the model in memory after a request, as Ollama reads it: 30m, 3600, or -1 for ever. */
+  readonly keepAlive: string;
 }
 
 /** One request for one answer. */
@@ -114,6 +138,8 @@ export interface Load {
   readonly queuedPromptTokens: number;
   /** 0 to 1. */
   readonly kvCacheUse: number;
+  /** Slots that can be used now, where they are fewer than the model has: a server has set a limit for a while. */
+  readonly usableSlots?: number | undefined;
 }
 
 export interface Backend {
@@ -132,6 +158,11 @@ export interface Backend {
    */
   embed?(texts: readonly string[], signal: AbortSignal): Promise<Embedding>;
   currentLoad(): Load;
+  /**
+   * For a backend whose engine is a server outside of this process: calls back once, when that server is lost. By then
+   * every sink has its end, and nothing more comes of this backend.
+   */
+  onLost?(listener: (message: string) => void): void;
   /** Ends what runs (each sink gets its end) and frees the weights. */
   dispose(): Promise<void>;
 }

@@ -18,6 +18,11 @@ export const finish = (reason: FinishReason, usage: Usage): Outcome => ({ type: 
 /** Milliseconds, monotonic. */
 export type Clock = () => number;
 
+export interface EngineTimes {
+  readonly prefillMs?: number | undefined;
+  readonly decodeMs?: number | undefined;
+}
+
 export class JobRun implements Run {
   readonly #sink: Sink;
   readonly #clock: Clock;
@@ -109,18 +114,22 @@ export class JobRun implements Run {
     this.#sink.delta(piece.seq, piece.tokens, piece.text, piece.tokenIds);
   }
 
-  /** Ends the job; once is enough, later calls do nothing. */
-  end(outcome: Outcome): void {
+  /**
+   * Ends the job; once is enough, later calls do nothing.
+   * @param told what an engine of its own clock says; the rest of the time before the first token counts as its queue's
+   */
+  end(outcome: Outcome, told: EngineTimes = {}): void {
     if (this.#ended) return;
     this.#ended = true;
-    this.#sink.end(outcome, this.#tokens, this.#timings());
+    this.#sink.end(outcome, this.#tokens, this.#timings(told));
   }
 
-  #timings(): Timings {
+  #timings({ prefillMs = Number.POSITIVE_INFINITY, decodeMs }: EngineTimes): Timings {
     const now = this.#clock();
     const started = this.#startedAt ?? now;
     const first = this.#firstTokenAt ?? now;
-    return { queueMs: started - this.#queuedAt, prefillMs: first - started, decodeMs: now - first };
+    const prefill = Math.min(prefillMs, first - started);
+    return { queueMs: first - prefill - this.#queuedAt, prefillMs: prefill, decodeMs: decodeMs ?? now - first };
   }
 
   #wakeUp(): void {

@@ -37,7 +37,7 @@ export interface ChildEngineDeps {
   readonly after: (ms: number, call: () => void) => () => void;
 }
 
-const REAL: ChildEngineDeps = {
+export const REAL_DEPS: ChildEngineDeps = {
   random: Math.random,
   now: () => performance.now(),
   after: (ms, call) => {
@@ -65,7 +65,7 @@ export class ChildEngine implements Engine {
   constructor(backend: BackendName, options: LoadOptions, deps: Partial<ChildEngineDeps> = {}) {
     this.#backend = backend;
     this.#options = options;
-    this.#deps = { ...REAL, ...deps };
+    this.#deps = { ...REAL_DEPS, ...deps };
     // Who disposes the engine without having started it must not get an unhandled rejection.
     this.#first.promise.catch(() => {});
   }

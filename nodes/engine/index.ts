@@ -7,6 +7,7 @@ import type { Engine } from './engine.ts';
 import { InProcessEngine } from './in-process.ts';
 import type { BackendName } from './registry.ts';
 import { makeBackend } from './registry.ts';
+import { ServerEngine } from './server-engine.ts';
 
 export type { Engine } from './engine.ts';
 export type { BackendName } from './registry.ts';
@@ -16,12 +17,16 @@ export interface EngineDeps extends Partial<ChildEngineDeps> {
   readonly forceChild?: boolean;
 }
 
+/** Their engines are servers that other people start and stop. */
+const SERVED_OUTSIDE: ReadonlySet<BackendName> = new Set(['ollama']);
+
 /**
  * The engine is not started yet. llama.cpp runs in a child process, replay in this one, unless it was told that a prompt
  * can end its process.
  */
 export function createEngine(backend: BackendName, options: LoadOptions, deps: EngineDeps = {}): Engine {
   const { forceChild = false, ...childDeps } = deps;
+  if (SERVED_OUTSIDE.has(backend)) return new ServerEngine(() => makeBackend(backend, options.model), options, childDeps);
   const ownProcess = backend === 'llama-cpp' || endsItsProcess(options.model.path);
   if (ownProcess || forceChild) return new ChildEngine(backend, options, childDeps);
   return new InProcessEngine(() => makeBackend(backend, options.model), options);

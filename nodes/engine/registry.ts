@@ -2,7 +2,7 @@
 import { embedsOnly } from '../../proto/contract/embedding.ts';
 import type { Backend, ModelSpec } from '../backends/backend.ts';
 
-export type BackendName = 'llama-cpp' | 'replay';
+export type BackendName = 'llama-cpp' | 'ollama' | 'replay';
 
 export async function makeBackend(name: BackendName, { tasks }: Pick<ModelSpec, 'tasks'>): Promise<Backend> {
   const vectors = embedsOnly(tasks);
@@ -10,6 +10,8 @@ export async function makeBackend(name: BackendName, { tasks }: Pick<ModelSpec, 
     case 'llama-cpp':
       if (vectors) return new (await import('../backends/llama-cpp-embeddings.ts')).LlamaCppEmbeddings();
       return new (await import('../backends/llama-cpp.ts')).LlamaCppBackend();
+    case 'ollama':
+      return new (await import('../backends/ollama.ts')).OllamaBackend();
     case 'replay':
       if (vectors) return new (await import('../backends/replay-embeddings.ts')).ReplayEmbeddings();
       return new (await import('../backends/replay.ts')).ReplayBackend();

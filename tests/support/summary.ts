@@ -1,4 +1,4 @@
-/** The last line of a test run: how many passed, failed and were skipped, after the reasons and which Redis it had. */
+/** The last line of a test run: how many passed, failed and were skipped, after the reasons and which servers it had. */
 import type { Reporter, TestCase, TestModule } from 'vitest/node';
 
 export default class Summary implements Reporter {
@@ -9,7 +9,7 @@ export default class Summary implements Reporter {
     const write = (line: string) => process.stdout.write(`${line}\n`);
     for (const test of tests.filter((one) => one.result().state === 'skipped'))
       write(`skipped: ${test.fullName} (${reasonOf(test)})`);
-    for (const line of new Set(tests.flatMap((test) => redisOf(test)))) write(line);
+    for (const line of new Set(tests.flatMap((test) => serversOf(test)))) write(line);
     write(`\n${count('passed')} passed, ${count('failed') + broken} failed, ${count('skipped')} skipped`);
   }
 }
@@ -19,8 +19,8 @@ function reasonOf(test: TestCase): string {
   return (result.state === 'skipped' && result.note) || 'its reason stands in its name or file';
 }
 
-/** As tests/support/redis.ts has noted it. */
-function redisOf(test: TestCase): string[] {
-  const { redis } = test.meta() as { readonly redis?: string };
-  return redis === undefined ? [] : [redis];
+/** As tests/support/redis.ts and ollama.ts have noted them. */
+function serversOf(test: TestCase): string[] {
+  const { redis, ollama } = test.meta() as { readonly redis?: string; readonly ollama?: string };
+  return [redis, ollama].filter((line) => line !== undefined);
 }

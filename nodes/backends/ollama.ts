@@ -1,0 +1,227 @@
+/**
+ * Ollama by its npm package: an engine that is a server of its own, which keeps and loads the weights. The files of
+ * ollama/ are its parts.
+ *
+ * Slots are this node's word: how many requests an Ollama decodes at a time (OLLAMA_NUM_PARALLEL) it does not tell; what
+ * is over that waits in its own queue.
+ */
+import { toFault } from '../../proto/contract/faults.ts';
+import type { ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
+import type { Backend, Embedding, Job, Load, LoadOptions, Outcome, Run, Sink } from './backend.ts';
+import type { EngineTimes, Failure } from './job-run.ts';
+import { failure, finish, JobRun } from './job-run.ts';
+import { answersNothing } from './no-answers.ts';
+import { chatEvent, lastText, usageOf } from './ollama/chunks.ts';
+import { embedTexts } from './ollama/embed.ts';
+import type { LoadedOllama } from './ollama/load.ts';
+import { ANSWER_LIMIT_MS, loadOllama } from './ollama/load.ts';
+import type { Chat } from './ollama/request.ts';
+import { chatOf } from './ollama/request.ts';
+import type { Call } from './ollama/server.ts';
+import { OllamaServer } from './ollama/server.ts';
+import { ServerWatch } from './server-watch.ts';
+import { SlotQueue } from './slot-queue.ts';
+
+/** A guess for the queue only: a token of most languages has some four characters. */
+const CHARACTERS_PER_TOKEN = 4;
+
+interface Work {
+  readonly job: Job;
+  readonly run: JobRun;
+  readonly chat: Chat;
+  readonly promptTokens: number;
+  call?: Call;
+}
+
+interface Ended {
+  readonly outcome: Outcome;
+  readonly told?: EngineTimes;
+}
+
+export class OllamaBackend implements Backend {
+  #server: OllamaServer | undefined;
+  #loaded: LoadedOllama | undefined;
+  #queue: SlotQueue<number, Work> | undefined;
+  readonly #watch = new ServerWatch(
+    () => this.#server?.version(ANSWER_LIMIT_MS) ?? Promise.resolve(),
+    (message) => void this.#lose(message),
+  );
+  readonly #running = new Set<Promise<unknown>>();
+  #onLost: (message: string) => void = () => {};
+  #queuedPromptTokens = 0;
+  /** Why nothing more is taken. */
+  #over: Failure | undefined;
+
+  async load(options: LoadOptions, progress: (fraction: number) => void): Promise<ServedModel> {
+    const { ollama } = options;
+    if (!ollama) throw new TypeError('the ollama backend wants to know its server');
+    const server = new OllamaServer(ollama.url);
+    this.#server = server;
+    const loaded = await loadOllama(server, { ...options, ollama }, progress);
+    this.#loaded = loaded;
+    const slots = Array.from({ length: options.slots }).keys();
+    this.#queue = new SlotQueue(
+      slots,
+      (free) => Math.min(...free),
+      (slot, work) => this.#start(server, slot, work),
+    );
+    this.#watch.start();
+    progress(1);
+    return loaded.model;
+  }
+
+  onLost(listener: (message: string) => void): void {
+    this.#onLost = listener;
+  }
+
+  generate(job: Job, sink: Sink): Run {
+    if (this.#loaded?.embedsOnly) return answersNothing(sink);
+    let work: Work | undefined;
+    const run = new JobRun(
+      sink,
+      () => performance.now(),
+      () => this.#heed(work),
+      job.delivered?.tokens,
+    );
+    const chat = this.#chatOf(job);
+    // The caller gets its handle before the first word on the sink.
+    if ('type' in chat) setImmediate(() => run.end(run.aborted ?? chat));
+    else {
+      const characters = job.messages.reduce((sum, { text }) => sum + text.length, 0);
+      const queued: Work = { job, run, chat, promptTokens: Math.ceil(characters / CHARACTERS_PER_TOKEN) };
+      work = queued;
+      this.#queuedPromptTokens += queued.promptTokens;
+      setImmediate(() => this.#enqueue(queued));
+    }
+    return run;
+  }
+
+  async embed(texts: readonly string[], signal: AbortSignal): Promise<Embedding> {
+    const [server, loaded] = [this.#server, this.#loaded];
+    if (this.#over) return this.#over;
+    if (!server || !loaded?.embedsOnly) return failure('UNSUPPORTED', 'the model answers and makes no vectors of texts');
+    const embedding = await this.#tracked(embedTexts(server, loaded.standing, texts, signal));
+    if (embedding.type === 'failure') this.#doubt(embedding);
+    return this.#over && embedding.type === 'failure' ? this.#over : embedding;
+  }
+
+  currentLoad(): Load {
+    const works = [...(this.#queue?.running.keys() ?? [])];
+    const used = works.reduce((sum, { promptTokens, run }) => sum + promptTokens + run.tokens, 0);
+    const cells = (this.#loaded?.model.contextLength ?? 0) * (this.#queue?.slots ?? 0);
+    return {
+      running: works.length,
+      queued: this.#queue?.waiting.size ?? 0,
+      queuedPromptTokens: this.#queuedPromptTokens,
+      kvCacheUse: cells === 0 ? 0 : Math.min(1, used / cells),
+    };
+  }
+
+  async dispose(): Promise<void> {
+    await this.#end(failure('DRAINING', 'the engine is shutting down'));
+  }
+
+  async #lose(message: string): Promise<void> {
+    if (this.#over) return;
+    await this.#end(failure('ENGINE_CRASHED', message));
+    this.#onLost(message);
+  }
+
+  async #end(why: Failure): Promise<void> {
+    this.#over ??= why;
+    this.#watch.stop();
+    const { waiting = [], running = new Map<Work, number>() } = this.#queue ?? {};
+    for (const { run } of [...waiting, ...running.keys()]) run.abort(why);
+    await this.#server?.dispose();
+    await Promise.all(this.#running);
+  }
+
+  #chatOf(job: Job): Chat | Failure {
+    if (this.#over) return this.#over;
+    return this.#loaded ? chatOf(job, this.#loaded.standing) : failure('ENGINE_FAILED', 'no model is loaded');
+  }
+
+  #enqueue(work: Work): void {
+    const why = work.run.aborted ?? this.#over;
+    if (!why && this.#queue) return this.#queue.add(work);
+    this.#queuedPromptTokens -= work.promptTokens;
+    work.run.end(why ?? failure('ENGINE_FAILED', 'no model is loaded'));
+  }
+
+  #heed(work: Work | undefined): void {
+    if (!work?.run.aborted) return;
+    if (this.#queue?.leave(work)) {
+      this.#queuedPromptTokens -= work.promptTokens;
+      work.run.end(work.run.aborted);
+    } else work.call?.exchange.cut();
+  }
+
+  #start(server: OllamaServer, slot: number, work: Work): void {
+    this.#queuedPromptTokens -= work.promptTokens;
+    work.run.begin(slot);
+    void this.#tracked(
+      this.#answer(server, work).then(({ outcome, told }) => {
+        this.#queue?.free(work);
+        work.run.end(outcome, told);
+        this.#queue?.handOn();
+      }),
+    );
+  }
+
+  /** Never rejects. The slot is free when the connection is closed, and not before. */
+  async #answer(server: OllamaServer, work: Work): Promise<Ended> {
+    try {
+      const call = server.begin();
+      work.call = call;
+      try {
+        return await this.#read(call, work);
+      } finally {
+        await server.end(call);
+      }
+    } catch (thrown) {
+      if (work.run.aborted) return { outcome: work.run.aborted };
+      const outcome = failureOf(thrown);
+      this.#doubt(outcome);
+      return { outcome };
+    }
+  }
+
+  async #read({ client }: Call, { job, run, chat }: Work): Promise<Ended> {
+    const give = (text: string) => {
+      const seq = run.tokens;
+      run.token();
+      run.deliver({ seq, tokens: 1, text, tokenIds: [] });
+    };
+    for await (const chunk of await client.chat(chat)) {
+      // What is not read stays in the connection, and when that is full Ollama waits too.
+      if (run.paused) await run.released();
+      if (run.aborted) return { outcome: run.aborted };
+      const event = chatEvent(chunk, job.maxTokens);
+      if (event.type === 'text') give(event.text);
+      if (event.type !== 'done') continue;
+      const last = lastText(chunk);
+      if (last !== '') give(last);
+      return { outcome: finish(event.reason, usageOf(event.told, run.tokens)), told: event.told };
+    }
+    return { outcome: failure('ENGINE_FAILED', 'Ollama ended the answer without saying so') };
+  }
+
+  /** A failure that may mean that the server is gone is reason enough to look. */
+  #doubt({ reason }: Failure): void {
+    if (reason === 'UNREACHABLE' || reason === 'ENGINE_CRASHED') this.#watch.look();
+  }
+
+  async #tracked<T>(work: Promise<T>): Promise<T> {
+    this.#running.add(work);
+    try {
+      return await work;
+    } finally {
+      this.#running.delete(work);
+    }
+  }
+}
+
+function failureOf(thrown: unknown): Failure {
+  const { reason, message } = toFault(thrown);
+  return failure(reason, message);
+}

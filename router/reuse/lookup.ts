@@ -108,7 +108,6 @@ export class Lookup {
   async claim(search: Search, { watch, ending: { signal } }: Trip): Promise<Found | Lease> {
     const { clock } = this.#parts;
     const key = search.lease;
-    if (!key) return NO_LEASE;
     const free = { lease: NO_LEASE };
     const taking = async () => ({ lease: await this.#leases.take(key) });
     let { lease } = (await search.budget.within(taking, (late) => late.lease?.[Symbol.dispose]())) ?? free;

@@ -82,12 +82,12 @@ export class Reuse<Answer extends Generated> {
     const { permit, name } = search;
     const found = await this.#find(request, trip, search);
     if (trip.cut.signal.aborted) throw trip.cut.signal.reason;
-    const isFollower = permit.reads && name !== undefined && this.#flights.has(name);
+    const isFollower = permit.reads && this.#flights.has(name);
     // It takes no tokens of the quota, but is a request.
     if (found || isFollower) trip.lease = this.#parts.quotas.enter(request.tenant, 0);
     if (found) return this.#retelling.replay(request, trip, found, permit.paced);
     if (permit.onlyCached && !isFollower) throw notCached();
-    if (permit.reads && name !== undefined) return this.#fly(request, trip, search, name);
+    if (permit.reads) return this.#fly(request, trip, search, name);
     this.#generator.told(await this.#generator.generate(request, trip, search), trip);
   }
 

@@ -8,6 +8,7 @@ import type { ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
 import type { Clock } from '../clock.ts';
 import type { Arrived } from '../request.ts';
 import type { Policy } from '../select/policy.ts';
+import { allows } from '../select/policy.ts';
 import type { Meant } from './meaning.ts';
 import type { KnownModels } from './models.ts';
 import { identityOf } from './models.ts';
@@ -30,10 +31,12 @@ export class Search {
   readonly #models: KnownModels;
   readonly #keys: TenantKeys;
   readonly #canonical: Uint8Array;
-  /** Of the choice, where it was left to the router. */
-  readonly #choice: Key | undefined;
-  /** Of the answers that will do, where the request names its model. */
-  readonly #named: readonly Key[];
+  /** Of all that the choice of its model depends on. */
+  readonly #choice: Key;
+  /** What may answer, where the request names it; undefined where the choice is left to the router. */
+  readonly #named: readonly CachedModel[] | undefined;
+  /** Of their answers. */
+  readonly #namedKeys: readonly Key[] | undefined;
 
   constructor(request: Arrived, permit: Permit, { cache, clock }: SearchParts, models: KnownModels) {
     const { chat, target, tenant, policy } = request;
@@ -44,26 +47,26 @@ export class Search {
     this.#models = models;
     this.#keys = cache.keys.of(tenant);
     this.#canonical = canonicalChat(chat);
-    const isNamed = target.type === 'model';
-    this.#choice = isNamed ? undefined : this.#keys.key('choices', choiceContent(this.#canonical, target, wishes(policy)));
-    this.#named = isNamed ? models.of(target.name).map((model) => this.#answerKey(model)) : [];
+    this.#choice = this.#keys.key('choices', choiceContent(this.#canonical, target, wishes(policy)));
+    if (target.type === 'model') this.#named = allows(policy, target.name) ? models.of(target.name) : [];
+    this.#namedKeys = this.#named?.map((model) => this.#answerKey(model));
   }
 
-  /** Shared by all requests that one answer would do for; undefined where nothing is known of the model. */
-  get name(): string | undefined {
-    const key = this.#choice ?? this.#named[0];
-    return key && (this.permit.semantic ? `${key.name}~` : key.name);
+  /** Shared by all requests that may have one answer, whoever of them it is generated for. */
+  get name(): string {
+    const { semantic } = this.permit;
+    const { withoutExploration } = this.#request.chat;
+    return `${this.#choice.name}${semantic ? ' semantic' : ''}${withoutExploration ? ' best' : ''}`;
   }
 
   /** Of whoever generates its answer. */
-  get lease(): Key | undefined {
-    const { name } = this;
-    return name === undefined ? undefined : this.#keys.key('leases', Buffer.from(name));
+  get lease(): Key {
+    return this.#keys.key('leases', Buffer.from(this.name));
   }
 
   /** In the memory of this process. */
   peek(): Hit<CachedAnswer> | undefined {
-    for (const key of this.#keysAtHand()) {
+    for (const key of this.#namedKeys ?? this.#current(this.#cache.choices.peek(this.#choice))) {
       const hit = this.#cache.answers.peek(key);
       if (hit) return hit;
     }
@@ -72,8 +75,7 @@ export class Search {
 
   /** Also where other routers put it. */
   async find(): Promise<Hit<CachedAnswer> | undefined> {
-    const keys = this.#choice ? await this.#keysOfChoice(this.#choice) : this.#named;
-    for (const key of keys) {
+    for (const key of this.#namedKeys ?? this.#current(await this.#cache.choices.find(this.#choice))) {
       const hit = await this.#cache.answers.find(key);
       if (hit) return hit;
     }
@@ -85,16 +87,7 @@ export class Search {
     const { ttlMs } = this.permit;
     const identity = identityOf(model);
     this.#cache.answers.put(this.#answerKey(identity), answer, ttlMs);
-    if (this.#choice && isChoice) this.#cache.choices.put(this.#choice, identity, ttlMs);
-  }
-
-  #keysAtHand(): readonly Key[] {
-    if (!this.#choice) return this.#named;
-    return this.#current(this.#cache.choices.peek(this.#choice));
-  }
-
-  async #keysOfChoice(choice: Key): Promise<readonly Key[]> {
-    return this.#current(await this.#cache.choices.find(choice));
+    if (!this.#named && isChoice) this.#cache.choices.put(this.#choice, identity, ttlMs);
   }
 
   /** A model whose weights are not what they were has other answers. */
@@ -112,11 +105,11 @@ export class Search {
 
   // For requests that differ in the text of the prompt alone
 
-  /** What they have in common; undefined where nothing is known of the model. */
+  /** What they have in common; undefined where nothing may answer. */
   get scope(): Uint8Array | undefined {
     const { chat, target, policy } = this.#request;
-    if (target.type !== 'model') return scopeContent(chat, openContent(target, wishes(policy)));
-    const [model] = this.#models.of(target.name);
+    if (!this.#named) return scopeContent(chat, openContent(target, wishes(policy)));
+    const [model] = this.#named;
     return model && scopeContent(chat, modelContent(model));
   }
 

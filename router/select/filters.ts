@@ -12,6 +12,7 @@ import type { ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
 import { NodeState, Tier } from '../../proto/gen/infermesh/v1/types.ts';
 import { fewestTokens } from '../classify/size.ts';
 import type { Ask, Candidate, Considered, Exclusion, Target } from './candidate.ts';
+import { allows } from './policy.ts';
 
 /** What a rule looks at: all that is known of a candidate by then. */
 export type Seen = Pick<Considered, 'candidate' | 'estimate' | 'judged'>;
@@ -62,8 +63,7 @@ const resumable: Rule = {
 
 const policy: Rule = {
   name: 'policy',
-  rulesOut: ({ model: { name } }, { policy: { models, deny } }) =>
-    (models.length > 0 && !models.includes(name)) || deny.includes(name),
+  rulesOut: ({ model }, { policy }) => !allows(policy, model.name),
   reason: (_, { policy }) => `the policy ${policy.name} does not allow its model`,
 };
 

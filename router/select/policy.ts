@@ -67,6 +67,11 @@ export const DEFAULT_POLICY: Policy = {
   cache: { sampled: false, ttlSeconds: 900, semantic: false, similarity: 0.9, checkShare: 0.05, falseHits: 0.02 },
 };
 
+/** Whether a model may answer at all. */
+export function allows({ models, deny }: Pick<Policy, 'models' | 'deny'>, model: string): boolean {
+  return (models.length === 0 || models.includes(model)) && !deny.includes(model);
+}
+
 /** What a caller may ask of its own request. */
 export interface Wishes {
   readonly preference: Preference | undefined;

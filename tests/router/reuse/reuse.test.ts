@@ -26,6 +26,20 @@ describe('equal requests', () => {
     expect(world.clock.pending).toBe(0);
   });
 
+  it('are not equal where one wishes for something else of whoever answers, by name or not', async () => {
+    const model = { target: { $case: 'model', value: 'm' } } as const;
+    for (const target of [model, {}]) {
+      world = await ReuseWorld.open();
+      const all = [{}, { limits: { maxCostUsd: 1 } }, { zones: ['eu'] }, { withoutExploration: true }].map((wish) =>
+        world.ask({ ...target, ...wish }, { policy: wish }),
+      );
+      await settled();
+      expect(world.generations).toHaveLength(all.length);
+      for (const generation of world.generations) generation.finishes();
+      for (const { over } of all) expect(await over).toBeUndefined();
+    }
+  });
+
   it('that all end at once, with their leader, begin no generation that nobody reads', async () => {
     const leader = world.ask();
     await settled();
@@ -83,4 +97,16 @@ describe('of a quota of requests', () => {
     expect([await leader.over, await refreshed.over]).toEqual([undefined, undefined]);
     expect(await world.ask().over).toBeUndefined();
   });
+});
+
+it('an answer of a model that the policy no longer allows is not given, also where the request names it', async () => {
+  const named = { target: { $case: 'model', value: 'm' } } as const;
+  const first = world.ask(named);
+  await settled();
+  world.generation.finishes();
+  await first.over;
+  for (const policy of [{ deny: ['m'] }, { models: ['other'] }]) {
+    expect(await world.ask({ ...named, ...ONLY }, { policy }).over).toMatchObject({ reason: 'NOT_CACHED' });
+  }
+  expect(await world.ask({ ...named, ...ONLY }).over).toBeUndefined();
 });

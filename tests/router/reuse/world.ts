@@ -38,6 +38,12 @@ export interface Asking {
   readonly over: Promise<Fault | undefined>;
 }
 
+export interface AskOptions {
+  readonly deadlineMs?: number;
+  /** Of the request, as the journey makes it of the tenant's and its own wishes. */
+  readonly policy?: Partial<Policy>;
+}
+
 /** One answer in the making. */
 export class Generation {
   readonly request: Arrived;
@@ -144,8 +150,8 @@ export class ReuseWorld {
   }
 
   /** Asks greedily, as the journey does. */
-  ask(chat: Partial<ChatRequest> = {}, { deadlineMs = 1000, policy = DEFAULT_POLICY as Policy } = {}): Asking {
-    const request = this.#arrive(ChatRequest.fromPartial(chat), deadlineMs, policy);
+  ask(chat: Partial<ChatRequest> = {}, { deadlineMs = 1000, policy = {} }: AskOptions = {}): Asking {
+    const request = this.#arrive(ChatRequest.fromPartial(chat), deadlineMs, { ...DEFAULT_POLICY, ...policy });
     const client = new FakeClient();
     const cut = this.#cutFor(client);
     const events: RequestEvent[] = [];

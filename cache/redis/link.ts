@@ -196,13 +196,18 @@ export class RedisConnection implements RedisLink {
 
   #servesInTime(): Promise<boolean> {
     return new Promise((resolve) => {
-      const cancel = whenOver(this.#clock, this.#limitMs, () => resolve(false));
+      let isLate = false;
+      const cancel = whenOver(this.#clock, this.#limitMs, () => {
+        isLate = true;
+        resolve(false);
+      });
       const end = (serves: boolean) => {
         cancel();
         resolve(serves);
       };
       this.#client.isServing().then(end, (error) => {
-        this.#standing.reason = codeOf(error);
+        // What is late ends with its connection, which is no news.
+        if (!isLate) this.#standing.reason = codeOf(error);
         end(false);
       });
     });

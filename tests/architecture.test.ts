@@ -36,6 +36,7 @@ const OWNERS: Readonly<Record<string, readonly string[]>> = {
   usearch: ['cache/semantic/usearch.ts'],
   ioredis: ['cache/redis/client.ts'],
   pino: ['telemetry/log.ts', 'telemetry/pretty.ts'],
+  'eventsource-parser': ['nodes/backends/openai/chunks.ts'],
   'node-llama-cpp': ['nodes/backends/llama-cpp.ts', 'nodes/backends/llama-cpp/', 'nodes/models/sources/hf.ts'],
   ollama: ['nodes/backends/ollama/'],
   'npm-registry-fetch': ['nodes/models/sources/'],
@@ -65,6 +66,7 @@ const PURE = [
   'cache/shared/{outbox,peers,replica-set,roster,wire}.ts',
   'router/share/{news,spending}.ts',
   'nodes/backends/{replay-vectors,text-assembler,unit-vector}.ts',
+  'nodes/backends/openai/{beginning,chunks,embedding,metrics,refusals,request}.ts',
   'nodes/backends/ollama/{chunks,facts,faults,lines,request}.ts',
 ];
 const IMPURE =

@@ -1,0 +1,58 @@
+/** The openai backend against a server that has no model, in the forms of vLLM, llama-server and OpenAI. */
+import { OpenAiBackend } from '../../../nodes/backends/openai.ts';
+import { OpenAiEmbeddings } from '../../../nodes/backends/openai-embeddings.ts';
+import { backendContract } from '../../contract/backend.ts';
+import { embeddingContract } from '../../contract/embeddings.ts';
+import { loadOptions } from '../../contract/jobs.ts';
+import type { OpenAiServer, OpenAiServerOptions } from '../../support/openai-server.ts';
+import { startOpenAiServer } from '../../support/openai-server.ts';
+
+/** A backend with a server of its own, which ends with it. */
+async function open(slots: number, options: OpenAiServerOptions) {
+  const server = await startOpenAiServer(options);
+  const backend = new OpenAiBackend();
+  const model = await backend.load(optionsFor(server, slots), () => {});
+  const dispose = async () => {
+    await backend.dispose();
+    await server[Symbol.asyncDispose]();
+  };
+  return {
+    model,
+    generate: backend.generate.bind(backend),
+    currentLoad: backend.currentLoad.bind(backend),
+    dispose,
+  };
+}
+
+function optionsFor({ url, model }: OpenAiServer, slots = 4) {
+  return { ...loadOptions({ path: '' }, slots), server: { url, model } };
+}
+
+backendContract('openai with vLLM', {
+  open: (slots) => open(slots, { form: 'vllm' }),
+  noStructuredResume: 'a grammar of vLLM begins anew with each request',
+});
+
+backendContract('openai with llama-server', {
+  open: (slots) => open(slots, { form: 'llama-server' }),
+  noTokenIds: 'llama-server tells none in this API',
+  noResume: 'llama-server has no such request in this API',
+});
+
+backendContract('openai with OpenAI', {
+  open: (slots) => open(slots, { form: 'openai' }),
+  noTokenIds: 'OpenAI tells none',
+  noResume: 'OpenAI has no such request',
+});
+
+embeddingContract('openai embeddings', async () => {
+  const server = await startOpenAiServer({ form: 'openai' });
+  const backend = new OpenAiEmbeddings();
+  const options = optionsFor(server);
+  const model = await backend.load({ ...options, model: { ...options.model, tasks: ['embed'] } }, () => {});
+  const dispose = async () => {
+    await backend.dispose();
+    await server[Symbol.asyncDispose]();
+  };
+  return { model, embed: backend.embed.bind(backend), generate: backend.generate.bind(backend), dispose };
+});

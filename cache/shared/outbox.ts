@@ -11,6 +11,8 @@ export class Outbox {
   #waiting: unknown[] = [];
   #sending: Batch | undefined;
   #sent = 0;
+  /** Called when a batch is made, for what else is to be in it: what must not give way waits with whoever made it. */
+  more: () => readonly unknown[] = () => [];
   /** Events that gave way to newer ones. */
   dropped = 0;
 
@@ -29,10 +31,11 @@ export class Outbox {
 
   /** @returns what is to be written; undefined: nothing */
   next(): Batch | undefined {
-    if (!this.#sending && this.#waiting.length > 0) {
-      this.#sending = { batch: this.#sent + 1, events: this.#waiting };
-      this.#waiting = [];
-    }
+    if (this.#sending) return this.#sending;
+    const events = [...this.more(), ...this.#waiting];
+    if (events.length === 0) return undefined;
+    this.#waiting = [];
+    this.#sending = { batch: this.#sent + 1, events };
     return this.#sending;
   }
 

@@ -28,6 +28,8 @@ const LEARNED_EVERY = 4;
 const PRESUMED_FOR_MS = 5000;
 /** Of a conversation's prefixes the longest: who goes on with it begins with all of them. */
 const MOST_TOLD_PREFIXES = 8;
+/** Tenants whose spending is told in one round. */
+const MOST_SPENT = 512;
 
 /** What a router shares of its own. */
 export interface OwnShare {
@@ -94,10 +96,11 @@ class Share implements Sharing {
   }
 
   #listen(): void {
+    this.#exchange.outbox.more = () => this.#spending.take(MOST_SPENT);
     const { keys, quotas, sessions, fleet } = this.#options;
     sessions.digestOf = (session) => keys.ofMesh(`session ${session}`).name;
     sessions.onServed = (session, place) => this.#tell({ kind: 'session', at: this.#now(), session, ...place });
-    quotas.onSpent = (tenant, spent) => this.#spending.add(tenant, spent);
+    quotas.onSpent = (tenant, spent) => this.#spending.add(tenant, spent, this.#now());
     fleet.breakers.onOpened = (node, model, openMs) =>
       this.#tell({ kind: 'opened', at: this.#now(), node, ...(model === undefined ? {} : { model }), openMs });
     fleet.locality.onPresumed = (node, model, prefixes) =>
@@ -134,7 +137,6 @@ class Share implements Sharing {
     const { learned } = this.#options;
     if (last) learned.collect(Number.POSITIVE_INFINITY);
     else if (this.#rounds % LEARNED_EVERY === 0) learned.collect();
-    this.#exchange.outbox.add(this.#spending.take(this.#now()));
     this.#rounds++;
     if (!(await this.#exchange.round(last))) this.#failed++;
   }

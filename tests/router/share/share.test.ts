@@ -117,6 +117,32 @@ describe('a quota that two routers share', () => {
     expect(entered(b, 900)).toBe(1);
   });
 
+  it('is told of when the store is back, whatever else waits, as far as it is not refilled by then', async () => {
+    const quota = { requestsPerMinute: 60 };
+    const [a, b] = [start('a', quota), start('b', quota)];
+    await met(a, b);
+    store.up = false;
+    for (let i = 0; i < 60; i++) expect(entered(a)).toBe(1);
+    await rounds(clock, [a, b], 30);
+    for (let i = 0; i < 3000; i++) a.sessions.served(`acme ${i}`, 'node-1', 'm');
+    store.up = true;
+    await rounds(clock, [a, b], 3);
+    let more = 0;
+    for (let i = 0; i < 60; i++) more += entered(b);
+    expect(more).toBeGreaterThan(15);
+    expect(more).toBeLessThan(25);
+  });
+
+  it('counts for each of many tenants that come at the same time', async () => {
+    const quota = { requestsPerMinute: 1 };
+    const [a, b] = [start('a', quota), start('b', quota)];
+    await met(a, b);
+    const tenants = Array.from({ length: 3000 }, (_, i) => `tenant-${i}`);
+    for (const tenant of tenants) a.quotas.enter(tenant, 1).settle(1);
+    await rounds(clock, [a, b], 9);
+    for (const tenant of tenants) expect(() => b.quotas.enter(tenant, 1)).toThrow('used up');
+  });
+
   it('is each router’s own while the store is gone, and what was spent long ago is forgiven when it is back', async () => {
     const quota = { requestsPerMinute: 10 };
     const [a, b] = [start('a', quota), start('b', quota)];

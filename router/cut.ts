@@ -32,6 +32,11 @@ export class Cut implements Disposable {
     return this.#controller.signal;
   }
 
+  /** By the router's clock; infinite until `at` has told it. */
+  get deadlineAt(): number {
+    return this.#deadlineAt;
+  }
+
   /**
    * Ends it a little before the deadline, so that the client hears why before its own timer cuts the call.
    * @param deadlineAt by the router's clock

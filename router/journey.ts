@@ -329,6 +329,7 @@ export class Journey {
       request,
       stream,
       cut: ending,
+      deadlineAt: ending.deadlineAt,
       watch,
       kept,
       resumption,

@@ -55,6 +55,8 @@ export interface SeriesOptions {
   readonly request: Identified;
   readonly stream: ClientStream;
   readonly cut: Cut;
+  /** When engines give up by themselves, by the router's clock. */
+  readonly deadlineAt: number;
   readonly watch: RequestWatch;
   readonly kept: Kept;
   /** What another router delivered before. */
@@ -233,7 +235,7 @@ export class Series {
 
   #start(admitted: Admitted, resumption: Resumption | undefined): Run {
     const { clock, tally, sweep, pacing, trials } = this.#parts;
-    const { request, stream, watch, kept, cut } = this.#options;
+    const { request, stream, watch, kept, cut, deadlineAt } = this.#options;
     const { claim, chosen } = admitted;
     const { node, model } = chosen.candidate;
     const epoch = ++this.#epoch;
@@ -255,7 +257,7 @@ export class Series {
         maxTokens: request.maxTokens,
         stop,
         jsonSchema,
-        deadlineMs: Math.max(1, Math.floor(request.deadlineAt - startedAt - HOP_MARGIN_MS)),
+        deadlineMs: Math.max(1, Math.floor(deadlineAt - startedAt - HOP_MARGIN_MS)),
         traceparent: watch.traceparent(),
         canary: false,
         ...(resumption

@@ -11,6 +11,7 @@ import { toFault } from '../../proto/contract/faults.ts';
 import type { CachedAnswer } from '../../proto/gen/infermesh/v1/cache.ts';
 import type { Cached } from '../../proto/gen/infermesh/v1/inference.ts';
 import type { ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
+import { MAX_DEADLINE_MS } from '../../proto/transport/deadline.ts';
 import type { ClientStream } from '../../proto/transport/event-stream.ts';
 import { Kept } from '../attempt/kept.ts';
 import type { Cut } from '../cut.ts';
@@ -122,7 +123,8 @@ export class Reuse<Answer extends Generated> {
     const kept = new Kept(resumption?.delivered);
     const generation = flight.begin(member, kept);
     using ending = this.#generator.cutFor(generation);
-    ending.at(request.deadlineAt);
+    // Each member has its own; an engine that can't go on behind another is not to stop with the first.
+    ending.at(this.#parts.clock.now() + MAX_DEADLINE_MS);
     trip.leads(flight, generation, ending, kept, resumption);
     try {
       if (search.permit.onlyCached) throw notCached();

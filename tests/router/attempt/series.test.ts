@@ -50,6 +50,7 @@ class World {
         request: REQUEST,
         stream: this.stream.asStream(),
         cut,
+        deadlineAt: 120_000,
         watch: { wantsContent: false, tell: (event) => void told.push(event), traceparent: () => '', traceId: () => '' },
         kept: new Kept(),
         resumption: undefined,

@@ -40,6 +40,21 @@ describe('equal requests', () => {
     }
   });
 
+  it('go on when the time of the one that leads is up, without a break, and end with the last of them', async () => {
+    const leader = world.ask({}, { deadlineMs: 100 });
+    await settled();
+    const follower = world.ask({}, { deadlineMs: 500 });
+    await settled();
+    world.clock.advance(100);
+    expect(await Promise.race([leader.over, settled()])).toBeUndefined();
+    expect(leader.client.fault?.reason).toBe('DEADLINE_EXCEEDED');
+    expect(world.generations.map(({ isCut }) => isCut)).toEqual([false]);
+    world.clock.advance(400);
+    expect(world.generation.isCut).toBe(true);
+    for (const { over } of [leader, follower]) expect(await over).toMatchObject({ reason: 'DEADLINE_EXCEEDED' });
+    expect(world.clock.pending).toBe(0);
+  });
+
   it('that all end at once, with their leader, begin no generation that nobody reads', async () => {
     const leader = world.ask();
     await settled();

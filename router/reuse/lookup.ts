@@ -63,9 +63,11 @@ export class Lookup {
   async find(search: Search, watch: RequestWatch): Promise<Found | undefined> {
     if (!search.permit.reads) return undefined;
     const here = this.peek(search);
-    if (here || this.#parts.cache.store.kind === 'memory') return here;
-    const hit = await search.budget.within(() => search.find());
-    watch.tell({ type: 'searched', where: 'redis', found: hit !== undefined });
+    if (here) return here;
+    const isShared = this.#parts.cache.store.kind !== 'memory';
+    // Where memory is all there is, this finds nothing more, and counts the miss.
+    const hit = await (isShared ? search.budget.within(() => search.find()) : search.find());
+    if (isShared) watch.tell({ type: 'searched', where: 'redis', found: hit !== undefined });
     return hit && this.#found(hit);
   }
 

@@ -125,3 +125,17 @@ it('an answer of a model that the policy no longer allows is not given, also whe
   }
   expect(await world.ask({ ...named, ...ONLY }).over).toBeUndefined();
 });
+
+it('what is found and what is not is counted once for each request', async () => {
+  const counts = () => {
+    const [{ hitsMemory, misses }] = world.cache.stats().layers as [{ hitsMemory: number; misses: number }];
+    return { hitsMemory, misses };
+  };
+  const first = world.ask();
+  await settled();
+  expect(counts()).toEqual({ hitsMemory: 0, misses: 1 });
+  world.generation.finishes();
+  await first.over;
+  await world.ask().over;
+  expect(counts()).toEqual({ hitsMemory: 1, misses: 1 });
+});

@@ -103,12 +103,14 @@ export class ReuseWorld {
   readonly tally = new Tally();
   readonly generations: Generation[] = [];
   readonly quotas: Quotas;
+  readonly cache: Cache;
   readonly reuse: Reuse<{ readonly isKept: boolean }>;
   readonly #cuts = new Set<Cut>();
   #requests = 0;
 
   private constructor(cache: Cache, clock: FakeClock, quota: Quota) {
     this.clock = clock;
+    this.cache = cache;
     const { tally } = this;
     this.quotas = new Quotas(
       () => clock.now(),

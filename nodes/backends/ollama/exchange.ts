@@ -115,7 +115,7 @@ export class Exchange {
     }
   }
 
-  /** Lines that were read and hold an object, in pieces as they come. */
+  /** Lines that were read and hold an object, as they come. */
   async *#lines(response: IncomingMessage): AsyncGenerator<Uint8Array> {
     const lines = new JsonLines();
     for await (const part of this.#parts(response)) yield* this.#encoded(lines.push(part));
@@ -124,12 +124,12 @@ export class Exchange {
     if (!this.#cut) throw lost('');
   }
 
-  *#encoded(objects: readonly object[]): Generator<Uint8Array> {
+  *#encoded(objects: Iterable<object>): Generator<Uint8Array> {
     for (const object of objects) {
       const { error } = object as { readonly error?: unknown };
       if (error !== undefined) throw this.#faultOf(200, typeof error === 'string' ? error : JSON.stringify(error));
+      yield Buffer.from(`${JSON.stringify(object)}\n`);
     }
-    if (objects.length > 0) yield Buffer.from(`${objects.map((object) => JSON.stringify(object)).join('\n')}\n`);
   }
 
   async *#parts(response: IncomingMessage): AsyncGenerator<Buffer> {

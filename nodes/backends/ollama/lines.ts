@@ -10,22 +10,22 @@ export class JsonLines {
   #rest = '';
 
   /**
-   * @returns the objects of the lines that are complete now
+   * Gives the objects of the lines that are complete now, one by one, so that those before a broken one are had.
    * @throws Fault ENGINE_FAILED for a line that is no JSON object, or too long
    */
-  push(bytes: Uint8Array): object[] {
+  *push(bytes: Uint8Array): Generator<object> {
     this.#rest += this.#decoder.decode(bytes, { stream: true });
     const lines = this.#rest.split('\n');
     this.#rest = lines.pop() ?? '';
+    for (const line of lines) yield* objectOf(line);
     if (this.#rest.length > LONGEST_LINE) throw new Fault('ENGINE_FAILED', `Ollama sent a line over ${LONGEST_LINE} characters`);
-    return lines.flatMap(objectOf);
   }
 
   /** What stands behind the last line break. */
-  end(): object[] {
+  *end(): Generator<object> {
     const last = this.#rest + this.#decoder.decode();
     this.#rest = '';
-    return objectOf(last);
+    yield* objectOf(last);
   }
 }
 

@@ -33,6 +33,7 @@ test('a Redis that is killed is down at once, and up again when it is back, each
   const ups: number[] = [];
   opened.link.onUp(() => ups.push(opened.changes.length));
   await opened.become('up');
+  redis.freeze();
   const waiting = opened.store.getAll(['a', 'b']);
   await redis.kill();
   await opened.become('down');

@@ -84,12 +84,16 @@ export class Reuse<Answer extends Generated> {
     const found = await this.#find(request, trip, search);
     if (trip.cut.signal.aborted) throw trip.cut.signal.reason;
     const isFollower = permit.reads && this.#flights.has(name);
-    // It takes no tokens of the quota, but is a request.
-    if (found || isFollower) trip.lease = this.#parts.quotas.enter(request.tenant, 0);
+    if (found || isFollower) this.#enter(request, trip);
     if (found) return this.#retelling.replay(request, trip, found, permit.paced);
     if (permit.onlyCached && !isFollower) throw notCached();
     if (permit.reads) return this.#fly(request, trip, search, name);
     this.#generator.told(await this.#generator.generate(request, trip, search), trip);
+  }
+
+  /** What is not generated takes no tokens of the quota, but is a request. */
+  #enter({ tenant }: Arrived, trip: Trip): void {
+    trip.lease ??= this.#parts.quotas.enter(tenant, 0);
   }
 
   async #find(request: Arrived, trip: Trip, search: Search) {
@@ -131,6 +135,7 @@ export class Reuse<Answer extends Generated> {
       // Behind what there is already nobody else's answer fits.
       const claimed = resumption ? undefined : await this.#claim(request, trip, search);
       if (claimed && 'answer' in claimed) {
+        this.#enter(request, trip);
         this.#retelling.adopt(claimed, flight);
         return undefined;
       }

@@ -1,6 +1,8 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { Fault } from '../../../proto/contract/faults.ts';
+import { CachedAnswer } from '../../../proto/gen/infermesh/v1/cache.ts';
 import { CacheMode } from '../../../proto/gen/infermesh/v1/inference.ts';
+import { piece } from './fakes.ts';
 import { ReuseWorld, settled } from './world.ts';
 
 let world: ReuseWorld;
@@ -10,6 +12,7 @@ beforeEach(async () => {
 
 const ONLY = { cache: { mode: CacheMode.CACHE_MODE_ONLY_IF_CACHED, paced: false } };
 const REFRESH = { cache: { mode: CacheMode.CACHE_MODE_REFRESH, paced: false } };
+const SEMANTIC = { cache: { mode: CacheMode.CACHE_MODE_UNSPECIFIED, paced: false, semantic: true } };
 const GONE = new Fault('CANCELLED', 'gone');
 
 describe('equal requests', () => {
@@ -101,6 +104,17 @@ describe('of a quota of requests', () => {
     expect(world.quotas.streams('tenant')).toBe(0);
   });
 
+  it('an answer to another prompt that means the same takes one, as any that is found', async () => {
+    const answer = CachedAnswer.fromPartial({ requestId: 'other', model: 'm', deltas: piece(0) });
+    world = await ReuseWorld.open(QUOTA, answer);
+    const asked = [1, 2, 3, 4].map(() => world.ask(SEMANTIC));
+    const reasons = await Promise.all(asked.map(async ({ over }) => (await over)?.reason));
+    expect(reasons.toSorted()).toEqual(['QUOTA_EXCEEDED', undefined, undefined, undefined]);
+    expect((await world.ask(SEMANTIC).over)?.reason).toBe('QUOTA_EXCEEDED');
+    expect(world.generations).toHaveLength(0);
+    expect(world.quotas.streams('tenant')).toBe(0);
+  });
+
   it('one that refreshes an answer takes one, also while an equal request is answered', async () => {
     world = await ReuseWorld.open(QUOTA);
     const leader = world.ask();
@@ -128,8 +142,8 @@ it('an answer of a model that the policy no longer allows is not given, also whe
 
 it('what is found and what is not is counted once for each request', async () => {
   const counts = () => {
-    const [{ hitsMemory, misses }] = world.cache.stats().layers as [{ hitsMemory: number; misses: number }];
-    return { hitsMemory, misses };
+    const [answers] = world.cache.stats().layers;
+    return { hitsMemory: answers?.hitsMemory, misses: answers?.misses };
   };
   const first = world.ask();
   await settled();

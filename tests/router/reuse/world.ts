@@ -3,6 +3,7 @@ import { openCache } from '../../../cache/index.ts';
 import type { Cache } from '../../../cache/port.ts';
 import type { Fault } from '../../../proto/contract/faults.ts';
 import { toFault } from '../../../proto/contract/faults.ts';
+import type { CachedAnswer } from '../../../proto/gen/infermesh/v1/cache.ts';
 import { ChatRequest, Finished, Started } from '../../../proto/gen/infermesh/v1/inference.ts';
 import { FinishReason, Role, ServedModel } from '../../../proto/gen/infermesh/v1/types.ts';
 import type { ClientStream } from '../../../proto/transport/event-stream.ts';
@@ -10,6 +11,7 @@ import { Cut } from '../../../router/cut.ts';
 import { onAbort } from '../../../router/on-abort.ts';
 import type { Arrived } from '../../../router/request.ts';
 import { targetOf } from '../../../router/request.ts';
+import type { Meaning } from '../../../router/reuse/meaning.ts';
 import type { Generator } from '../../../router/reuse/reuse.ts';
 import { Reuse } from '../../../router/reuse/reuse.ts';
 import type { Search } from '../../../router/reuse/search.ts';
@@ -108,7 +110,7 @@ export class ReuseWorld {
   readonly #cuts = new Set<Cut>();
   #requests = 0;
 
-  private constructor(cache: Cache, clock: FakeClock, quota: Quota) {
+  private constructor(cache: Cache, clock: FakeClock, quota: Quota, similar: CachedAnswer | undefined) {
     this.clock = clock;
     this.cache = cache;
     const { tally } = this;
@@ -118,13 +120,15 @@ export class ReuseWorld {
     );
     const fleet = { links: [{ models: [MODEL] }], onChange: () => () => {} };
     const parts = { cache, clock, tally, fleet, quotas: this.quotas, ledger: { again: () => {} } };
-    this.reuse = new Reuse({ ...parts, meaning: undefined, generateUnread: async () => undefined }, this.#generator());
+    const meaning = similar && meaningOf(similar);
+    this.reuse = new Reuse({ ...parts, meaning, generateUnread: async () => undefined }, this.#generator());
   }
 
-  static async open(quota: Quota = {}): Promise<ReuseWorld> {
+  /** @param similar the answer to a prompt that means the same as any */
+  static async open(quota: Quota = {}, similar?: CachedAnswer): Promise<ReuseWorld> {
     const clock = new FakeClock();
     const { cache } = await openCache({ secret: 'a secret of the mesh', memoryBytes: 8 << 20, clock, tell: () => {} });
-    return new ReuseWorld(cache, clock, quota);
+    return new ReuseWorld(cache, clock, quota, similar);
   }
 
   /** The one that runs now. */
@@ -201,4 +205,9 @@ export class ReuseWorld {
   abort(fault: Fault): void {
     for (const cut of this.#cuts) cut.abort(fault);
   }
+}
+
+function meaningOf(answer: CachedAnswer): Meaning {
+  const hit = { id: 'id', reference: Buffer.alloc(0), similarity: 0.95 };
+  return { model: {}, find: async () => ({ hit, answer }), check: async () => {} } as unknown as Meaning;
 }

@@ -1,4 +1,5 @@
 /** The other routers, as far as what they write tells: who is there, who is not any more, and what is new of each. Pure. */
+import { LRUCache } from 'lru-cache';
 import { MOST_REPLICAS } from './replica-set.ts';
 import type { Head } from './wire.ts';
 
@@ -12,6 +13,8 @@ export const MOST_BATCHES = 16;
 const MOST_PEERS = 2 * MOST_REPLICAS;
 /** A clock may stand still while its machine sleeps, so none is held against it for long. */
 const OFFSETS = 16;
+/** Of one replica: of a copied machine, or a Redis that has lost what it was told last. */
+const MOST_ROUTERS = 8;
 /** After so many tries what can't be read is given up. */
 const MOST_TRIES = 3;
 
@@ -25,8 +28,9 @@ export interface Peer {
   silent: number;
   /** What the clock here showed more than its own when its last heads were read, in ms. */
   offsets: number[];
-  /** Of its batches, the last that was read. */
+  /** Of its batches, the last that was read; and of routers whose head was here before, which may be back. */
   read: number;
+  readonly readBefore: LRUCache<string, number>;
   tries: number;
   /** Rounds in which its parts could not be read as its head tells. */
   broken: number;
@@ -68,6 +72,7 @@ export class Peers {
       silent: 0,
       offsets: [],
       read: -1,
+      readBefore: new LRUCache({ max: MOST_ROUTERS }),
       tries: 0,
       broken: 0,
     });
@@ -100,10 +105,13 @@ export class Peers {
     }
     peer.head = head;
     peer.silent = 0;
-    if (before?.router !== head.router) peer.offsets = [];
+    if (before?.router !== head.router) {
+      peer.offsets = [];
+      // A replica that goes on after a restart has another router, which numbers its batches from 1.
+      if (before) peer.readBefore.set(before.router, peer.read);
+      peer.read = peer.readBefore.get(head.router) ?? Math.max(0, head.batch - MOST_BATCHES);
+    }
     peer.offsets = [...peer.offsets.slice(1 - OFFSETS), now - head.at];
-    // A replica that goes on after a restart has another router, which numbers its batches from 1.
-    if (before?.router !== head.router) peer.read = Math.max(0, head.batch - MOST_BATCHES);
     // One that left long ago has a head too; who is there is known by its moving on.
     if (before && !head.ended && !peer.alive) {
       peer.alive = true;

@@ -278,6 +278,20 @@ describe('events', () => {
     expect(heard(b)).toEqual(['one', 'two', 'three']);
   });
 
+  it('are heard once where one head takes another’s place and is back again', async () => {
+    const listener = start('c');
+    const clones = ['one', 'two'].map((router) => startTestRouter({ id: 'clone', router, store, now: () => now++ }));
+    await rounds([...clones, listener], 3);
+    for (let i = 0; i < 5; i++) {
+      for (const clone of clones) {
+        clone.exchange.outbox.add([`${clone.id} ${clones.indexOf(clone)} ${i}`]);
+        await rounds([clone, listener], 1);
+      }
+    }
+    expect(heard(listener).length).toBe(10);
+    expect(new Set(heard(listener)).size).toBe(10);
+  });
+
   it('that could not be read are asked for again, then given up', async () => {
     const [a, b] = [start('a'), start('b')];
     await rounds([a, b], 2);

@@ -12,12 +12,12 @@
 import type { Reason } from '../../proto/contract/faults.ts';
 import { Fault } from '../../proto/contract/faults.ts';
 import type { Finished, Started } from '../../proto/gen/infermesh/v1/inference.ts';
-import type { ClientStream } from '../../proto/transport/event-stream.ts';
 import type { Resumption } from '../admit/admission.ts';
 import { Kept } from '../attempt/kept.ts';
-import type { Clock } from '../clock.ts';
-import type { Closing, Recording } from './reader.ts';
-import { Reader } from './reader.ts';
+import type { Readers } from './generation.ts';
+import { Generation } from './generation.ts';
+import type { MemberParts, Shared } from './member.ts';
+import { Member } from './member.ts';
 
 /** What befell the leader alone, and tells nothing of the answer. */
 const LEADERS_OWN: ReadonlySet<Reason> = new Set([
@@ -30,15 +30,7 @@ const LEADERS_OWN: ReadonlySet<Reason> = new Set([
 /** Failures of the mesh that another member may try to get over, for all of them together. */
 const MOST_RETRIES = 1;
 
-/** What becomes of a member that follows. */
-export type Turn =
-  /** It has read all of the answer. */
-  | { readonly type: 'finished'; readonly finished: Finished }
-  | { readonly type: 'failed'; readonly fault: Fault }
-  /** It is the leader now. */
-  | { readonly type: 'lead' };
-
-export class Flight implements Recording {
+export class Flight implements Shared, Readers {
   /** Who answers, as the first token told it. */
   started: Started | undefined;
   readonly #onClosed: () => void;
@@ -113,7 +105,6 @@ export class Flight implements Recording {
     for (const member of this.#members) member.close(finished, member === this.#leader);
   }
 
-  /** @param leader whose generation failed, or never began; one that was followed by another has no say */
   failed(fault: Fault, leader: Member): void {
     if (this.#over || leader !== this.#leader) return;
     this.#generation = undefined;
@@ -128,7 +119,6 @@ export class Flight implements Recording {
     for (const member of [...this.#members]) this.#drop(member, isOwn ? tooLong() : fault);
   }
 
-  /** @internal of a member whose client is gone, or too slow */
   left(member: Member): void {
     if (!this.#members.delete(member)) return;
     if (this.#members.size > 0) return;
@@ -136,25 +126,21 @@ export class Flight implements Recording {
     this.#generation?.onGone();
   }
 
-  /** @internal of a generation */
   pump(): void {
     for (const { reader } of this.#members) reader.pump();
   }
 
-  /** @internal of a generation whose pieces are not kept any more: who came now would miss some */
   through(data: Buffer): void {
     this.#onClosed();
     for (const { reader } of this.#members) reader.through(data);
   }
 
-  /** Bytes that even the fastest of its readers has not taken. */
   get held(): number {
     let least = Number.POSITIVE_INFINITY;
     for (const { reader } of this.#members) least = Math.min(least, reader.behind);
     return Number.isFinite(least) ? least : 0;
   }
 
-  /** @internal of a member that took something */
   taken(): void {
     this.#generation?.onRelease();
   }
@@ -190,111 +176,6 @@ export class Flight implements Recording {
 
 const NOTHING = Buffer.alloc(0);
 const tooLong = () => new Fault('STREAM_NOT_RESUMABLE', 'the answer had grown too long for another request to go on with it');
-
-export interface MemberParts {
-  readonly stream: ClientStream;
-  readonly clock: Pick<Clock, 'now' | 'after'>;
-  /** By the router's clock. */
-  readonly deadlineAt: number;
-  /** Its own words for who answers. */
-  readonly opening: (started: Started) => Buffer;
-  /** Its own words for the end. @param leads whether it was generated for this one */
-  readonly closing: (finished: Finished, leads: boolean) => Closing;
-}
-
-/** One request that reads along. */
-export class Member {
-  readonly reader: Reader;
-  readonly deadlineAt: number;
-  readonly #flight: Flight;
-  readonly #parts: MemberParts;
-  readonly #turns: Turn[] = [];
-  #waiting: ((turn: Turn) => void) | undefined;
-  #finished: Finished | undefined;
-
-  constructor(flight: Flight, parts: MemberParts) {
-    this.#flight = flight;
-    this.#parts = parts;
-    this.deadlineAt = parts.deadlineAt;
-    const { stream, clock } = parts;
-    this.reader = new Reader({
-      stream,
-      clock,
-      recording: flight,
-      opening: () => flight.started && parts.opening(flight.started),
-      onTaken: () => flight.taken(),
-    });
-    void this.reader.done.then((reading) => {
-      flight.left(this);
-      if (reading.type === 'left') this.turn({ type: 'failed', fault: reading.fault });
-      else this.turn({ type: 'finished', finished: this.#finished as Finished });
-    });
-  }
-
-  /** What becomes of it next. */
-  next(): Promise<Turn> {
-    const turn = this.#turns.shift();
-    if (turn) return Promise.resolve(turn);
-    return new Promise((resolve) => {
-      this.#waiting = resolve;
-    });
-  }
-
-  /** Its client is gone, or its deadline has passed. */
-  leave(fault: Fault): void {
-    this.reader.leave(fault);
-    // At once: the promise that tells of it comes a little later, and who joins meanwhile must not wait for nobody.
-    this.#flight.left(this);
-  }
-
-  /** @internal */
-  turn(turn: Turn): void {
-    if (this.#waiting) this.#waiting(turn);
-    else this.#turns.push(turn);
-    this.#waiting = undefined;
-  }
-
-  /** @internal */
-  close(finished: Finished, leads: boolean): void {
-    this.#finished = finished;
-    this.reader.close(this.#parts.closing(finished, leads));
-  }
-}
-
-/** The stream that the leader's attempts write to: its pieces go to all members. */
-export class Generation implements ClientStream {
-  onRelease: () => void = () => {};
-  onGone: () => void = () => {};
-  readonly #flight: Flight;
-  readonly #leader: Member;
-  readonly #kept: Kept;
-
-  constructor(flight: Flight, leader: Member, kept: Kept) {
-    this.#flight = flight;
-    this.#leader = leader;
-    this.#kept = kept;
-  }
-
-  get held(): number {
-    return this.#flight.held;
-  }
-
-  get open(): boolean {
-    return !this.#flight.isOver;
-  }
-
-  write(data: Buffer): void {
-    if (this.#kept.isWhole) this.#flight.pump();
-    else this.#flight.through(data);
-  }
-
-  /** Its members are closed by the flight. */
-  end(): void {}
-
-  fail(fault: Fault): void {
-    this.#flight.failed(fault, this.#leader);
-  }
-}
 
 /** The answers that are being generated now, by a name that only equal requests of one tenant share. */
 export class Flights {

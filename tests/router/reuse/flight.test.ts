@@ -5,8 +5,10 @@ import { Fault } from '../../../proto/contract/faults.ts';
 import { Started } from '../../../proto/gen/infermesh/v1/inference.ts';
 import { WINDOW_BYTES } from '../../../router/attempt/attempt.ts';
 import { Kept } from '../../../router/attempt/kept.ts';
-import type { Flight, Generation, Member, Turn } from '../../../router/reuse/flight.ts';
+import type { Flight } from '../../../router/reuse/flight.ts';
 import { Flights } from '../../../router/reuse/flight.ts';
+import type { Generation } from '../../../router/reuse/generation.ts';
+import type { Member, Turn } from '../../../router/reuse/member.ts';
 import { FakeClock } from '../../support/clock.ts';
 import { CLOSING, FakeClient, FINISHED, OPENING, piece } from './fakes.ts';
 

@@ -14,7 +14,7 @@ import type { Report } from './report.ts';
 
 const OPTIONS = {
   /** Cached answers of each kind that are timed. */
-  hits: { type: 'string', default: '1500' },
+  hits: { type: 'string', default: '1000' },
   /** Of the mixed load, which runs three times. */
   requests: { type: 'string', default: '2000' },
   prompts: { type: 'string', default: '1000' },

@@ -10,20 +10,13 @@ import { frozen } from './codecs.ts';
 import { MAX_VALUE_BYTES } from './envelope.ts';
 import type { Held } from './held.ts';
 import { HeldValues } from './held.ts';
-import type { Hit, Key, Layer, LayerName, Store, Stored } from './port.ts';
-import { openValue, sealValue } from './sealed-value.ts';
-import { Unsettled } from './unsettled.ts';
-import type { Writer } from './writer.ts';
+import type { Sealed, SharedStore } from './outgoing.ts';
+import { Outgoing } from './outgoing.ts';
+import type { Hit, Key, Layer, LayerName, Stored } from './port.ts';
+import { MAX_TTL_MS, openValue, sealValue } from './sealed-value.ts';
 
-/** The longest that anything is kept, whoever asks for it. */
-export const MAX_TTL_MS = 24 * 3_600_000;
 /** Strings take up to twice the bytes in memory. */
 const MAX_HELD_BYTES = 2 * MAX_VALUE_BYTES;
-
-export interface SharedStore {
-  readonly store: Store;
-  readonly writer: Writer;
-}
 
 export interface LayerParts<Value> {
   readonly name: LayerName;
@@ -69,9 +62,9 @@ export class CacheLayer<Value> implements Layer<Value> {
   /** Grows whenever what is held may have become something else. */
   changes = 0;
   readonly #parts: LayerParts<Value>;
+  readonly #outgoing: Outgoing | undefined;
   /** What the store is being asked for. Who puts, deletes or purges takes its place, so that no older value comes back. */
   readonly #asked = new Map<string, Found<Value>>();
-  readonly #unsettled = new Unsettled();
   /** As they stand in the last snapshot: most of the next one is the same. */
   readonly #snapshotted = new WeakMap<Held<Value>, Buffer>();
 
@@ -79,6 +72,7 @@ export class CacheLayer<Value> implements Layer<Value> {
     this.name = parts.name;
     this.#parts = parts;
     this.held = new HeldValues(parts.limit, parts.clock);
+    this.#outgoing = parts.shared && new Outgoing(parts.shared, parts.believedMs !== undefined);
   }
 
   peek(key: Key): Hit<Value> | undefined {
@@ -108,60 +102,44 @@ export class CacheLayer<Value> implements Layer<Value> {
   }
 
   put(key: Key, value: Value, ttlMs = this.#parts.ttlMs): void {
-    const { codec, clock, shared } = this.#parts;
+    const { codec, clock } = this.#parts;
     const bytes = codec.sizeOf(value);
     this.changes++;
     this.#asked.delete(key.name);
-    shared?.writer.forget(key.name);
-    this.#unsettled.settle(key.name);
     const ttl = Math.min(ttlMs, MAX_TTL_MS);
     const expiresAt = clock.wall() + ttl;
-    const held: Held<Value> = { state: 'open', key, value: frozen(value), expiresAt, knownAt: clock.now(), hits: 0 };
+    const held: Open<Value> = { state: 'open', key, value: frozen(value), expiresAt, knownAt: clock.now(), hits: 0 };
     if (bytes > MAX_HELD_BYTES || !this.held.set(key.name, held, bytes)) {
       this.counts.tooLarge++;
       // What was there before holds no more, wherever it lies.
       void this.delete(key);
       return;
     }
-    if (!shared) {
+    const written = () => {
       this.counts.writes++;
-      return;
-    }
-    shared.writer.write({
-      name: key.name,
-      bytes,
-      ttlMs: ttl,
-      value: () => this.#sealed(key, value, expiresAt),
-      onEnd: (isWritten) => {
-        if (isWritten) this.counts.writes++;
-        else if (this.#isReplaced) this.#unsettled.add(key.name);
-      },
-    });
+    };
+    if (!this.#outgoing) return written();
+    this.#outgoing.write({ name: key.name, bytes, ttlMs: ttl, value: () => this.#sealed(held) }, written);
   }
 
   async delete(key: Key): Promise<boolean> {
     this.changes++;
     this.#asked.delete(key.name);
     const wasHeld = this.held.delete(key.name);
-    const { shared } = this.#parts;
-    if (!shared) return wasHeld;
-    shared.writer.forget(key.name);
-    const mark = this.#unsettled.add(key.name);
-    const stored = await shared.store.delete([key.name]);
-    if (stored !== 'unknown') this.#unsettled.settle(key.name, mark);
-    return wasHeld || (stored !== 'unknown' && stored > 0);
+    const stored = (await this.#outgoing?.delete(key.name)) ?? 0;
+    return wasHeld || stored > 0;
   }
 
   /** Tells the store again what it did not hear of. */
-  settle(): Promise<void> {
-    return this.#unsettled.settleAll((name) => this.#told(name));
+  async settle(): Promise<void> {
+    await this.#outgoing?.settle((name) => this.#sealedOf(name));
   }
 
   /** In memory, and what is on its way to the store. @returns how many there were in memory */
   purge(prefix: string): number {
     this.changes++;
     for (const name of this.#asked.keys()) if (name.startsWith(prefix)) this.#asked.delete(name);
-    this.#parts.shared?.writer.forgetAll(prefix);
+    this.#outgoing?.forgetAll(prefix);
     return this.held.purge(prefix);
   }
 
@@ -177,14 +155,14 @@ export class CacheLayer<Value> implements Layer<Value> {
     for (const [name, held] of this.held.entries()) {
       if (all.length === most) break;
       const { hits, expiresAt } = held;
-      all.push({ name, hits, expiresAt, seal: () => this.#sealedOf(held) });
+      all.push({ name, hits, expiresAt, seal: () => this.#snapshotOf(held) });
     }
     return all;
   }
 
   /** One call of the store for all of them. */
   #ask(keys: readonly Key[]): ReadonlyMap<string, Found<Value>> {
-    const byName = new Map(keys.flatMap((key) => (this.#unsettled.has(key.name) ? [] : [[key.name, key]])));
+    const byName = new Map(keys.flatMap((key) => (this.#outgoing?.isUnsettled(key.name) ? [] : [[key.name, key]])));
     const { shared } = this.#parts;
     if (!shared || byName.size === 0) return new Map();
     const values = shared.store.getAll([...byName.keys()]);
@@ -221,23 +199,15 @@ export class CacheLayer<Value> implements Layer<Value> {
     return { value: held.value, from: 'memory' };
   }
 
-  /** Whether one value is worse than another that took its place. */
-  get #isReplaced(): boolean {
-    return this.#parts.believedMs !== undefined;
-  }
-
   #isBelieved({ key, knownAt }: Open<Value>): boolean {
-    const { shared, believedMs = Number.POSITIVE_INFINITY, clock } = this.#parts;
-    return !shared || clock.now() - knownAt < believedMs || this.#unsettled.has(key.name);
+    const { believedMs = Number.POSITIVE_INFINITY, clock } = this.#parts;
+    return !this.#outgoing || clock.now() - knownAt < believedMs || this.#outgoing.isUnsettled(key.name);
   }
 
-  /** What memory has of it, or that there is nothing. @returns whether the store has heard it */
-  async #told(name: string): Promise<boolean> {
-    const { shared, clock } = this.#parts;
+  #sealedOf(name: string): Sealed | undefined {
     const held = this.held.get(name);
-    const sealed = held?.state === 'open' ? this.#sealed(held.key, held.value, held.expiresAt) : undefined;
-    if (held && sealed) return (await shared?.store.set(name, sealed, held.expiresAt - clock.wall())) ?? true;
-    return (await shared?.store.delete([name])) !== 'unknown';
+    const sealed = held?.state === 'open' ? this.#sealed(held) : undefined;
+    return held && sealed && { sealed, ttlMs: held.expiresAt - this.#parts.clock.wall() };
   }
 
   /** Into memory; what is not ours is deleted wherever it lies. */
@@ -262,15 +232,15 @@ export class CacheLayer<Value> implements Layer<Value> {
     void this.#parts.shared?.store.delete([key.name]);
   }
 
-  #sealedOf(held: Held<Value>): Buffer | undefined {
+  #snapshotOf(held: Held<Value>): Buffer | undefined {
     if (held.state === 'sealed') return held.sealed;
-    const sealed = this.#snapshotted.get(held) ?? this.#sealed(held.key, held.value, held.expiresAt);
+    const sealed = this.#snapshotted.get(held) ?? this.#sealed(held);
     if (sealed) this.#snapshotted.set(held, sealed);
     return sealed;
   }
 
-  #sealed(key: Key, value: Value, expiresAt: number): Buffer | undefined {
-    const sealed = sealValue(key, { value, expiresAt }, this.#parts.codec);
+  #sealed(held: Open<Value>): Buffer | undefined {
+    const sealed = sealValue(held.key, held, this.#parts.codec);
     if (!sealed) this.counts.tooLarge++;
     return sealed;
   }

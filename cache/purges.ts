@@ -9,8 +9,8 @@
 import { randomUUID } from 'node:crypto';
 import type { Clock } from './clock.ts';
 import type { SecretKeyring } from './keyring.ts';
-import { MAX_TTL_MS } from './layer.ts';
 import type { Key, Store } from './port.ts';
+import { MAX_TTL_MS } from './sealed-value.ts';
 
 /** Until every router that is well has looked at the list, and what it was writing is written. */
 const SWEEP_AGAIN_MS = 3000;

@@ -7,6 +7,8 @@ import { float64 } from './codecs.ts';
 import { MAX_VALUE_BYTES } from './envelope.ts';
 import type { Key } from './port.ts';
 
+/** The longest that anything is kept, whoever asks for it. */
+export const MAX_TTL_MS = 24 * 3_600_000;
 const TIME_BYTES = 8;
 
 export interface Timed<Value> {

@@ -4,8 +4,8 @@
  */
 import type { Clock } from './clock.ts';
 import type { SecretKeyring } from './keyring.ts';
-import { MAX_TTL_MS } from './layer.ts';
 import type { Key, Store } from './port.ts';
+import { MAX_TTL_MS } from './sealed-value.ts';
 
 /** Once it is known; until then whenever it is asked for. */
 const LOOK_AGAIN_MS = 60_000;

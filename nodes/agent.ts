@@ -211,13 +211,17 @@ export class Agent {
   }
 
   #loadFor(link: RouterLink, model: ServedModel): ModelLoad {
-    const { running, queued, queuedPromptTokens, kvCacheUse } = embedsOnly(model.tasks)
-      ? embedLoad(this.#taken, model.slots)
-      : this.#parts.engine.currentLoad();
+    const {
+      running,
+      queued,
+      queuedPromptTokens,
+      kvCacheUse,
+      usableSlots = model.slots,
+    } = embedsOnly(model.tasks) ? embedLoad(this.#taken, model.slots) : this.#parts.engine.currentLoad();
     const others = this.#links.reduce((sum, other) => sum + (other === link ? link.abandoned : other.working), 0);
     return {
       model: model.name,
-      freeSlots: Math.max(0, model.slots - others),
+      freeSlots: Math.max(0, usableSlots - others),
       running,
       queued,
       queuedPromptTokens,

@@ -21,6 +21,8 @@ export interface OpenAiServerOptions {
   /** The key that requests must show. */
   readonly key?: string;
   readonly models?: readonly string[];
+  /** Of 127.0.0.1; 0: any. */
+  readonly port?: number;
   /** Parameters that are refused as OpenAI refuses what it does not know. */
   readonly refuses?: readonly string[];
   /** Whether an answer is held to a schema; it is passed over otherwise. */
@@ -75,6 +77,7 @@ class FakeServer implements OpenAiServer {
       refuses: [],
       schemas: true,
       script: [],
+      port: 0,
     } as const;
     this.#options = { ...defaults, ...options };
     this.#script = [...this.#options.script];
@@ -84,7 +87,7 @@ class FakeServer implements OpenAiServer {
   }
 
   async listen(): Promise<void> {
-    await once(this.#server.listen(0, '127.0.0.1'), 'listening');
+    await once(this.#server.listen(this.#options.port, '127.0.0.1'), 'listening');
   }
 
   get url(): string {

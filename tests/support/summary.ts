@@ -19,8 +19,8 @@ function reasonOf(test: TestCase): string {
   return (result.state === 'skipped' && result.note) || 'its reason stands in its name or file';
 }
 
-/** As tests/support/redis.ts and ollama.ts have noted them. */
+/** As tests/support/redis.ts, ollama.ts and openai.ts have noted them. */
 function serversOf(test: TestCase): string[] {
-  const { redis, ollama } = test.meta() as { readonly redis?: string; readonly ollama?: string };
-  return [redis, ollama].filter((line) => line !== undefined);
+  const { redis, ollama, openai } = test.meta() as Readonly<Record<string, string | undefined>>;
+  return [redis, ollama, openai].filter((line) => line !== undefined);
 }

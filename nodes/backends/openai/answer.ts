@@ -126,7 +126,12 @@ export class Answer {
   }
 
   #ended(): Outcome {
-    if (this.#reason === undefined) return failure('ENGINE_CRASHED', "the server's stream ended in the middle of the answer");
+    if (this.#reason === undefined) {
+      const begun = this.#work.run.tokens > (this.#work.job.delivered?.tokens ?? 0);
+      // A server that ends a stream in order before it says anything has found fault with the request, not with itself.
+      if (!begun) return failure('ENGINE_FAILED', 'the server ended the stream without an answer');
+      return failure('ENGINE_CRASHED', "the server's stream ended in the middle of the answer");
+    }
     const rest = this.#filter.flush();
     if (rest) this.#work.run.deliver(rest.tokenIds.includes(UNKNOWN) ? { ...rest, tokenIds: [] } : rest);
     return this.#finish(this.#reason);

@@ -4,8 +4,12 @@ import { OpenAiEmbeddings } from '../../../nodes/backends/openai-embeddings.ts';
 import { backendContract } from '../../contract/backend.ts';
 import { embeddingContract } from '../../contract/embeddings.ts';
 import { loadOptions } from '../../contract/jobs.ts';
+import { findOpenAi, noteOpenAi } from '../../support/openai.ts';
 import type { OpenAiServer, OpenAiServerOptions } from '../../support/openai-server.ts';
 import { startOpenAiServer } from '../../support/openai-server.ts';
+
+const live = await findOpenAi();
+noteOpenAi(live);
 
 /** A backend with a server of its own, which ends with it. */
 async function open(slots: number, options: OpenAiServerOptions) {
@@ -56,3 +60,17 @@ embeddingContract('openai embeddings', async () => {
   };
   return { model, embed: backend.embed.bind(backend), generate: backend.generate.bind(backend), dispose };
 });
+
+if (typeof live !== 'string') {
+  const vllm = live.dialect === 'vllm';
+  const counts = vllm || live.dialect === 'llama-server';
+  backendContract(`openai with ${live.name} at OPENAI_BASE_URL`, {
+    open: async (slots) => {
+      const backend = new OpenAiBackend();
+      return Object.assign(backend, { model: await backend.load(live.options(slots), () => {}) });
+    },
+    ...(vllm ? {} : { noTokenIds: 'the server tells none', noResume: 'the server has no such request' }),
+    ...(counts ? {} : { noCacheCount: 'the server does not tell it' }),
+    noStructuredResume: 'a grammar begins anew with each request',
+  });
+}

@@ -1,0 +1,35 @@
+/** A model that a server with the API of OpenAI has: what the catalogue and the operator say of it. */
+import { isLoopback } from '../proto/contract/settings.ts';
+import { Tier } from '../proto/gen/infermesh/v1/types.ts';
+import type { ModelSpec, ServerSpec } from './backends/backend.ts';
+import { loadCatalogue } from './models/catalogue.ts';
+import type { NodeSettings } from './settings.ts';
+
+type RemoteSettings = Pick<NodeSettings, 'model' | 'openaiUrl' | 'openaiModel' | 'openaiKeyFile' | 'openaiKeyEnv'>;
+
+/** Of a model that nobody has told more of; a server may know better. */
+const UNKNOWN_CONTEXT = 131_072;
+
+/** Weights that are not here have no digest; what the catalogue has is that of other files. */
+export function remoteModel({ model, openaiUrl = '' }: RemoteSettings): ModelSpec {
+  const entry = loadCatalogue(process.env.INFERMESH_CATALOGUE).models.get(model);
+  const { input_usd_per_million = 0, output_usd_per_million = 0 } = entry?.price ?? {};
+  return {
+    name: model,
+    path: '',
+    digest: '',
+    sizeBytes: 0,
+    tier: entry?.tier ?? (isNearby(openaiUrl) ? Tier.TIER_FAST : Tier.TIER_CLOUD),
+    tasks: entry?.tasks ?? [],
+    quantization: '',
+    licence: entry?.licence ?? '',
+    contextLength: entry?.context_length ?? UNKNOWN_CONTEXT,
+    price: { inputUsdPerMillion: input_usd_per_million, outputUsdPerMillion: output_usd_per_million },
+  };
+}
+
+export function serverOf({ model, openaiUrl = '', openaiModel, openaiKeyFile, openaiKeyEnv }: RemoteSettings): ServerSpec {
+  return { url: openaiUrl.replace(/\/+$/, ''), model: openaiModel ?? model, keyFile: openaiKeyFile, keyEnv: openaiKeyEnv };
+}
+
+const isNearby = (url: string) => url.startsWith('http:') || isLoopback(`${new URL(url).hostname}:`);

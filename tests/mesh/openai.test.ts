@@ -1,0 +1,57 @@
+/** A node whose engine is a server with the API of OpenAI, as processes. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { NodeState } from '../../client/index.ts';
+import type { NodeOptions } from '../support/mesh.ts';
+import { startMesh } from '../support/mesh.ts';
+import type { OpenAiServer } from '../support/openai-server.ts';
+import { startOpenAiServer } from '../support/openai-server.ts';
+import { freePort } from '../support/ports.ts';
+
+const KEY = 'sk-a-key-that-nobody-may-see';
+const CHAT = { messages: 'Once upon a time', maxTokens: 12 };
+
+function nodeFor({ url }: Pick<OpenAiServer, 'url'>, ...flags: string[]): NodeOptions {
+  return { model: 'borrowed', flags: ['--engine', 'openai', '--openai-url', url, ...flags] };
+}
+
+test('an answer comes from the server through the mesh, and its key is shown to nobody else', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'infermesh-test-'));
+  writeFileSync(join(folder, 'key'), `${KEY}\n`, { mode: 0o600 });
+  await using server = await startOpenAiServer({ key: KEY, models: ['maker/borrowed'] });
+  const node = nodeFor(
+    server,
+    '--openai-model',
+    'maker/borrowed',
+    '--openai-key-file',
+    join(folder, 'key'),
+    '--output-price',
+    '2',
+  );
+  await using mesh = await startMesh({ nodes: [{ ...node, env: { INFERMESH_LOG_LEVEL: 'trace' } }] });
+  const [listed] = await mesh.until((nodes) => nodes.some(({ models }) => models.length > 0));
+  expect(listed?.models[0]).toMatchObject({ name: 'borrowed', engine: 'openai', engineVersion: 'vllm 0.11.0', resumes: true });
+  const { text, finished } = await mesh.client.ask({ ...CHAT, model: 'borrowed' });
+  expect(text.length).toBeGreaterThan(20);
+  expect(finished).toMatchObject({ usage: { outputTokens: 12 } });
+  expect(new Set(server.keys)).toEqual(new Set([`Bearer ${KEY}`]));
+  expect(mesh.nodes[0]?.output() + mesh.router.output()).not.toContain(KEY);
+  rmSync(folder, { recursive: true });
+});
+
+test('a node waits for a server that is not there yet, and again when it goes away', async () => {
+  const port = await freePort();
+  await using mesh = await startMesh({ nodes: [] });
+  const added = mesh.addNode(nodeFor({ url: `http://127.0.0.1:${port}/v1` }));
+  await mesh.until((nodes) => nodes.some(({ state }) => state === NodeState.NODE_STATE_RECOVERING));
+  const first = await startOpenAiServer({ port, models: ['borrowed'] });
+  await added;
+  await first.die();
+  await mesh.until((nodes) => nodes.some(({ state }) => state === NodeState.NODE_STATE_RECOVERING));
+  await using _second = await startOpenAiServer({ port, models: ['borrowed'] });
+  await mesh.until((nodes) => nodes.some(({ state }) => state === NodeState.NODE_STATE_SERVING));
+  const { text } = await mesh.client.ask({ ...CHAT, model: 'borrowed' });
+  expect(text.length).toBeGreaterThan(20);
+}, 60_000);

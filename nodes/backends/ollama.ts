@@ -5,7 +5,7 @@
  * Slots are this node's word: how many requests an Ollama decodes at a time (OLLAMA_NUM_PARALLEL) it does not tell; what
  * is over that waits in its own queue.
  */
-import { toFault } from '../../proto/contract/faults.ts';
+import { Fault, toFault } from '../../proto/contract/faults.ts';
 import type { ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
 import type { Backend, Embedding, Job, Load, LoadOptions, Outcome, Run, Sink } from './backend.ts';
 import type { EngineTimes, Failure } from './job-run.ts';
@@ -57,7 +57,11 @@ export class OllamaBackend implements Backend {
     if (!ollama) throw new TypeError('the ollama backend wants to know its server');
     const server = new OllamaServer(ollama.url);
     this.#server = server;
-    const loaded = await loadOllama(server, { ...options, ollama }, progress);
+    // A server may be lost, or stand still, in the middle of a load too.
+    this.#watch.start();
+    const loaded = await loadOllama(server, { ...options, ollama }, progress).catch((thrown: unknown) => {
+      throw this.#over ? new Fault(this.#over.reason, this.#over.message) : thrown;
+    });
     this.#loaded = loaded;
     const slots = Array.from({ length: options.slots }).keys();
     this.#queue = new SlotQueue(
@@ -65,7 +69,6 @@ export class OllamaBackend implements Backend {
       (free) => Math.min(...free),
       (slot, work) => this.#start(server, slot, work),
     );
-    this.#watch.start();
     progress(1);
     return loaded.model;
   }

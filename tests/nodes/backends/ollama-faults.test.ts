@@ -237,6 +237,20 @@ describe('loading', () => {
     ollama = await FakeOllama.start();
   });
 
+  test('fails as a crash where the server dies in the middle of a pull, so that it is begun again', async () => {
+    const empty = await FakeOllama.start({ installed: [] });
+    const pulling = Promise.withResolvers<void>();
+    empty.answer('/api/pull', (_, response) => {
+      response.setHeader('Content-Type', 'application/x-ndjson');
+      response.write('{"status":"pulling manifest"}\n');
+      pulling.resolve();
+    });
+    const refused = expect(load(optionsOf(empty.url))).rejects.toMatchObject({ reason: 'ENGINE_CRASHED' });
+    await pulling.promise;
+    await empty[Symbol.asyncDispose]();
+    await refused;
+  });
+
   test('ends when the backend is disposed, also in the middle of a pull', async () => {
     await using empty = await FakeOllama.start({ installed: [] });
     const pulling = Promise.withResolvers<void>();
@@ -246,7 +260,7 @@ describe('loading', () => {
       pulling.resolve();
     });
     const loading = load(optionsOf(empty.url));
-    const refused = expect(loading).rejects.toMatchObject({ reason: 'CANCELLED' });
+    const refused = expect(loading).rejects.toMatchObject({ reason: 'DRAINING' });
     await pulling.promise;
     await backend.dispose();
     await refused;

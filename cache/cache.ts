@@ -8,7 +8,7 @@ import type { Codec } from './codecs.ts';
 import { answerCodec, evidenceCodec, modelCodec, vectorCodec } from './codecs.ts';
 import { SecretKeyring } from './keyring.ts';
 import { CacheLayer } from './layer.ts';
-import { prefixesOf } from './names.ts';
+import { kindOf, prefixesOf } from './names.ts';
 import type { Cache, LayerName, Store, StoredEvidence } from './port.ts';
 import { Purges } from './purges.ts';
 import { SecretMark } from './secret-mark.ts';
@@ -72,7 +72,7 @@ export class MeshCache implements Cache {
   readonly #forgetters: ((prefixes: readonly string[]) => void)[] = [];
   readonly #writer: Writer;
   readonly #shared: Shared | undefined;
-  readonly #snapshot: SnapshotFile | undefined;
+  readonly #snapshot: SnapshotFile | undefined = undefined;
 
   constructor(parts: CacheParts) {
     const { store, secret, snapshot, tell, clock } = parts;
@@ -85,16 +85,7 @@ export class MeshCache implements Cache {
     this.evidence = this.#layer('evidence', evidenceCodec, PARTS.evidence);
     this.embeddings = this.#layer('embeddings', vectorCodec, PARTS.embeddings);
     this.#shared = store.kind === 'memory' ? undefined : this.#share();
-    const { answers, choices, evidence, embeddings } = this;
-    this.#snapshot =
-      snapshot === undefined
-        ? undefined
-        : new SnapshotFile({
-            path: snapshot,
-            layers: { answers, choices, evidence, embeddings },
-            clock,
-            tell,
-          });
+    if (snapshot !== undefined) this.#snapshot = new SnapshotFile({ path: snapshot, layers: this.#layers, clock, tell });
   }
 
   stats() {
@@ -128,8 +119,9 @@ export class MeshCache implements Cache {
     return Promise.race([this.#writer.idle(), tooLong]).finally(cancel);
   }
 
-  get #layers(): readonly AnyLayer[] {
-    return [this.answers, this.choices, this.evidence, this.embeddings];
+  get #layers() {
+    const { answers, choices, evidence, embeddings } = this;
+    return { answers, choices, evidence, embeddings };
   }
 
   onForget(listener: (prefixes: readonly string[]) => void): void {
@@ -138,7 +130,9 @@ export class MeshCache implements Cache {
 
   #forget(prefixes: readonly string[]): number {
     for (const listener of this.#forgetters) listener(prefixes);
-    return prefixes.reduce((sum, prefix) => this.#layers.reduce((all, layer) => all + layer.purge(prefix), sum), 0);
+    const layers = new Map<string | undefined, AnyLayer>(Object.entries(this.#layers));
+    const counts = prefixes.map((prefix) => layers.get(kindOf(prefix))?.purge(prefix) ?? 0);
+    return counts.reduce((sum, count) => sum + count, 0);
   }
 
   /** What is looked at in the background, for as long as there is a store that others have too. */
@@ -148,7 +142,7 @@ export class MeshCache implements Cache {
     const forget = (prefixes: readonly string[]) => this.#forget(prefixes);
     const purges = new Purges({ store, keys: this.keys, clock, everything, forget });
     const mark = new SecretMark(store, this.keys, clock, () => tell({ type: 'cache_secret_differs' }));
-    const settled = () => this.#layers.map((layer) => layer.settle());
+    const settled = () => Object.values(this.#layers).map((layer) => layer.settle());
     const cancel = clock.every(LOOK_EVERY_MS, () => void Promise.all([purges.look(), mark.look(), ...settled()]));
     const stop = () => {
       cancel();

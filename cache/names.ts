@@ -40,8 +40,9 @@ export function prefixOf(kind: KeyKind): string {
   return `${RELEASE}:${LETTERS[kind]}:`;
 }
 
-export function isOfKind(name: string, kind: KeyKind): boolean {
-  return name.startsWith(prefixOf(kind));
+/** @param name or what a name begins with; undefined: it is of none */
+export function kindOf(name: string): KeyKind | undefined {
+  return (Object.keys(LETTERS) as KeyKind[]).find((kind) => name.startsWith(prefixOf(kind)));
 }
 
 /** @param layer undefined: all @param tenantTag undefined: everybody's */

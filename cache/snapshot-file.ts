@@ -3,7 +3,7 @@ import { rm } from 'node:fs/promises';
 import type { CacheEvent } from '../telemetry/cache-events.ts';
 import type { Clock } from './clock.ts';
 import type { CacheLayer } from './layer.ts';
-import { isOfKind } from './names.ts';
+import { kindOf } from './names.ts';
 import type { KeyKind } from './port.ts';
 import { readSnapshot, writeSnapshot } from './snapshot.ts';
 
@@ -82,9 +82,9 @@ export class SnapshotFile {
     try {
       // The most used one last, so that it is the last to make room for others.
       for (const { name, sealed, expiresAt, hits } of readSnapshot(path)?.toReversed() ?? []) {
-        const [, layer] = Object.entries(layers).find(([kind]) => isOfKind(name, kind as KeyKind)) ?? [];
+        const kind = kindOf(name);
         // What was asked for long ago counts less with every start.
-        layer?.restore(name, sealed, expiresAt, Math.min(MAX_HITS_KEPT, hits >> 1));
+        if (kind) layers[kind]?.restore(name, sealed, expiresAt, Math.min(MAX_HITS_KEPT, hits >> 1));
       }
     } catch (error) {
       tell({ type: 'cache_snapshot_ignored', code: codeOf(error) });

@@ -17,6 +17,8 @@ import { expectedModel } from './expected-model.ts';
 import { createUsageSampler, detectHardware } from './hardware.ts';
 import type { PullProgress } from './models/store.ts';
 import { openModelStore } from './models/store.ts';
+import { ollamaOptions, ollamaSpec } from './ollama-model.ts';
+import { remoteModel, serverOf } from './remote-model.ts';
 import type { NodeSettings } from './settings.ts';
 import { defaultNodeId } from './settings.ts';
 
@@ -66,7 +68,10 @@ export async function startNode(settings: NodeSettings, hooks: NodeHooks = {}): 
     const [hardware, spec] = await Promise.all([detectHardware(), modelSpec(settings, hooks)]);
     const { slots, threads, gpuLayers, watts } = settings;
     const model = asServed(spec, settings);
-    const engine = createEngine(settings.engine, { model, slots, threads, gpuLayers, watts });
+    const server = settings.engine === 'openai' ? serverOf(settings) : undefined;
+    const ollama = settings.engine === 'ollama' ? ollamaOptions(settings) : undefined;
+    const warn = (message: string) => log.warn({ event: 'engine' }, message);
+    const engine = createEngine(settings.engine, { model, slots, threads, gpuLayers, watts, server, ollama }, { warn });
     if (hooks.onState) engine.onState(hooks.onState);
     const tell = logNode(log);
     const agent = new Agent({
@@ -104,6 +109,8 @@ export async function startNode(settings: NodeSettings, hooks: NodeHooks = {}): 
 
 async function modelSpec(settings: NodeSettings, { onPull, signal }: NodeHooks): Promise<ModelSpec> {
   if (settings.engine === 'replay') return replaySpec(settings);
+  if (settings.engine === 'openai') return remoteModel(settings);
+  if (settings.engine === 'ollama') return ollamaSpec(settings);
   return openModelStore().pull(settings.model, { onProgress: onPull, signal });
 }
 

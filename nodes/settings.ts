@@ -6,6 +6,7 @@ import { Fault } from '../proto/contract/faults.ts';
 import type { SettingSources } from '../proto/contract/settings.ts';
 import { address, integer, isLoopback, list, logLevel, real, resolveSettings, toggle } from '../proto/contract/settings.ts';
 import { tierSchema } from './models/schema.ts';
+import { checkOllama, isOllamaModel } from './ollama-model.ts';
 
 const LABEL = /^[A-Za-z0-9._/-]{1,64}=.{0,256}$/;
 
@@ -23,7 +24,9 @@ export const nodeSchema = z.object({
     .string()
     .regex(/^[a-z0-9](?:[a-z0-9.-]{0,62}[a-z0-9])?$/, 'must be 1 to 64 lower-case letters, digits and .-')
     .optional(),
-  engine: z.enum(['llama-cpp', 'replay'], { error: 'must be llama-cpp or replay' }).default('llama-cpp'),
+  engine: z
+    .enum(['llama-cpp', 'ollama', 'openai', 'replay'], { error: 'must be llama-cpp, ollama, openai or replay' })
+    .default('llama-cpp'),
   /** A name of the catalogue, or weights of one's own. */
   model: z
     .string()
@@ -34,6 +37,32 @@ export const nodeSchema = z.object({
     .default('stories-15m'),
   /** For the replay engine: rate=TOKENS_PER_SECOND,length=TOKENS. */
   replay: z.string().default(''),
+  /** For the ollama engine. */
+  ollamaUrl: z
+    .string()
+    .refine(isServerUrl, 'must be an http:// or https:// URL without a user, a query or a fragment')
+    .default('http://127.0.0.1:11434'),
+  /** What Ollama calls the model, where that is not the model's name here. */
+  ollamaModel: z.string().refine(isOllamaModel, 'must be a name of Ollama, such as llama3.2:1b').optional(),
+  /** Tokens of context for each slot; Ollama sets memory aside for all of them. */
+  ollamaContext: integer(256, 10_000_000).default(8192),
+  ollamaKeepAlive: z
+    .string()
+    .regex(/^(?:-?\d{1,9}|(?:\d{1,9}(?:\.\d{1,3})?(?:ms|s|m|h))+)$/, 'must be a time such as 30m, seconds, or -1 for ever')
+    .default('1h'),
+  /** For the openai engine: where the server is, with the API's version, as a rule /v1. */
+  openaiUrl: z
+    .string()
+    .refine(isServerUrl, 'must be an http:// or https:// URL without a user, a query or a fragment')
+    .optional(),
+  /** What the server calls the model, where that is not the model's name here. */
+  openaiModel: z.string().min(1, 'must be a name').max(256, 'must be a name').optional(),
+  /** The API key, never a flag itself: others on the machine could read it. */
+  openaiKeyFile: z.string().min(1, 'must be a path').optional(),
+  openaiKeyEnv: z
+    .string()
+    .regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/, 'must be the name of a variable')
+    .optional(),
   slots: integer(1, 16_384).default(4),
   /** 0: the engine chooses. */
   threads: integer(0, 1024).default(0),
@@ -72,7 +101,28 @@ export function nodeSettings(sources: SettingSources): NodeSettings {
       `--join ${remote} is not loopback: give --tls-ca, or --allow-plaintext on a network you trust`,
     );
   }
+  if (settings.engine === 'openai') checkServer(settings);
+  if (settings.engine === 'ollama') checkOllama(settings);
   return settings;
+}
+
+function checkServer({ openaiUrl, openaiKeyFile, openaiKeyEnv, allowPlaintext }: NodeSettings): void {
+  if (openaiUrl === undefined) throw new Fault('INVALID_REQUEST', '--engine openai needs --openai-url');
+  if (openaiKeyFile !== undefined && openaiKeyEnv !== undefined) {
+    throw new Fault('INVALID_REQUEST', '--openai-key-file and --openai-key-env: give one of them');
+  }
+  const { protocol, host, hostname } = new URL(openaiUrl);
+  const hasKey = openaiKeyFile !== undefined || openaiKeyEnv !== undefined;
+  if (hasKey && protocol === 'http:' && !isLoopback(`${hostname}:`) && !allowPlaintext) {
+    const why = `--openai-url http://${host} would show the API key to the network`;
+    throw new Fault('INVALID_REQUEST', `${why}: give an https:// URL, or --allow-plaintext on a network you trust`);
+  }
+}
+
+function isServerUrl(text: string): boolean {
+  if (!URL.canParse(text)) return false;
+  const { protocol, username, password, search, hash } = new URL(text);
+  return /^https?:$/.test(protocol) && username + password + search + hash === '';
 }
 
 /** The id of a node that was given none: one for each model of a machine. */

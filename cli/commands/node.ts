@@ -24,9 +24,17 @@ const HELP: FlagHelp<typeof nodeSchema> = {
   joinToken: ['TOKEN', 'token for a single join, from infermesh token create'],
   keyFile: ['FILE', "the node's own key, made at such a join (default: by the node's name in your data folder)"],
   id: ['NAME', "the node's name in the mesh (default: made of host and model)"],
-  engine: ['NAME', 'llama-cpp, or replay for tests'],
+  engine: ['NAME', 'llama-cpp, ollama, openai for a server with that API, or replay for tests'],
   model: ['NAME', 'which model to serve; it is fetched when it is not here'],
   replay: ['SPEC', 'what the replay engine does: rate=TOKENS_PER_SECOND,length=TOKENS'],
+  ollamaUrl: ['URL', 'server of the ollama engine'],
+  ollamaModel: ['NAME', 'what Ollama calls the model, which fetches it where it is missing (default: as --model)'],
+  ollamaContext: ['TOKENS', 'context of each slot in Ollama'],
+  ollamaKeepAlive: ['TIME', 'how long Ollama keeps the model in memory after a request: 30m, seconds, or -1 for ever'],
+  openaiUrl: ['URL', 'server of the openai engine, with the version of its API: http://127.0.0.1:8000/v1'],
+  openaiModel: ['NAME', 'what that server calls the model (default: as --model)'],
+  openaiKeyFile: ['FILE', 'its API key: one line in a file that only you read'],
+  openaiKeyEnv: ['NAME', 'variable of the environment that holds the API key instead'],
   slots: ['N', 'requests to generate for at the same time'],
   threads: ['N', 'threads of the engine; 0 lets it choose'],
   gpuLayers: ['N', 'layers of the model on the GPU: auto, or 0 for none'],
@@ -49,6 +57,8 @@ Examples:
   infermesh node --model stories-15m
   infermesh node --join router.example:50051 --token-file join-token --tls-ca ca.pem --model mistral-7b-instruct --slots 8
   infermesh node --join router.example:50051 --join-token imj_... --id gpu-1 --tls-ca ca.pem --model mistral-7b-instruct
+  infermesh node --engine ollama --model llama3.2:1b --slots 2
+  infermesh node --engine openai --openai-url http://127.0.0.1:8000/v1 --openai-model mistralai/Mistral-7B-Instruct-v0.3 --model mistral-7b-instruct --slots 32
   infermesh node --model all-minilm-l6-v2           makes vectors of texts, for semantic reuse
   infermesh node --join a:50051,b:50051 --zone eu-1 --labels rack=7 --gpu-layers auto
 `;

@@ -27,7 +27,9 @@ export async function ollamaFinding(): Promise<Finding> {
   const url = /^https?:/.test(given) ? given : `http://${given}`;
   const version = versionIn(await httpGet(`${url}/api/version`));
   if (version) return ok('ollama', `${version} at ${url}`);
-  return missing('ollama', `nothing answers at ${url}`, { advice: 'not needed; OLLAMA_HOST names another address' });
+  return missing('ollama', `nothing answers at ${url}`, {
+    advice: 'not needed; with one: infermesh node --engine ollama (OLLAMA_HOST names another address)',
+  });
 }
 
 export async function vllmFinding(): Promise<Finding> {

@@ -15,19 +15,22 @@ export type { BackendName } from './registry.ts';
 export interface EngineDeps extends Partial<ChildEngineDeps> {
   /** Runs also a backend without native code in a child process, as crash tests want it. */
   readonly forceChild?: boolean;
+  /** Is told what the operator should know of an engine in this process; never the user's text. */
+  readonly warn?: (message: string) => void;
 }
 
 /** Their engines are servers that other people start and stop. */
-const SERVED_OUTSIDE: ReadonlySet<BackendName> = new Set(['ollama']);
+const SERVED_OUTSIDE: ReadonlySet<BackendName> = new Set(['ollama', 'openai']);
 
 /**
  * The engine is not started yet. llama.cpp runs in a child process, replay in this one, unless it was told that a prompt
  * can end its process.
  */
 export function createEngine(backend: BackendName, options: LoadOptions, deps: EngineDeps = {}): Engine {
-  const { forceChild = false, ...childDeps } = deps;
-  if (SERVED_OUTSIDE.has(backend)) return new ServerEngine(() => makeBackend(backend, options.model), options, childDeps);
+  const { forceChild = false, warn, ...childDeps } = deps;
+  const make = () => makeBackend(backend, options.model, warn);
+  if (SERVED_OUTSIDE.has(backend)) return new ServerEngine(make, options, childDeps);
   const ownProcess = backend === 'llama-cpp' || endsItsProcess(options.model.path);
   if (ownProcess || forceChild) return new ChildEngine(backend, options, childDeps);
-  return new InProcessEngine(() => makeBackend(backend, options.model), options);
+  return new InProcessEngine(make, options);
 }

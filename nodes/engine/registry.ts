@@ -2,9 +2,14 @@
 import { embedsOnly } from '../../proto/contract/embedding.ts';
 import type { Backend, ModelSpec } from '../backends/backend.ts';
 
-export type BackendName = 'llama-cpp' | 'ollama' | 'replay';
+export type BackendName = 'llama-cpp' | 'ollama' | 'openai' | 'replay';
 
-export async function makeBackend(name: BackendName, { tasks }: Pick<ModelSpec, 'tasks'>): Promise<Backend> {
+/** @param warn is told what the operator should know, by backends in this process */
+export async function makeBackend(
+  name: BackendName,
+  { tasks }: Pick<ModelSpec, 'tasks'>,
+  warn?: (message: string) => void,
+): Promise<Backend> {
   const vectors = embedsOnly(tasks);
   switch (name) {
     case 'llama-cpp':
@@ -12,6 +17,9 @@ export async function makeBackend(name: BackendName, { tasks }: Pick<ModelSpec, 
       return new (await import('../backends/llama-cpp.ts')).LlamaCppBackend();
     case 'ollama':
       return new (await import('../backends/ollama.ts')).OllamaBackend();
+    case 'openai':
+      if (vectors) return new (await import('../backends/openai-embeddings.ts')).OpenAiEmbeddings();
+      return new (await import('../backends/openai.ts')).OpenAiBackend(warn);
     case 'replay':
       if (vectors) return new (await import('../backends/replay-embeddings.ts')).ReplayEmbeddings();
       return new (await import('../backends/replay.ts')).ReplayBackend();

@@ -39,6 +39,10 @@ export class Flight implements Shared, Readers {
   #leader: Member | undefined;
   #generation: Generation | undefined;
   #retries = 0;
+  /** Bytes of the answer that had no room any more. */
+  #beyond = 0;
+  /** Bytes of it that its fastest member has taken; known without a look at the others, of whom there may be thousands. */
+  #taken = 0;
   #over = false;
 
   /** @param onClosed nobody can join it any more */
@@ -121,9 +125,13 @@ export class Flight implements Shared, Readers {
 
   left(member: Member): void {
     if (!this.#members.delete(member)) return;
-    if (this.#members.size > 0) return;
-    this.#end();
-    this.#generation?.onGone();
+    if (this.#members.size === 0) {
+      this.#end();
+      this.#generation?.onGone();
+    } else if (!this.#over && member.reader.taken >= this.#taken) {
+      this.#taken = 0;
+      for (const { reader } of this.#members) this.#taken = Math.max(this.#taken, reader.taken);
+    }
   }
 
   pump(): void {
@@ -132,16 +140,17 @@ export class Flight implements Shared, Readers {
 
   through(data: Buffer): void {
     this.#onClosed();
+    this.#beyond += data.length;
     for (const { reader } of this.#members) reader.through(data);
   }
 
   get held(): number {
-    let least = Number.POSITIVE_INFINITY;
-    for (const { reader } of this.#members) least = Math.min(least, reader.behind);
-    return Number.isFinite(least) ? least : 0;
+    return this.length + this.#beyond - this.#taken;
   }
 
-  taken(): void {
+  taken({ reader: { taken } }: Member): void {
+    if (taken <= this.#taken) return;
+    this.#taken = taken;
     this.#generation?.onRelease();
   }
 

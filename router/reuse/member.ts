@@ -21,7 +21,7 @@ export interface Shared extends Recording {
   /** A member's client is gone, or too slow. */
   left(member: Member): void;
   /** A member took something. */
-  taken(): void;
+  taken(member: Member): void;
 }
 
 export interface MemberParts {
@@ -54,7 +54,7 @@ export class Member {
       clock,
       recording: flight,
       opening: () => flight.started && parts.opening(flight.started),
-      onTaken: () => flight.taken(),
+      onTaken: () => flight.taken(this),
     });
     void this.reader.done.then((reading) => {
       flight.left(this);

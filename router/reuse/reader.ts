@@ -32,7 +32,7 @@ export interface ReaderParts {
   readonly recording: Recording;
   /** What stands before the deltas, once it is known who answers. */
   readonly opening: () => Buffer | undefined;
-  /** It took something, or left. */
+  /** It took something. */
   readonly onTaken?: () => void;
 }
 
@@ -45,11 +45,11 @@ export class Reader {
   readonly done: Promise<Reading>;
   /** When its first piece went to it, by the router's clock. */
   openedAt: number | undefined;
-  /** Nothing that went to it is missing from `soFar`. */
-  isWhole = true;
   readonly #parts: ReaderParts;
   #opened: Buffer | undefined;
   #position = 0;
+  /** Bytes that went to it and are not recorded. */
+  #beyond = 0;
   #closing: Closing | undefined;
   #over = false;
   #stopWatching: (() => void) | undefined;
@@ -67,9 +67,14 @@ export class Reader {
     return this.#over;
   }
 
-  /** Bytes of the recording that it has not taken. */
-  get behind(): number {
-    return this.#parts.recording.length - this.#position + this.#parts.stream.held;
+  /** Bytes of the answer that have left towards its client. */
+  get taken(): number {
+    return this.#position + this.#beyond - this.#parts.stream.held;
+  }
+
+  /** Nothing that went to it is missing from `soFar`. */
+  get isWhole(): boolean {
+    return this.#beyond === 0;
   }
 
   /** Gives it what has come, as far as it takes it. */
@@ -95,7 +100,7 @@ export class Reader {
     if (this.#position < this.#parts.recording.length) {
       return this.leave(tooSlow('the answer has grown too long to be kept for a reader so slow'));
     }
-    this.isWhole = false;
+    this.#beyond += data.length;
     this.#parts.stream.write(data, true);
   }
 
@@ -109,7 +114,6 @@ export class Reader {
     if (this.#over) return;
     this.#end({ type: 'left', fault });
     this.#parts.stream.fail(fault);
-    this.#parts.onTaken?.();
   }
 
   /** What went to its stream, while it `isWhole`. */

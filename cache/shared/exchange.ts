@@ -24,6 +24,8 @@ import { indexOf, Wire } from './wire.ts';
 
 /** In one round. */
 const MOST_PARTS_READ = 16;
+/** In one round: more than all routers write in that time, and no more than Redis gives in its time. */
+const MOST_BATCHES_READ = 128;
 
 /** What is shared by every router of a mesh; whoever opened it closes it. */
 export interface Shared {
@@ -97,7 +99,8 @@ export class Exchange {
   async #catchUp(peers: readonly Peer[]): Promise<void> {
     const { store, replicas } = this.#options;
     const behind = peers.filter(({ id, head }) => head && head.version > (replicas.get(id)?.version ?? 0));
-    const batches = peers.flatMap((peer) => this.#peers.unread(peer).map((batch) => ({ peer, batch })));
+    const unread = peers.flatMap((peer) => this.#peers.unread(peer).map((batch) => ({ peer, batch })));
+    const batches = unread.slice(0, MOST_BATCHES_READ);
     if (behind.length + batches.length === 0) return;
     const names = [
       ...behind.map(({ id }) => this.#wire.index.name(id)),

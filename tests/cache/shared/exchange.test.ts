@@ -278,6 +278,21 @@ describe('events', () => {
     expect(heard(b)).toEqual(['one', 'two', 'three']);
   });
 
+  it('of many routers come to one that starts some at a time', async () => {
+    const many = Array.from({ length: 30 }, (_, i) => start(`r${i}`));
+    await rounds(many, 2);
+    for (let i = 0; i < 10; i++) {
+      for (const { id, exchange } of many) exchange.outbox.add([`${id} ${i}`]);
+      await rounds(many, 1);
+    }
+    const late = start('late');
+    await rounds([late], 1);
+    store.mostAsked = 0;
+    await rounds([late], 8);
+    expect(store.mostAsked).toBeLessThanOrEqual(30 + 128);
+    expect(new Set(heard(late)).size).toBe(300);
+  });
+
   it('are heard once where one head takes another’s place and is back again', async () => {
     const listener = start('c');
     const clones = ['one', 'two'].map((router) => startTestRouter({ id: 'clone', router, store, now: () => now++ }));

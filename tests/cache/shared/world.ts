@@ -14,10 +14,13 @@ export class BreakableStore implements Pick<Store, 'getAll' | 'set' | 'delete'> 
   /** Of what is read, so much is told. */
   mostAtOnce = Number.POSITIVE_INFINITY;
   asked = 0;
+  /** Names, at once. */
+  mostAsked = 0;
   written = 0;
 
   async getAll(names: readonly string[]): Promise<Stored[]> {
     this.asked++;
+    this.mostAsked = Math.max(this.mostAsked, names.length);
     return names.map((name, i) => (this.up && i < this.mostAtOnce ? this.values.get(name) : 'unknown'));
   }
 

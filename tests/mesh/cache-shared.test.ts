@@ -117,6 +117,8 @@ it('nothing that a client sent stands in Redis in the clear', async (context) =>
   expect(names.filter((name) => name.includes('canary'))).toEqual([]);
   for (const name of names) {
     const type = (await redis.call('TYPE', name)) as string;
+    // A lease that has been given back since.
+    if (type === 'none') continue;
     const read = {
       string: ['GET', name],
       hash: ['HGETALL', name],

@@ -8,36 +8,66 @@ import type { Standing } from './request.ts';
 import { durationOf } from './request.ts';
 import type { OllamaServer } from './server.ts';
 
+/** Of a text that is still refused when it is as short as that, the length is not the reason. */
+const SHORTEST = 16;
+
 /** Never rejects. */
 export async function embedTexts(
   server: OllamaServer,
-  { model, keepAlive, runner }: Standing,
+  standing: Standing,
   texts: readonly string[],
   signal: AbortSignal,
 ): Promise<Embedding> {
   if (signal.aborted) return CANCELLED;
   try {
-    const call = server.begin();
-    const cut = () => call.exchange.cut();
-    signal.addEventListener('abort', cut, { once: true });
-    try {
-      // Of a text without a character some releases make no vector at all.
-      const input = texts.map((text) => text.toWellFormed() || ' ');
-      const answer = await call.client.embed({
-        model,
-        input,
-        truncate: true,
-        keep_alive: durationOf(keepAlive),
-        options: runner,
-      });
-      return vectorsIn(answer, texts.length);
-    } finally {
-      signal.removeEventListener('abort', cut);
-      await server.end(call);
-    }
+    // Of a text without a character some releases make no vector at all.
+    const input = texts.map((text) => text.toWellFormed() || ' ');
+    return await cutToFit(input, (part) => read(server, standing, part, signal));
   } catch (thrown) {
     const { reason, message } = toFault(thrown);
     return signal.aborted ? CANCELLED : failure(reason, message);
+  }
+}
+
+/** Ollama is asked to cut what is too long, and refuses some texts all the same: these are halved until they fit. */
+async function cutToFit(texts: readonly string[], ask: (texts: readonly string[]) => Promise<Embedding>): Promise<Embedding> {
+  try {
+    return await ask(texts);
+  } catch (thrown) {
+    const [first = ''] = texts;
+    const tooShort = texts.length === 1 && first.length <= SHORTEST;
+    if (toFault(thrown).reason !== 'CONTEXT_TOO_LONG' || tooShort) throw thrown;
+    if (texts.length === 1) return cutToFit([first.slice(0, first.length / 2).toWellFormed()], ask);
+  }
+  const vectors: Float32Array[] = [];
+  let inputTokens = 0;
+  for (const text of texts) {
+    const one = await cutToFit([text], ask);
+    if (one.type === 'failure') return one;
+    vectors.push(...one.vectors);
+    inputTokens += one.inputTokens;
+  }
+  return { type: 'vectors', vectors, inputTokens };
+}
+
+/** @throws Fault */
+async function read(
+  server: OllamaServer,
+  { model, keepAlive, runner }: Standing,
+  texts: readonly string[],
+  signal: AbortSignal,
+): Promise<Embedding> {
+  const call = server.begin();
+  const cut = () => call.exchange.cut();
+  signal.addEventListener('abort', cut, { once: true });
+  if (signal.aborted) cut();
+  try {
+    const input = [...texts];
+    const answer = await call.client.embed({ model, input, truncate: true, keep_alive: durationOf(keepAlive), options: runner });
+    return vectorsIn(answer, texts.length);
+  } finally {
+    signal.removeEventListener('abort', cut);
+    await server.end(call);
   }
 }
 

@@ -292,6 +292,28 @@ describe('vectors', () => {
     expect(await embed()).toMatchObject({ type: 'failure', reason: 'ENGINE_FAILED' });
   });
 
+  test('of a text that Ollama refuses to cut are made of its beginning, and the others of all of them', async () => {
+    const asked: string[][] = [];
+    ollama.answer('/api/embed', ({ body }, response) => {
+      asked.push(body.input);
+      const refused = body.input.some((text: string) => text.length > 60);
+      response.writeHead(refused ? 400 : 200, { 'Content-Type': 'application/json' });
+      const embeddings = body.input.map((text: string) => [text.length, 1]);
+      response.end(
+        JSON.stringify(refused ? { error: 'the input length exceeds the context length' } : { embeddings, prompt_eval_count: 3 }),
+      );
+    });
+    const made = await backend.embed(['short', 'x'.repeat(200), 'other'], new AbortController().signal);
+    expect(made).toMatchObject({ type: 'vectors', inputTokens: 9 });
+    expect(asked.slice(1).map(([text = '']) => text.length)).toEqual([5, 200, 100, 50, 5]);
+    ollama.answer('/api/embed', (_, response) => {
+      response
+        .writeHead(400, { 'Content-Type': 'application/json' })
+        .end('{"error":"the input length exceeds the context length"}');
+    });
+    expect(await embed()).toMatchObject({ type: 'failure', reason: 'CONTEXT_TOO_LONG' });
+  });
+
   test('that are cancelled are cut at the connection', async () => {
     const asked = Promise.withResolvers<ServerResponse>();
     ollama.answer('/api/embed', (_, response) => asked.resolve(response));

@@ -5,7 +5,7 @@
  * Slots are this node's word: how many requests an Ollama decodes at a time (OLLAMA_NUM_PARALLEL) it does not tell; what
  * is over that waits in its own queue.
  */
-import { Fault, toFault } from '../../proto/contract/faults.ts';
+import { Fault } from '../../proto/contract/faults.ts';
 import type { ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
 import type { Backend, Embedding, Job, Load, LoadOptions, Outcome, Run, Sink } from './backend.ts';
 import type { EngineTimes, Failure } from './job-run.ts';
@@ -13,6 +13,7 @@ import { failure, finish, JobRun } from './job-run.ts';
 import { answersNothing } from './no-answers.ts';
 import { chatEvent, lastText, usageOf } from './ollama/chunks.ts';
 import { embedTexts } from './ollama/embed.ts';
+import { faultFrom } from './ollama/faults.ts';
 import type { LoadedOllama } from './ollama/load.ts';
 import { ANSWER_LIMIT_MS, loadOllama } from './ollama/load.ts';
 import type { Chat } from './ollama/request.ts';
@@ -225,6 +226,6 @@ export class OllamaBackend implements Backend {
 }
 
 function failureOf(thrown: unknown): Failure {
-  const { reason, message } = toFault(thrown);
+  const { reason, message } = faultFrom(thrown);
   return failure(reason, message);
 }

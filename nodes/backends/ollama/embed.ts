@@ -1,9 +1,9 @@
 /** Vectors of texts by /api/embed. */
-import { toFault } from '../../../proto/contract/faults.ts';
 import type { Embedding } from '../backend.ts';
 import { failure } from '../job-run.ts';
 import { unitVector } from '../unit-vector.ts';
 import { toldBy } from './chunks.ts';
+import { faultFrom } from './faults.ts';
 import type { Standing } from './request.ts';
 import { durationOf } from './request.ts';
 import type { OllamaServer } from './server.ts';
@@ -24,7 +24,7 @@ export async function embedTexts(
     const input = texts.map((text) => text.toWellFormed() || ' ');
     return await cutToFit(input, (part) => read(server, standing, part, signal));
   } catch (thrown) {
-    const { reason, message } = toFault(thrown);
+    const { reason, message } = faultFrom(thrown);
     return signal.aborted ? CANCELLED : failure(reason, message);
   }
 }
@@ -36,7 +36,7 @@ async function cutToFit(texts: readonly string[], ask: (texts: readonly string[]
   } catch (thrown) {
     const [first = ''] = texts;
     const tooShort = texts.length === 1 && first.length <= SHORTEST;
-    if (toFault(thrown).reason !== 'CONTEXT_TOO_LONG' || tooShort) throw thrown;
+    if (faultFrom(thrown).reason !== 'CONTEXT_TOO_LONG' || tooShort) throw thrown;
     if (texts.length === 1) return cutToFit([first.slice(0, first.length / 2).toWellFormed()], ask);
   }
   const vectors: Float32Array[] = [];

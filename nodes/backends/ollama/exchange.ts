@@ -83,12 +83,9 @@ export class Exchange {
 
   async #whole(response: IncomingMessage): Promise<string> {
     const text = (await this.#bytes(response, LONGEST_ANSWER_BYTES)).toString();
-    try {
-      JSON.parse(text);
-    } catch {
-      // The parser's own message quotes the answer.
-      throw new Fault('ENGINE_FAILED', 'Ollama sent an answer that is not JSON');
-    }
+    const answer = objectOf(text);
+    if (!answer) throw new Fault('ENGINE_FAILED', 'Ollama sent an answer that is not a JSON object');
+    this.#checkError(answer);
     // In one line, as the library reads what is streamed; line breaks within texts of JSON are escaped.
     return text.replaceAll('\n', ' ');
   }
@@ -107,12 +104,8 @@ export class Exchange {
   /** The words of an error, to be matched only. */
   async #messageOf(response: IncomingMessage): Promise<string> {
     const text = await this.#bytes(response, LONGEST_ERROR_BYTES).then(String, () => '');
-    try {
-      const { error } = JSON.parse(text) as { readonly error?: unknown };
-      return typeof error === 'string' ? error : JSON.stringify(error ?? '');
-    } catch {
-      return text;
-    }
+    const error = objectOf(text)?.error;
+    return error === undefined ? text : wordsOf(error);
   }
 
   /** Lines that were read and hold an object, as they come. */
@@ -126,10 +119,13 @@ export class Exchange {
 
   *#encoded(objects: Iterable<object>): Generator<Uint8Array> {
     for (const object of objects) {
-      const { error } = object as { readonly error?: unknown };
-      if (error !== undefined) throw this.#faultOf(200, typeof error === 'string' ? error : JSON.stringify(error));
+      this.#checkError(object);
       yield Buffer.from(`${JSON.stringify(object)}\n`);
     }
+  }
+
+  #checkError({ error }: { readonly error?: unknown }): void {
+    if (error !== undefined) throw this.#faultOf(200, wordsOf(error));
   }
 
   async *#parts(response: IncomingMessage): AsyncGenerator<Buffer> {
@@ -140,6 +136,18 @@ export class Exchange {
     }
   }
 }
+
+/** @returns undefined for what is no JSON, of which the parser's own message would quote, and for what is no object */
+function objectOf(text: string): { readonly error?: unknown } | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+const wordsOf = (error: unknown) => (typeof error === 'string' ? error : JSON.stringify(error));
 
 const CANCELLED = new Fault('CANCELLED', 'cancelled');
 

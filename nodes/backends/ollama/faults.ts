@@ -55,3 +55,10 @@ export function unreachable(origin: string, code: string): Fault {
 export function lost(code: string): Fault {
   return new Fault('ENGINE_CRASHED', `the connection to Ollama was lost in the middle${code === '' ? '' : ` (${code})`}`);
 }
+
+/** What the package throws by itself is about an answer whose form it did not expect, and may quote it. */
+export function faultFrom(thrown: unknown): Fault {
+  if (thrown instanceof Fault) return thrown;
+  const kind = thrown instanceof Error ? thrown.name : typeof thrown;
+  return new Fault('ENGINE_FAILED', `Ollama answered in a form that is not its own (${kind})`, { cause: thrown });
+}

@@ -1,11 +1,11 @@
 /** An Ollama as a backend needs it: what it is, what it has, and a client of its own for each request. */
 import { Ollama } from 'ollama';
-import { Fault, toFault } from '../../../proto/contract/faults.ts';
+import { Fault } from '../../../proto/contract/faults.ts';
 import type { ErrorReader } from './exchange.ts';
 import { Exchange } from './exchange.ts';
 import type { Installed } from './facts.ts';
 import { checkedVersion, findModel, PullProgress, placementOf } from './facts.ts';
-import { faultOf, pullFault, unreachable } from './faults.ts';
+import { faultFrom, faultOf, pullFault, unreachable } from './faults.ts';
 
 export interface Call {
   readonly client: Ollama;
@@ -43,7 +43,7 @@ export class OllamaServer {
     try {
       return await question(call.client);
     } catch (thrown) {
-      throw toFault(thrown);
+      throw faultFrom(thrown);
     } finally {
       await this.end(call);
     }
@@ -56,7 +56,7 @@ export class OllamaServer {
     try {
       return checkedVersion(await call.client.version());
     } catch (thrown) {
-      const fault = toFault(thrown);
+      const fault = faultFrom(thrown);
       throw fault.reason === 'CANCELLED' ? unreachable(this.#url, `nothing came within ${limitMs} ms`) : fault;
     } finally {
       clearTimeout(timer);

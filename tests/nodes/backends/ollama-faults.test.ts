@@ -227,6 +227,22 @@ describe('loading', () => {
     await expect(load()).rejects.toMatchObject({ reason: 'ENGINE_FAILED' });
   });
 
+  test.each([
+    ['/api/version', 'null'],
+    ['/api/version', '[]'],
+    ['/api/tags', '"text"'],
+    ['/api/show', '{"error":"SECRET"}'],
+    ['/api/show', 'nonsense'],
+    ['/api/chat', '{"message":{"content":"SECRET"}}'],
+    ['/api/chat', '7'],
+  ])('of a server whose %s answers %s fails, in words of our own', async (path, body) => {
+    ollama.answer(path, (_, response) => {
+      response.writeHead(200, { 'Content-Type': 'application/json' }).end(body);
+    });
+    const refused = { reason: 'ENGINE_FAILED', message: expect.not.stringContaining('SECRET') };
+    await expect(load()).rejects.toMatchObject(refused);
+  });
+
   test('of a server that is not there says how to start it', async () => {
     const { url } = ollama;
     await ollama[Symbol.asyncDispose]();

@@ -47,10 +47,9 @@ export async function openCache({ url, tell, clock, ...options }: CacheOptions):
     return { cache: new MeshCache({ ...options, store, clock, tell }), link: undefined, shared: undefined };
   }
   // What a router without Redis has no use for takes longer to load than the rest of the cache.
-  const { openStore } = await import('./redis/index.ts');
-  const { store, link } = openStore({ url, clock, memoryBytes: LEASES_BYTES, onState: (change) => tell(eventOf(change)) });
-  const redis = link && (() => statsOf(link));
-  const cache = new MeshCache({ ...options, store, redis, clock, tell });
+  const { openRedis } = await import('./redis/index.ts');
+  const { store, link } = openRedis({ url, clock, onState: (change) => tell(eventOf(change)) });
+  const cache = new MeshCache({ ...options, store, redis: () => statsOf(link), clock, tell });
   return { cache, link, shared: { store, keys: cache.keys } };
 }
 

@@ -1,12 +1,12 @@
 /** Stores in a Redis of a test. */
-import type { OpenStore } from '../../../cache/redis/index.ts';
-import { openStore } from '../../../cache/redis/index.ts';
+import type { OpenRedis } from '../../../cache/redis/index.ts';
+import { openRedis } from '../../../cache/redis/index.ts';
 import type { RedisChange } from '../../../cache/redis/standing.ts';
 import { systemClock } from '../../../router/clock.ts';
 
 export interface TestStore extends AsyncDisposable {
-  readonly store: OpenStore['store'];
-  readonly link: NonNullable<OpenStore['link']>;
+  readonly store: OpenRedis['store'];
+  readonly link: OpenRedis['link'];
   /** Every change that it has told, oldest first. */
   readonly changes: readonly RedisChange[];
   /** Resolves at the next change to this state, or at once if it is the last one told. */
@@ -21,8 +21,7 @@ export function openTestStore(url: string, limitMs?: number): TestStore {
     changes.push(change);
     for (const waiter of waiters) waiter(change);
   };
-  const { store, link } = openStore({ url, clock: systemClock, memoryBytes: 1, limitMs, onState });
-  if (!link) throw new Error('a URL gives a link');
+  const { store, link } = openRedis({ url, clock: systemClock, limitMs, onState });
   return {
     store,
     link,

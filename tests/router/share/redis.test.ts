@@ -1,7 +1,7 @@
 /** Routers that share through a real Redis, which is emptied, killed and frozen. */
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import type { OpenStore } from '../../../cache/redis/index.ts';
-import { openStore } from '../../../cache/redis/index.ts';
+import type { OpenRedis } from '../../../cache/redis/index.ts';
+import { openRedis } from '../../../cache/redis/index.ts';
 import { systemClock } from '../../../router/clock.ts';
 import { FakeClock } from '../../support/clock.ts';
 import type { RedisServer } from '../../support/redis.ts';
@@ -14,7 +14,7 @@ const CONTEXT = { domain: 'maths', complexity: 'simple', task: 'question' } as c
 
 let redis: RedisServer;
 let clock: FakeClock;
-let stores: OpenStore[];
+let stores: OpenRedis[];
 let shares: TestShare[];
 
 beforeEach(async (context) => {
@@ -30,14 +30,16 @@ afterEach(async () => {
 });
 
 async function start(id: string): Promise<TestShare> {
-  const opened = openStore({ url: redis.url, clock: systemClock, memoryBytes: 1 << 20 });
+  const opened = openRedis({ url: redis.url, clock: systemClock });
   stores.push(opened);
-  await expect.poll(() => opened.link?.isUp).toBe(true);
+  await allUp();
   const share = startShare({ id, store: opened.store, clock, quota: { requestsPerMinute: 100 } });
   shares.push(share);
   return share;
 }
 
+/** Rounds take no time here, and would all be over while Redis is not asked. */
+const allUp = () => expect.poll(() => stores.every(({ link }) => link.isUp), { interval: 5, timeout: 10_000 }).toBe(true);
 const teach = ({ learned: { bandit } }: TestShare, reward: number, times: number) => {
   for (let i = 0; i < times; i++) bandit.learn(ARM, CONTEXT, 0.5, reward, 1, clock.wall());
 };
@@ -57,8 +59,10 @@ const mean = ({ learned: { bandit } }: TestShare) => bandit.belief(ARM, CONTEXT,
 
 /** Rounds until all believe that so many rewards have come, and then some: it is no more either. */
 async function untilAllCount(rewards: number): Promise<void> {
-  for (let i = 0; i < 200 && !shares.every((share) => Math.abs(counted(share) - rewards) < 0.01); i++)
+  for (let i = 0; i < 200 && !shares.every((share) => Math.abs(counted(share) - rewards) < 0.01); i++) {
+    await allUp();
     await rounds(clock, shares, 1);
+  }
   await rounds(clock, shares, 6);
   for (const share of shares) expect(counted(share)).toBeCloseTo(rewards, 1);
   for (const share of shares) expect(mean(share)).toBeCloseTo(mean(shares[0] as TestShare), 6);
@@ -94,7 +98,7 @@ it('while Redis is dead each goes on alone; when it is back, and empty, they mer
   expect(counted(a)).toBeCloseTo(17, 1);
   expect(counted(b)).toBeCloseTo(18, 1);
   await redis.restart();
-  await expect.poll(() => stores.every(({ link }) => link?.isUp), { timeout: 10_000 }).toBe(true);
+  await allUp();
   await untilAllCount(25);
   const c = await start('c');
   await untilAllCount(25);
@@ -110,7 +114,7 @@ it('a Redis that stands still costs a round, and is caught up with', async () =>
   await rounds(clock, shares, 5);
   expect(a.sharing.figures().failed).toBeGreaterThan(0);
   redis.thaw();
-  await expect.poll(() => stores.every(({ link }) => link?.isUp), { timeout: 10_000 }).toBe(true);
+  await allUp();
   await untilAllCount(20);
 });
 

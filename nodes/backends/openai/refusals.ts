@@ -60,13 +60,8 @@ export function refusalOf(response: RefusedResponse, now: number): Refusal {
 
 function refusalOfRequest(status: number, error: ErrorFields): Refusal {
   if (status === 413 || isTooLong(error)) return { failure: tooLong(error), tooLong: true };
-  const parameter = OPTIONAL_PARAMETERS.find(
-    (name) => name === error.param || new RegExp(`['"\`\\[( ]${name}['"\`\\]) .,]`).test(` ${error.message} `),
-  );
-  if (
-    parameter !== undefined &&
-    (error.param !== '' || /unknown|unsupported|unrecogni[sz]ed|not supported|extra|unexpected/i.test(error.message))
-  ) {
+  const parameter = refusedParameter(error);
+  if (parameter !== undefined) {
     return {
       failure: failure('UNSUPPORTED', `the server does not take ${parameter} as it was given (HTTP ${status})`),
       parameter,
@@ -77,6 +72,15 @@ function refusalOfRequest(status: number, error: ErrorFields): Refusal {
   }
   const known = /^[a-z][a-z0-9_]{0,39}$/.test(error.code) ? `, ${error.code}` : '';
   return { failure: failure('ENGINE_FAILED', `the server refused the request (HTTP ${status}${known})`) };
+}
+
+/** At the beginning alone: behind it a message may quote the prompt, whose author is not to switch parameters off. */
+const REFUSED_BY_MESSAGE =
+  /^(?:Unknown|Unsupported|Unrecognized) (?:request )?(?:parameter|argument|value)s?(?: supplied)?: ['"`]?(\w+)/i;
+
+function refusedParameter({ param, message }: ErrorFields): string | undefined {
+  const named = param || REFUSED_BY_MESSAGE.exec(message)?.[1];
+  return OPTIONAL_PARAMETERS.find((name) => name === named);
 }
 
 /** An error object in the middle of a stream, whose status was sent before. */
@@ -103,10 +107,17 @@ interface ErrorFields {
 function errorIn(body: string): ErrorFields {
   try {
     const { error, detail, ...rest } = JSON.parse(body) as Record<string, unknown>;
-    return fieldsOf(error ?? (detail === undefined ? rest : { message: JSON.stringify(detail) }));
+    return fieldsOf(error ?? (detail === undefined ? rest : ofValidation(detail)));
   } catch {
     return fieldsOf({ message: body });
   }
+}
+
+/** FastAPI says where in the body its first problem is. */
+function ofValidation(detail: unknown): object {
+  const [first] = Array.isArray(detail) ? (detail as { loc?: unknown; msg?: unknown }[]) : [];
+  const place = Array.isArray(first?.loc) ? first.loc : [];
+  return { message: first?.msg ?? detail, param: place.length === 2 ? place[1] : undefined };
 }
 
 function fieldsOf(given: unknown): ErrorFields {

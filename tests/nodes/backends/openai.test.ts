@@ -11,6 +11,18 @@ import { startOpenAiServer } from '../../support/openai-server.ts';
 const live = await findOpenAi();
 noteOpenAi(live);
 
+const OTHERS_QUEUE = {
+  'finishes more jobs than it has slots, first come, first served': 'whom it begins with is up to the server',
+};
+/** It answers one request at a time, and tells less than the others. */
+const LLAMA_CPP_PYTHON = {
+  'ends a queued job at once when it is cancelled': 'it answers one request at a time, so that slots are not busy together',
+  'refuses a prompt that is longer than the context and says by how much': 'it ends such a stream without a word',
+  'ends with LENGTH where the context ends': 'it tells no usage of a stream',
+  'answers an empty user message': 'it ends the stream of an empty prompt without a word',
+  'holds an answer to a JSON schema': 'it drops characters that come in several tokens',
+};
+
 /** A backend with a server of its own, which ends with it. */
 async function open(slots: number, options: OpenAiServerOptions) {
   const server = await startOpenAiServer(options);
@@ -72,5 +84,6 @@ if (typeof live !== 'string') {
     ...(vllm ? {} : { noTokenIds: 'the server tells none', noResume: 'the server has no such request' }),
     ...(counts ? {} : { noCacheCount: 'the server does not tell it' }),
     noStructuredResume: 'a grammar begins anew with each request',
+    leftOut: { ...OTHERS_QUEUE, ...(live.dialect === 'llama-cpp-python' ? LLAMA_CPP_PYTHON : {}) },
   });
 }

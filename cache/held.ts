@@ -1,6 +1,7 @@
 /** What a layer has in the memory of this process, bounded by bytes; the least recently used go first. */
 import { LRUCache } from 'lru-cache';
 import type { Clock } from './clock.ts';
+import { lruTime } from './clock.ts';
 import type { Key } from './port.ts';
 
 /** Beside the value: the name, the key and the lists that it is in. */
@@ -32,9 +33,7 @@ export class HeldValues<Value> {
     this.#clock = clock;
     this.#entries = new LRUCache({
       maxSize: limit,
-      ttlResolution: 0,
-      // It takes a time of 0 for none.
-      perf: { now: () => clock.now() + 1 },
+      ...lruTime(clock),
       dispose: (_held, _name, reason) => {
         if (reason === 'evict') this.evicted++;
       },

@@ -1,6 +1,7 @@
 /** The store of a router without a Redis: names and values in its own memory, the least recently used go first. */
 import { LRUCache } from 'lru-cache';
 import type { Clock } from './clock.ts';
+import { lruTime, wholeMs } from './clock.ts';
 import type { Store } from './port.ts';
 
 /** Beside name and value: the lists that an entry is in. */
@@ -15,9 +16,7 @@ export class MemoryStore implements Store {
     this.#entries = new LRUCache({
       maxSize: limit,
       sizeCalculation: (value, name) => value.length + name.length + ENTRY_BYTES,
-      ttlResolution: 0,
-      // It takes a time of 0 for none.
-      perf: { now: () => clock.now() + 1 },
+      ...lruTime(clock),
     });
   }
 
@@ -57,5 +56,3 @@ export class MemoryStore implements Store {
     this.#entries.clear();
   }
 }
-
-const wholeMs = (ms: number) => Math.max(1, Math.ceil(ms));

@@ -2,6 +2,7 @@
  * The store that routers share: sealed values under opaque names. What lies there may be foreign, huge or of another
  * type: it is read up to a bound, and what can't be a value is deleted.
  */
+import { wholeMs } from '../clock.ts';
 import type { RedisCommands, Store, Stored } from '../port.ts';
 import type { RedisConnection } from './link.ts';
 import { BACKGROUND_LIMIT_MS } from './link.ts';
@@ -157,5 +158,3 @@ async function orDeleted(redis: RedisCommands, name: string, reply: Promise<unkn
 }
 
 const sumOf = (counts: readonly number[]) => counts.reduce((sum, count) => sum + count, 0);
-
-const wholeMs = (ms: number) => Math.max(1, Math.ceil(ms));

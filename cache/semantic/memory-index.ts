@@ -1,6 +1,7 @@
 /** Recent prompts in the memory of this process; of all partitions together, the least recently used go first. */
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../clock.ts';
+import { lruTime } from '../clock.ts';
 import type { IndexEntry, IndexKind, Neighbour, Partition, SemanticIndex } from './port.ts';
 import { Shelf } from './shelf.ts';
 import type { MakeGraph } from './usearch.ts';
@@ -34,9 +35,7 @@ export class MemoryIndex implements SemanticIndex {
     this.#entries = new LRUCache({
       max: most.entries,
       maxSize: most.bytes,
-      ttlResolution: 0,
-      // It takes a time of 0 for none.
-      perf: { now: () => clock.now() + 1 },
+      ...lruTime(clock),
       dispose: ({ partition, id }, _name, reason) => {
         if (reason !== 'set') this.#unshelve(partition, id);
       },

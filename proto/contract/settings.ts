@@ -61,8 +61,9 @@ export function resolveSettings<T extends z.ZodObject>(
   return Object.freeze(parsed.data);
 }
 
+/** Without what stands before the host of a URL, which may be a password. */
 function shown(value: unknown): string {
-  return value === undefined ? 'nothing' : JSON.stringify(value);
+  return value === undefined ? 'nothing' : JSON.stringify(value).replace(/\/\/[^"]*@/g, '//...@');
 }
 
 // Kinds of setting that flags and the environment give as text

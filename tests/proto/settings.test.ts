@@ -49,6 +49,11 @@ describe('settings', () => {
     });
   });
 
+  it('do not tell what stands before the host of a refused URL, which may be a password', () => {
+    const [violation] = failure({ flags: { slots: 'http://user:sec@/ret@host/v1' } }).violations;
+    expect(violation?.description).toBe('must be a whole number from 1 to 10, received "http://...@host/v1"');
+  });
+
   it('cannot be changed afterwards', () => {
     expect(Object.isFrozen(resolveSettings(schema, {}))).toBe(true);
   });

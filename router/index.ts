@@ -86,9 +86,19 @@ export async function startRouter(
     throw error;
   });
   const address = settings.listen.replace(/:\d+$/, `:${port}`);
-  if (isExposed(settings.tokenFile))
-    log.warn({ event: 'token_exposed' }, 'others on this machine can read the join token: chmod 600');
+  warnOfExposed(settings, log);
   return { id: router.id, address, close };
+}
+
+function warnOfExposed(settings: RouterSettings, log: Log): void {
+  const warn = (event: string, what: string) => log.warn({ event }, `others on this machine can read the ${what}: chmod 600`);
+  if (isExposed(settings.tokenFile)) warn('token_exposed', 'join token');
+  if (settings.cache && isExposed(cacheSecretFile(settings))) warn('cache_secret_exposed', 'cache secret');
+}
+
+/** Beside the token unless it is told. */
+function cacheSecretFile({ cacheSecret, tokenFile }: RouterSettings): string {
+  return cacheSecret ?? join(dirname(tokenFile), 'cache-secret');
 }
 
 function openDecisionLog({ decisionLog: folder }: RouterSettings, log: Log): DecisionLog | undefined {
@@ -98,10 +108,10 @@ function openDecisionLog({ decisionLog: folder }: RouterSettings, log: Log): Dec
 }
 
 async function cacheOf(settings: RouterSettings, tell: Tell<CacheEvent>): Promise<OpenCache> {
-  const { cache, cacheSecret, cacheMemoryMb, cacheSnapshot, redis, tokenFile } = settings;
+  const { cache, cacheMemoryMb, cacheSnapshot, redis } = settings;
   if (!cache) return openNoCache(systemClock);
   return openCache({
-    secret: readOrCreateSecret(cacheSecret ?? join(dirname(tokenFile), 'cache-secret'), 'cache secret'),
+    secret: readOrCreateSecret(cacheSecretFile(settings), 'cache secret'),
     memoryBytes: cacheMemoryMb * 2 ** 20,
     url: redis,
     snapshot: cacheSnapshot,

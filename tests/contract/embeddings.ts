@@ -24,7 +24,10 @@ export function vectorsOf(embedding: Embedding): readonly Float32Array[] {
 const FRANCE = 'What is the capital of France?';
 const ODD = ['', '  \n\t', '今天天气很好。', '🐉'.repeat(300), 'a\u0000b', '\ud800 half a surrogate pair', '[CLS] [SEP] [MASK]'];
 
-export function embeddingContract(name: string, open: () => Promise<VectorSubject>): void {
+/** @param digits behind the point in which the same text has the same vector: a batch decides the last bits of a number */
+export function embeddingContract(name: string, open: () => Promise<VectorSubject>, digits = 6): void {
+  const expectSame = (one: Float32Array | undefined, other: Float32Array | undefined) =>
+    expect([...(one as Float32Array)]).toEqual(Array.from(other as Float32Array, (number) => expect.closeTo(number, digits)));
   let subject: VectorSubject;
   const embed = async (...texts: string[]) => vectorsOf(await subject.embed(texts, NEVER));
 
@@ -59,7 +62,7 @@ export function embeddingContract(name: string, open: () => Promise<VectorSubjec
     test('makes the same vector of a text whatever else is read at the same time', async () => {
       const [alone] = await embed(FRANCE);
       const together = await Promise.all([embed(FRANCE, 'Boil the egg.'), embed('Sort a list.', FRANCE), embed(FRANCE)]);
-      expect([together[0][0], together[1][1], together[2][0]]).toEqual([alone, alone, alone]);
+      for (const vector of [together[0][0], together[1][1], together[2][0]]) expectSame(vector, alone);
     });
 
     test('puts texts that share their words nearer to each other than texts that do not', async () => {
@@ -78,7 +81,7 @@ export function embeddingContract(name: string, open: () => Promise<VectorSubjec
     test('cuts a text where its context ends', async () => {
       const long = 'one two three four '.repeat(2000);
       const [cut, longer] = await embed(long, `${long} and a very different end`);
-      expect(cut).toEqual(longer);
+      expectSame(cut, longer);
     });
 
     test('makes 64 vectors at once', async () => {

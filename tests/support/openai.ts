@@ -1,7 +1,7 @@
 /**
  * A real server with the API of OpenAI for tests, where OPENAI_BASE_URL names one that answers: its model is OPENAI_MODEL,
- * or the first it has, its key OPENAI_API_KEY, its context OPENAI_CONTEXT tokens where it does not tell that itself. The
- * summary of a run says whether there was one.
+ * or the first it has, its key OPENAI_API_KEY, its context OPENAI_CONTEXT tokens where it does not tell that itself. One that
+ * makes vectors is OPENAI_EMBEDDINGS_URL. The summary of a run says whether there was one.
  */
 import { beforeEach } from 'vitest';
 import type { LoadOptions } from '../../nodes/backends/backend.ts';
@@ -16,9 +16,11 @@ export interface LiveOpenAi {
 }
 
 /** @returns the server, or why there is none */
-export async function findOpenAi(): Promise<LiveOpenAi | string> {
-  const { OPENAI_BASE_URL: url, OPENAI_MODEL, OPENAI_API_KEY, OPENAI_CONTEXT = '512' } = process.env;
-  if (!url) return 'no OPENAI_BASE_URL';
+export async function findOpenAi(
+  variable: 'OPENAI_BASE_URL' | 'OPENAI_EMBEDDINGS_URL' = 'OPENAI_BASE_URL',
+): Promise<LiveOpenAi | string> {
+  const { [variable]: url, OPENAI_MODEL, OPENAI_API_KEY, OPENAI_CONTEXT = '512' } = process.env;
+  if (!url) return `no ${variable}`;
   const keyEnv = OPENAI_API_KEY ? 'OPENAI_API_KEY' : undefined;
   try {
     const model = OPENAI_MODEL ?? (await firstModel(url, OPENAI_API_KEY));
@@ -30,7 +32,7 @@ export async function findOpenAi(): Promise<LiveOpenAi | string> {
     http.close();
     return { options, dialect, name: model };
   } catch {
-    return 'nothing answers at OPENAI_BASE_URL';
+    return `nothing answers at ${variable}`;
   }
 }
 

@@ -49,6 +49,8 @@ export function refusalOf(response: RefusedResponse, now: number): Refusal {
     };
   }
   if (status === 404) return { failure: failure('MODEL_NOT_FOUND', 'the server does not have the model (HTTP 404)') };
+  // llama-server has 500 for texts that are too long to make vectors of.
+  if (status >= 400 && isTooLong(error)) return { failure: tooLong(error), tooLong: true };
   // What answers for a server that is not there.
   if (status === 502 || status === 504) return { failure: failure('DRAINING', `the server is not there (HTTP ${status})`) };
   if (status >= 500) return { failure: failure('ENGINE_CRASHED', `the server failed (HTTP ${status})`) };
@@ -59,7 +61,7 @@ export function refusalOf(response: RefusedResponse, now: number): Refusal {
 }
 
 function refusalOfRequest(status: number, error: ErrorFields): Refusal {
-  if (status === 413 || isTooLong(error)) return { failure: tooLong(error), tooLong: true };
+  if (status === 413) return { failure: tooLong(error), tooLong: true };
   const parameter = refusedParameter(error);
   if (parameter !== undefined) {
     return {
@@ -144,6 +146,7 @@ function isTooLong({ code, message }: ErrorFields): boolean {
 
 /** In order: those of the prompt alone come first. */
 const PROMPT_TOKENS = [
+  /^input \((\d+) tokens\)/,
   /(\d+) in the (?:messages|prompt)/,
   /(?:prompt contains|at least) (\d+) input tokens/,
   /(?:resulted in|request has|request \() ?(\d+) (?:input )?tokens/,

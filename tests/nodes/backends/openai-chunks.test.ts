@@ -6,7 +6,7 @@ import type { ChunkEvent } from '../../../nodes/backends/openai/chunks.ts';
 import { ChunkReader, MOST_EVENT_CHARACTERS } from '../../../nodes/backends/openai/chunks.ts';
 import { FinishReason } from '../../../proto/gen/infermesh/v1/types.ts';
 
-const RECORDED = ['llama-cpp-python', 'llama-server', 'openai', 'vllm', 'vllm-error'] as const;
+const RECORDED = ['llama-cpp-python', 'llama-server', 'llama-server-characters', 'openai', 'vllm', 'vllm-error'] as const;
 const recorded = (name: string) => readFileSync(new URL(`./recorded/openai/${name}.sse`, import.meta.url));
 const bytesOf = (text: string) => Buffer.from(text);
 const event = (data: unknown) => `data: ${typeof data === 'string' ? data : JSON.stringify(data)}\n\n`;
@@ -61,10 +61,21 @@ describe('a recorded stream', () => {
     expect(lastUsage(events)).toEqual({ inputTokens: 5, outputTokens: 13, cachedInputTokens: 0 });
   });
 
-  test('of llama-server counts tokens by its timings', () => {
-    const events = read(recorded('llama-server'));
-    expect(textsOf(events).map(({ tokens }) => tokens)).toEqual([1, 1, 1, 4, 1]);
-    expect(lastUsage(events)).toEqual({ inputTokens: 5, outputTokens: 9, cachedInputTokens: 3 });
+  test('of llama-server counts tokens by its timings, of which a character may take several', () => {
+    const plain = read(recorded('llama-server'));
+    expect([joined(plain), counted(plain)]).toEqual([', there was a little girl named Lily. She loved', 12]);
+    expect(lastUsage(plain)).toEqual({ inputTokens: 5, outputTokens: 12, cachedInputTokens: 0 });
+    const events = read(recorded('llama-server-characters'));
+    expect(textsOf(events).map(({ text, tokens }) => `${text} ${tokens}`)).toEqual([
+      '" 1',
+      '森 3',
+      'の 1',
+      '竜 3',
+      '  1',
+      '🐉 4',
+      '" 1',
+    ]);
+    expect(lastUsage(events)).toEqual({ inputTokens: 4, outputTokens: 15, cachedInputTokens: 1 });
   });
 
   test('of OpenAI passes over comments and fields that nobody asked for', () => {

@@ -9,6 +9,7 @@ import type { OpenAiServer, OpenAiServerOptions } from '../../support/openai-ser
 import { startOpenAiServer } from '../../support/openai-server.ts';
 
 const live = await findOpenAi();
+const liveVectors = await findOpenAi('OPENAI_EMBEDDINGS_URL');
 noteOpenAi(live);
 
 const OTHERS_QUEUE = {
@@ -22,6 +23,9 @@ const LLAMA_CPP_PYTHON = {
   'answers an empty user message': 'it ends the stream of an empty prompt without a word',
   'holds an answer to a JSON schema': 'it drops characters that come in several tokens',
 };
+
+/** llama-server gives the same text vectors 0.001 apart, in one request even. */
+const SERVERS_DIGITS = 2;
 
 /** A backend with a server of its own, which ends with it. */
 async function open(slots: number, options: OpenAiServerOptions) {
@@ -86,4 +90,17 @@ if (typeof live !== 'string') {
     noStructuredResume: 'a grammar begins anew with each request',
     leftOut: { ...OTHERS_QUEUE, ...(live.dialect === 'llama-cpp-python' ? LLAMA_CPP_PYTHON : {}) },
   });
+}
+
+if (typeof liveVectors !== 'string') {
+  embeddingContract(
+    `openai embeddings with ${liveVectors.name} at OPENAI_EMBEDDINGS_URL`,
+    async () => {
+      const backend = new OpenAiEmbeddings();
+      const options = liveVectors.options(4);
+      const model = await backend.load({ ...options, model: { ...options.model, tasks: ['embed'] } }, () => {});
+      return Object.assign(backend, { model });
+    },
+    SERVERS_DIGITS,
+  );
 }

@@ -70,10 +70,10 @@ export async function startNode(settings: NodeSettings, hooks: NodeHooks = {}): 
     const model = asServed(spec, settings);
     const server = settings.engine === 'openai' ? serverOf(settings) : undefined;
     const ollama = settings.engine === 'ollama' ? ollamaOptions(settings) : undefined;
-    const warn = (message: string) => log.warn({ event: 'engine' }, message);
+    const tell = logNode(log);
+    const warn = (message: string) => tell({ type: 'engine_warned', model: settings.model, message });
     const engine = createEngine(settings.engine, { model, slots, threads, gpuLayers, watts, server, ollama }, { warn });
     if (hooks.onState) engine.onState(hooks.onState);
-    const tell = logNode(log);
     const agent = new Agent({
       id,
       settings,

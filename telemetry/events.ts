@@ -294,6 +294,8 @@ export type NodeEvent =
     }
   /** `message` names a signal, an exit code or the engine's last words; never user text. */
   | { readonly type: 'engine_crashed'; readonly model: string; readonly message: string; readonly restartInMs: number }
+  /** What the operator should know of the engine, once; never user text. */
+  | { readonly type: 'engine_warned'; readonly model: string; readonly message: string }
   | { readonly type: 'draining'; readonly inFlight: number }
   | { readonly type: 'stopped' };
 

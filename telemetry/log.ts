@@ -89,6 +89,7 @@ export const NODE_LEVELS: Readonly<Record<NodeEvent['type'], Level>> = {
   model_loading: 'info',
   engine_ready: 'info',
   engine_crashed: 'error',
+  engine_warned: 'warn',
   draining: 'info',
   stopped: 'info',
 };

@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { NodeState } from '../../client/index.ts';
 import type { NodeOptions } from '../support/mesh.ts';
 import { startMesh } from '../support/mesh.ts';
@@ -39,6 +39,16 @@ test('an answer comes from the server through the mesh, and its key is shown to 
   expect(new Set(server.keys)).toEqual(new Set([`Bearer ${KEY}`]));
   expect(mesh.nodes[0]?.output() + mesh.router.output()).not.toContain(KEY);
   rmSync(folder, { recursive: true });
+});
+
+test('what the server does not take is said once in the log of its node', async () => {
+  await using server = await startOpenAiServer({ form: 'openai', models: ['borrowed'] });
+  await using mesh = await startMesh({ nodes: [nodeFor(server)] });
+  const sampling = { topK: 5, temperature: 1 };
+  for (let i = 0; i < 2; i++) await mesh.client.ask({ ...CHAT, model: 'borrowed', sampling, messages: `story ${i}` });
+  const told = () => mesh.nodes[0]?.output().match(/.*engine_warned.*/g) ?? [];
+  await vi.waitUntil(() => told().length > 0);
+  expect(told()).toEqual([expect.stringContaining('the server takes no top_k: requests go without it')]);
 });
 
 test('a node waits for a server that is not there yet, and again when it goes away', async () => {

@@ -55,7 +55,18 @@ it('it is off unless the caller or the policy asks for it, and other words aroun
 
 it('hits are checked against fresh answers, and too many false ones switch it off until it is purged', async () => {
   // Replay answers each prompt with a text of its own, so that most hits are false.
-  const questions = ['invoice', 'receipt', 'contract', 'passport', 'ticket', 'licence', 'certificate', 'statement', 'permit', 'card'];
+  const questions = [
+    'invoice',
+    'receipt',
+    'contract',
+    'passport',
+    'ticket',
+    'licence',
+    'certificate',
+    'statement',
+    'permit',
+    'card',
+  ];
   for (const one of questions) {
     await mesh.client.ask(asking(`How do I download my ${one} from the portal?`));
     await mesh.client.ask(asking(`How can I download my ${one} from the portal?`));

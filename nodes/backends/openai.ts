@@ -6,6 +6,7 @@
  * Where the server says that it takes no more for now, the slot of the request that it refused is kept back for as long as
  * it says, and so where the server is not there; while all are kept back, what comes is refused at once.
  */
+import type { IncomingMessage } from 'node:http';
 import { Fault } from '../../proto/contract/faults.ts';
 import type { ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
 import type { Backend, Job, Load, LoadOptions, Outcome, Run, Sink } from './backend.ts';
@@ -19,8 +20,10 @@ import { codeOf, Refused } from './openai/http.ts';
 import { measure, probeSchemaForm } from './openai/measure.ts';
 import type { ServerLoad } from './openai/metrics.ts';
 import { readMetrics } from './openai/metrics.ts';
+import { Parking } from './openai/parking.ts';
 import type { Form } from './openai/request.ts';
 import { chatRequest, schemaFormsOf, sendsLimit, unsupportedSampling } from './openai/request.ts';
+import { servedBy } from './openai/served.ts';
 import type { Server } from './openai/server.ts';
 import { findServer, lookAfter } from './openai/server.ts';
 import { ServerWatch } from './server-watch.ts';
@@ -42,9 +45,10 @@ export class OpenAiBackend implements Backend {
   readonly #refused = new Set<string>();
   readonly #warned = new Set<string>();
   readonly #answers = new Set<Promise<void>>();
-  /** Ends of the pauses that slots are kept back for. */
-  readonly #parked = new Map<Work, NodeJS.Timeout>();
-  #freeAgainAt = 0;
+  readonly #parked = new Parking<Work>((work) => {
+    this.#queue?.free(work);
+    this.#queue?.handOn();
+  });
   #queuedPromptTokens = 0;
   #serverLoad: ServerLoad | undefined;
   #askedAt = Number.NEGATIVE_INFINITY;
@@ -133,7 +137,7 @@ export class OpenAiBackend implements Backend {
   async #end(why: Failure): Promise<void> {
     this.#over ??= why;
     this.#watch.stop();
-    for (const timer of this.#parked.values()) clearTimeout(timer);
+    this.#parked.stop();
     const works = [...(this.#queue?.waiting ?? []), ...(this.#queue?.running.keys() ?? [])];
     for (const { run } of works) run.abort(why);
     await Promise.all(this.#answers);
@@ -150,7 +154,7 @@ export class OpenAiBackend implements Backend {
   #refusal({ jsonSchema, delivered }: Job): Outcome | undefined {
     if (this.#over || !this.#form) return this.#over ?? SHUTTING_DOWN;
     if (this.#queue && this.#parked.size >= this.#queue.slots) {
-      const seconds = Math.max(1, Math.ceil((this.#freeAgainAt - performance.now()) / 1000));
+      const seconds = Math.max(1, Math.ceil(this.#parked.freeInMs / 1000));
       return failure('QUEUE_FULL', `the server takes no more for now; it may be asked again in ${seconds} s`);
     }
     if (delivered && this.#form.dialect !== 'vllm') {
@@ -185,30 +189,39 @@ export class OpenAiBackend implements Backend {
   }
 
   async #answer(slot: number, work: Work): Promise<Outcome> {
-    const { job, run, abort } = work;
-    const server = this.#server as Server;
-    let limited = sendsLimit(job, this.#form as Form);
+    let limited = sendsLimit(work.job, this.#form as Form);
     for (let repairs = 0; ; repairs++) {
-      if (run.aborted) return run.aborted;
-      const form = this.#form as Form;
-      const request = chatRequest(job, form, limited);
-      this.#tellUnsupported(job, form);
-      try {
-        const response = await server.http.post('/chat/completions', request, abort.signal);
-        run.begin(slot);
-        return await new Answer(work, limited).read(response);
-      } catch (error) {
-        if (run.aborted) return run.aborted;
-        if (!(error instanceof Refused)) return this.#unreachable(work, error);
-        const { failure: why, parameter, retryAfterMs, tooLong } = error.refusal;
-        if (retryAfterMs !== undefined) this.#park(work, retryAfterMs);
-        const mends = (parameter !== undefined && parameter in request) || (tooLong && limited);
-        if (!mends && tooLong && job.delivered) return fullWith(job.delivered, (this.#form as Form).contextLength);
-        if (!mends || repairs >= MOST_REPAIRS) return why;
-        if (parameter !== undefined) this.#refused.add(parameter);
-        // Prompt and limit together may be too long for a context that is shorter than the server has told.
-        limited &&= !tooLong;
+      if (work.run.aborted) return work.run.aborted;
+      const response = await this.#ask(work, limited, repairs < MOST_REPAIRS);
+      if (response === 'again') continue;
+      // Prompt and limit together may be too long for a context that is shorter than the server has told.
+      if (response === 'unlimited') limited = false;
+      else if ('type' in response) return response;
+      else {
+        work.run.begin(slot);
+        return new Answer(work, limited).read(response);
       }
+    }
+  }
+
+  /** @returns the server's response, how the job ended without one, or in which way to ask again */
+  async #ask(work: Work, limited: boolean, mayRepair: boolean): Promise<IncomingMessage | Outcome | 'again' | 'unlimited'> {
+    const { job, run, abort } = work;
+    const form = this.#form as Form;
+    const request = chatRequest(job, form, limited);
+    this.#tellUnsupported(job, form);
+    try {
+      return await (this.#server as Server).http.post('/chat/completions', request, abort.signal);
+    } catch (error) {
+      if (run.aborted) return run.aborted;
+      if (!(error instanceof Refused)) return this.#unreachable(work, error);
+      const { failure: why, parameter, retryAfterMs, tooLong = false } = error.refusal;
+      if (retryAfterMs !== undefined) this.#park(work, retryAfterMs);
+      if (tooLong && limited && mayRepair) return 'unlimited';
+      if (tooLong && job.delivered) return fullWith(job.delivered, form.contextLength);
+      if (parameter === undefined || !(parameter in request) || !mayRepair) return why;
+      this.#refused.add(parameter);
+      return 'again';
     }
   }
 
@@ -224,13 +237,7 @@ export class OpenAiBackend implements Backend {
   /** Keeps the slot back: fewer requests go to a server that has enough. */
   #park(work: Work, forMs: number): void {
     if (this.#over) return;
-    const free = () => {
-      this.#parked.delete(work);
-      this.#queue?.free(work);
-      this.#queue?.handOn();
-    };
-    this.#freeAgainAt = performance.now() + forMs;
-    this.#parked.set(work, setTimeout(free, forMs));
+    this.#parked.keep(work, forMs);
     if (this.#parked.size === this.#queue?.slots) this.#turnAway();
   }
 
@@ -255,39 +262,6 @@ export class OpenAiBackend implements Backend {
       this.#serverLoad = text === undefined ? undefined : readMetrics(text);
     });
   }
-}
-
-interface Found {
-  readonly contextLength: number;
-  readonly prefillTokensPerSecond: number;
-  readonly decodeTokensPerSecond: number;
-  readonly structuredOutput: boolean;
-}
-
-function servedBy(
-  { dialect, name, tokenizerDigest }: Server,
-  { model: spec, slots, watts }: LoadOptions,
-  found: Found,
-): ServedModel {
-  return {
-    name: spec.name,
-    digest: spec.digest,
-    engine: 'openai',
-    engineVersion: name,
-    quantization: spec.quantization,
-    tokenizerDigest,
-    tier: spec.tier,
-    tasks: [...spec.tasks],
-    slots,
-    price: spec.price,
-    sizeBytes: spec.sizeBytes,
-    licence: spec.licence,
-    ...found,
-    resumes: dialect === 'vllm',
-    resumesStructured: false,
-    embeddingDimensions: 0,
-    watts: watts ?? 0,
-  };
 }
 
 const SHUTTING_DOWN = failure('DRAINING', 'the engine is shutting down');

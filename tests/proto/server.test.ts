@@ -35,6 +35,7 @@ beforeAll(async () => {
   const handlers: Record<string, Handler> = {
     explain: { kind: 'unary', handle: () => way() },
     feedback: { kind: 'unary', handle: () => way() },
+    embed: { kind: 'unary', handle: () => way() },
     chat: { kind: 'stream', handle: async (_bytes, stream) => stream.end({ ok: String(await way()) }) },
     resume: { kind: 'stream', handle: async (_bytes, stream) => stream.end({ ok: String(await way()) }) },
   };

@@ -3,7 +3,7 @@ import { Fault } from '../proto/contract/faults.ts';
 import { isLoopback } from '../proto/contract/settings.ts';
 import { Tier } from '../proto/gen/infermesh/v1/types.ts';
 import type { ModelSpec, OllamaOptions } from './backends/backend.ts';
-import { loadCatalogue } from './models/catalogue.ts';
+import { modelElsewhere } from './remote-model.ts';
 import type { NodeSettings } from './settings.ts';
 
 type OllamaSettings = Pick<
@@ -12,20 +12,8 @@ type OllamaSettings = Pick<
 >;
 
 export function ollamaSpec({ model, ollamaContext }: OllamaSettings): ModelSpec {
-  const entry = loadCatalogue(process.env.INFERMESH_CATALOGUE).models.get(model);
-  const { input_usd_per_million = 0, output_usd_per_million = 0 } = entry?.price ?? {};
-  return {
-    name: model,
-    path: '',
-    digest: '',
-    sizeBytes: 0,
-    tier: entry?.tier ?? Tier.TIER_FAST,
-    tasks: entry?.tasks ?? [],
-    quantization: '',
-    licence: entry?.licence ?? '',
-    contextLength: Math.min(ollamaContext, entry?.context_length ?? ollamaContext),
-    price: { inputUsdPerMillion: input_usd_per_million, outputUsdPerMillion: output_usd_per_million },
-  };
+  const spec = modelElsewhere(model, { tier: Tier.TIER_FAST, contextLength: ollamaContext });
+  return { ...spec, contextLength: Math.min(ollamaContext, spec.contextLength) };
 }
 
 export function ollamaOptions({ model, ollamaUrl, ollamaModel, ollamaKeepAlive }: OllamaSettings): OllamaOptions {

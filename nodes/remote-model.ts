@@ -10,20 +10,28 @@ type RemoteSettings = Pick<NodeSettings, 'model' | 'openaiUrl' | 'openaiModel' |
 /** Of a model that nobody has told more of; a server may know better. */
 const UNKNOWN_CONTEXT = 131_072;
 
-/** Weights that are not here have no digest; what the catalogue has is that of other files. */
 export function remoteModel({ model, openaiUrl = '' }: RemoteSettings): ModelSpec {
-  const entry = loadCatalogue(process.env.INFERMESH_CATALOGUE).models.get(model);
+  const tier = isNearby(openaiUrl) ? Tier.TIER_FAST : Tier.TIER_CLOUD;
+  return modelElsewhere(model, { tier, contextLength: UNKNOWN_CONTEXT });
+}
+
+/**
+ * A model whose weights are not here, and so have no digest: what the catalogue has is that of other files.
+ * @param unknown what holds where the catalogue does not know it
+ */
+export function modelElsewhere(name: string, unknown: Pick<ModelSpec, 'tier' | 'contextLength'>): ModelSpec {
+  const entry = loadCatalogue(process.env.INFERMESH_CATALOGUE).models.get(name);
   const { input_usd_per_million = 0, output_usd_per_million = 0 } = entry?.price ?? {};
   return {
-    name: model,
+    name,
     path: '',
     digest: '',
     sizeBytes: 0,
-    tier: entry?.tier ?? (isNearby(openaiUrl) ? Tier.TIER_FAST : Tier.TIER_CLOUD),
+    tier: entry?.tier ?? unknown.tier,
     tasks: entry?.tasks ?? [],
     quantization: '',
     licence: entry?.licence ?? '',
-    contextLength: entry?.context_length ?? UNKNOWN_CONTEXT,
+    contextLength: entry?.context_length ?? unknown.contextLength,
     price: { inputUsdPerMillion: input_usd_per_million, outputUsdPerMillion: output_usd_per_million },
   };
 }

@@ -20,7 +20,7 @@ beforeAll(async () => {
   mesh = await startMesh({
     nodes: [
       { engine: 'replay', model: 'steady', replay: 'rate=100', slots: 64 },
-      { engine: 'replay', model: 'crowd', replay: 'rate=10', slots: 16_000 },
+      { engine: 'replay', model: 'crowd', replay: 'rate=1', slots: 16_000 },
       { engine: 'replay', model: 'single', replay: 'rate=200', slots: 1 },
       { engine: 'replay', model: 'four', replay: 'rate=500', slots: 4 },
       { engine: 'replay', model: 'torrent', replay: 'rate=0', slots: 128 },

@@ -43,6 +43,7 @@ import { mayKeep, notCached, wantsOnlyCached } from './reuse/permit.ts';
 import { Reuse } from './reuse/reuse.ts';
 import type { Search } from './reuse/search.ts';
 import { decidedEvent, explanation } from './select/explain.ts';
+import { suitability } from './select/suitability.ts';
 import type { Tally } from './tally.ts';
 import { Trip } from './trip.ts';
 import type { Quotas } from './trust/quotas.ts';
@@ -379,7 +380,7 @@ export class Journey {
     const isWhole = kept.isWhole && !trip.resumption;
     const isKept = search !== undefined && mayKeep(search.permit, { reason: finish.reason, isWhole, migrations });
     if (isKept) {
-      this.#reuse?.keep(search, cachedAnswer(trip, finished, clock.wall()), model, !admitted.decision.explored);
+      this.#reuse?.keep(search, cachedAnswer(trip, finished, clock.wall()), model, isLasting(admitted));
     }
     if (flight) flight.finished(finished);
     else {
@@ -420,6 +421,11 @@ export class Journey {
 
 function resumptionOf({ model, tokenizerDigest, tokens, text, tokenIds }: Delivered, now: number): Resumption {
   return { model, tokenizerDigest, delivered: { tokens, text, tokenIds }, since: now };
+}
+
+/** Not made for the sake of learning, nor for want of a model that suits the task, which may be there a moment later. */
+function isLasting({ decision, chosen, ask }: Admitted): boolean {
+  return !decision.explored && suitability(chosen.candidate.model.tasks, ask.classification.task) !== 'unsuited';
 }
 
 /** As routers keep it; only of an answer that is whole and began here. */

@@ -225,3 +225,12 @@ it('an answer outlives the nodes that gave it', async () => {
   expect(again.text).toBe(text);
   expect(again.finished.cached?.source).toBe(CacheSource.CACHE_SOURCE_MEMORY);
 });
+
+it('a model that was chosen for want of one that suits the task is not chosen again by the cache', async () => {
+  await using own = await startMesh({ nodes: [{ model: 'stories-15m' }] });
+  const input: ChatInput = { messages: 'What is the capital of France?', sampling: { temperature: 0 }, stop: ['.'] };
+  const { started, finished } = await own.client.ask(input);
+  expect([started.model, finished.reason]).toEqual(['stories-15m', FinishReason.FINISH_REASON_STOP_STRING]);
+  expect((await own.client.ask(input)).finished.cached).toBeUndefined();
+  expect((await own.client.ask({ ...input, model: 'stories-15m' })).finished.cached).toBeDefined();
+});

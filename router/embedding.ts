@@ -2,11 +2,11 @@
 import { checkEmbed, checkVectors } from '../proto/contract/embed-bounds.ts';
 import { Code, Fault, toFault } from '../proto/contract/faults.ts';
 import type { EmbedRequest, EmbedResponse } from '../proto/gen/infermesh/v1/inference.ts';
-import { clampDeadline, HOP_MARGIN_MS } from '../proto/transport/deadline.ts';
+import { HOP_MARGIN_MS } from '../proto/transport/deadline.ts';
 import type { CallContext } from '../proto/transport/handlers.ts';
 import type { RequestObserver } from '../telemetry/events.ts';
 import { tokensOf } from './classify/size.ts';
-import { newRequestId } from './request.ts';
+import { budgetOf, newRequestId, watchOf } from './request.ts';
 import type { Tally } from './tally.ts';
 import type { Callers } from './trust/callers.ts';
 import type { Quotas } from './trust/quotas.ts';
@@ -24,16 +24,9 @@ export interface EmbeddingParts {
 
 /** @throws Fault UNAUTHENTICATED, FORBIDDEN, INVALID_REQUEST, QUOTA_EXCEEDED, MODEL_NOT_FOUND, or why there are none */
 export async function embed(request: EmbedRequest, context: CallContext, parts: EmbeddingParts): Promise<EmbedResponse> {
-  const { tally, observer, callers } = parts;
+  const { tally } = parts;
   using _open = tally.request();
-  const traceparent = context.metadata('traceparent');
-  const tenant = callers.knownTenant(context);
-  const watch = observer.watch({
-    requestId: newRequestId(),
-    method: METHOD,
-    ...(traceparent === undefined ? {} : { traceparent }),
-    ...(tenant === undefined ? {} : { tenant }),
-  });
+  const watch = watchOf(newRequestId(), METHOD, context, parts);
   try {
     const response = await made(request, context, parts, watch.traceparent());
     tally.ended.finished++;
@@ -57,8 +50,7 @@ async function made(
   const { vectors, callers, quotas } = parts;
   const tenant = callers.tenantOf(context);
   const { texts, model: wanted, refresh } = checkEmbed(request);
-  const budgetMs = clampDeadline(context.remainingMs);
-  if (budgetMs <= 0) throw new Fault('DEADLINE_EXCEEDED', 'the deadline had passed when the request arrived');
+  const budgetMs = budgetOf(context);
   const { model } = vectors;
   if (wanted !== '' && model && wanted !== model.name) {
     throw new Fault('MODEL_NOT_FOUND', 'the embedding model in use is another one', { facts: { model: model.name } });

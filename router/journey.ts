@@ -17,7 +17,7 @@ import { Priority } from '../proto/gen/infermesh/v1/inference.ts';
 import type { Delivered } from '../proto/gen/infermesh/v1/types.ts';
 import type { ClientStream, EventStream } from '../proto/transport/event-stream.ts';
 import type { CallContext } from '../proto/transport/handlers.ts';
-import type { RequestObserver, RequestWatch } from '../telemetry/events.ts';
+import type { RequestObserver } from '../telemetry/events.ts';
 import type { Admitted, Resumption, Wish } from './admit/admission.ts';
 import { Admission } from './admit/admission.ts';
 import type { WaitingRoom } from './admit/waiting-room.ts';
@@ -37,7 +37,7 @@ import { IdempotencyRegistry } from './idempotency/registry.ts';
 import { SwitchedStream } from './idempotency/switched-stream.ts';
 import type { Entry, Ledger } from './ledger/ledger.ts';
 import type { Arrived, Identified, Identifier } from './request.ts';
-import { arrive, identify, newRequestId } from './request.ts';
+import { arrive, identify, newRequestId, watchOf } from './request.ts';
 import type { Meaning } from './reuse/meaning.ts';
 import { mayKeep, notCached, wantsOnlyCached } from './reuse/permit.ts';
 import { Reuse } from './reuse/reuse.ts';
@@ -135,7 +135,7 @@ export class Journey {
     using _open = this.#parts.tally.request();
     const client = chat.idempotencyKey === '' ? stream : new SwitchedStream(stream);
     using cut = this.#cutFor(client);
-    const watch = this.#watch(id, context, method);
+    const watch = watchOf(id, method, context, this.#parts);
     const resumption = delivered ? resumptionOf(delivered, this.#parts.clock.now()) : undefined;
     const trip = new Trip({ chat, client, cut, watch, resumption });
     try {
@@ -198,17 +198,6 @@ export class Journey {
   /** Ends what still runs. */
   abort(): void {
     for (const cut of this.#cuts) cut.abort(new Fault('DRAINING', 'the router is shutting down'));
-  }
-
-  #watch(requestId: string, context: CallContext, method: string): RequestWatch {
-    const traceparent = context.metadata('traceparent');
-    const tenant = this.#parts.callers.knownTenant(context);
-    return this.#parts.observer.watch({
-      requestId,
-      method,
-      ...(traceparent === undefined ? {} : { traceparent }),
-      ...(tenant === undefined ? {} : { tenant }),
-    });
   }
 
   #cutFor(stream: ClientStream): Cut {

@@ -7,6 +7,7 @@ import { prefixesOf } from '../proto/contract/prefix.ts';
 import type { ChatRequest } from '../proto/gen/infermesh/v1/inference.ts';
 import { clampDeadline } from '../proto/transport/deadline.ts';
 import type { CallContext } from '../proto/transport/handlers.ts';
+import type { RequestObserver, RequestWatch } from '../telemetry/events.ts';
 import type { Classifier } from './classify/classification.ts';
 import { sizeOf } from './classify/size.ts';
 import type { Clock } from './clock.ts';
@@ -65,8 +66,7 @@ export function arrive(
 ): Arrived {
   const tenant = callers.tenantOf(context);
   checkChat(chat);
-  const budgetMs = clampDeadline(context.remainingMs);
-  if (budgetMs <= 0) throw new Fault('DEADLINE_EXCEEDED', 'the deadline had passed when the request arrived');
+  const budgetMs = budgetOf(context);
   const arrivedAt = clock.now();
   return {
     id,
@@ -78,6 +78,30 @@ export function arrive(
     arrivedAt,
     deadlineAt: arrivedAt + budgetMs,
   };
+}
+
+/** Milliseconds that a request may take. @throws Fault DEADLINE_EXCEEDED */
+export function budgetOf({ remainingMs }: CallContext): number {
+  const budgetMs = clampDeadline(remainingMs);
+  if (budgetMs <= 0) throw new Fault('DEADLINE_EXCEEDED', 'the deadline had passed when the request arrived');
+  return budgetMs;
+}
+
+/** Follows a request by what its call shows before it is let in. @param method full name of the RPC */
+export function watchOf(
+  requestId: string,
+  method: string,
+  context: CallContext,
+  { observer, callers }: { readonly observer: RequestObserver; readonly callers: Pick<Callers, 'knownTenant'> },
+): RequestWatch {
+  const traceparent = context.metadata('traceparent');
+  const tenant = callers.knownTenant(context);
+  return observer.watch({
+    requestId,
+    method,
+    ...(traceparent === undefined ? {} : { traceparent }),
+    ...(tenant === undefined ? {} : { tenant }),
+  });
 }
 
 /** What takes a look at all of the prompt. */

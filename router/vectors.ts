@@ -40,8 +40,9 @@ export class Vectors {
     const { cache } = this.#parts;
     const { model } = this;
     if (!model) throw new Fault('NO_NODE', 'no node makes vectors of texts now');
-    const keys = texts.map((text) => keyOf(cache, tenant, model, text));
-    const known = refresh ? [] : (await cache.embeddings.findAll(keys)).map((hit) => hit?.value);
+    const keys = new Map([...new Set(texts)].map((text) => [text, keyOf(cache, tenant, model, text)]));
+    const keyOfEach = texts.map((text) => keys.get(text) as Key);
+    const known = refresh ? [] : (await cache.embeddings.findAll(keyOfEach)).map((hit) => hit?.value);
     // Equal texts are made once.
     const missing = [...new Set(texts.filter((_, i) => !known[i]))];
     const made = new Map<string, Float32Array>();
@@ -50,7 +51,7 @@ export class Vectors {
       const vectors = await this.#embed(some, model, options);
       for (const [i, text] of some.entries()) made.set(text, vectors[i] as Float32Array);
     }
-    for (const [text, vector] of made) cache.embeddings.put(keyOf(cache, tenant, model, text), vector);
+    for (const [text, vector] of made) cache.embeddings.put(keys.get(text) as Key, vector);
     const vectors = texts.map((text, i) => known[i] ?? (made.get(text) as Float32Array));
     return { model, vectors, cached: known.filter((vector) => vector !== undefined).length };
   }

@@ -81,12 +81,16 @@ export class Reuse<Answer extends Generated> {
 
   /** @throws Fault why the client has no whole answer */
   async answer(request: Arrived, trip: Trip, search: Search): Promise<void> {
-    const { permit, name } = search;
+    const { permit } = search;
     const found = await this.#find(request, trip, search);
     if (trip.cut.signal.aborted) throw trip.cut.signal.reason;
+    if (found) {
+      this.#enter(request, trip);
+      return this.#retelling.replay(request, trip, found, permit.paced);
+    }
+    const { name } = search;
     const isFollower = permit.reads && this.#flights.has(name);
-    if (found || isFollower) this.#enter(request, trip);
-    if (found) return this.#retelling.replay(request, trip, found, permit.paced);
+    if (isFollower) this.#enter(request, trip);
     if (permit.onlyCached && !isFollower) throw notCached();
     if (permit.reads) return this.#fly(request, trip, search, name);
     this.#generator.told(await this.#generator.generate(request, trip, search), trip);

@@ -31,8 +31,8 @@ export class Search {
   readonly #models: KnownModels;
   readonly #keys: TenantKeys;
   readonly #canonical: Uint8Array;
-  /** Of all that the choice of its model depends on. */
-  readonly #choice: Key;
+  /** Made when it is asked for: what a request that names its model finds in the cache needs none. */
+  #madeChoice: Key | undefined;
   /** What may answer, where the request names it; undefined where the choice is left to the router. */
   readonly #named: readonly CachedModel[] | undefined;
   /** Of their answers. */
@@ -47,9 +47,15 @@ export class Search {
     this.#models = models;
     this.#keys = cache.keys.of(tenant);
     this.#canonical = canonicalChat(chat);
-    this.#choice = this.#keys.key('choices', choiceContent(this.#canonical, target, wishes(policy)));
     if (target.type === 'model') this.#named = allows(policy, target.name) ? models.of(target.name) : [];
     this.#namedKeys = this.#named?.map((model) => this.#answerKey(model));
+  }
+
+  /** Of all that the choice of its model depends on. */
+  get #choice(): Key {
+    const { target, policy } = this.#request;
+    this.#madeChoice ??= this.#keys.key('choices', choiceContent(this.#canonical, target, wishes(policy)));
+    return this.#madeChoice;
   }
 
   /** Shared by all requests that may have one answer, whoever of them it is generated for. */

@@ -12,7 +12,7 @@ import { embedsOnly } from '../proto/contract/embedding.ts';
 import type { Fault } from '../proto/contract/faults.ts';
 import type { Embed, Embedded, Hello, Report, Work } from '../proto/gen/infermesh/v1/link.ts';
 import type { Hardware, ModelLoad, ServedModel } from '../proto/gen/infermesh/v1/types.ts';
-import { NodeState } from '../proto/gen/infermesh/v1/types.ts';
+import { ModelState, NodeState } from '../proto/gen/infermesh/v1/types.ts';
 import type { NodeEvent, Tell, WorkObserver, WorkWatch } from '../telemetry/events.ts';
 import { Assignment } from './assignment.ts';
 import type { Load } from './backends/backend.ts';
@@ -199,6 +199,7 @@ export class Agent {
       loads,
       engineCrashes: this.#parts.engine.crashes,
       cachedPrefixes: this.#newsFor(link),
+      gpus: [],
     };
   }
 
@@ -228,6 +229,8 @@ export class Agent {
       kvCacheUse,
       prefillTokensPerSecond: model.prefillTokensPerSecond,
       decodeTokensPerSecond: model.decodeTokensPerSecond,
+      state: ModelState.MODEL_STATE_UNSPECIFIED,
+      loadMs: 0,
     };
   }
 

@@ -158,7 +158,11 @@ function endedFrame(outcome: Outcome, tokens: number, timings: Timings): Omit<En
     return { tokens, timings, outcome: { $case: 'finish', value: { reason: outcome.reason, usage: outcome.usage } } };
   }
   const { reason, message } = outcome;
-  return { tokens, timings, outcome: { $case: 'failure', value: { code: REASONS[reason].code, reason, message } } };
+  return {
+    tokens,
+    timings,
+    outcome: { $case: 'failure', value: { code: REASONS[reason].code, reason, message, retryAfterMs: 0 } },
+  };
 }
 
 function toldOutcome(outcome: Outcome) {

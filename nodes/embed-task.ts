@@ -89,7 +89,7 @@ function messageOf(embedding: Embedding): Omit<Embedded, 'request'> {
     return { vectors, inputTokens: embedding.inputTokens };
   }
   const { reason, message } = embedding;
-  return { vectors: [], inputTokens: 0, failure: { code: REASONS[reason].code, reason, message } };
+  return { vectors: [], inputTokens: 0, failure: { code: REASONS[reason].code, reason, message, retryAfterMs: 0 } };
 }
 
 function toldOutcome(embedding: Embedding) {

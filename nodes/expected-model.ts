@@ -32,6 +32,9 @@ export function expectedModel(spec: ModelSpec, { engine, slots, watts }: Known):
     resumes: true,
     resumesStructured: engine !== 'replay',
     embeddingDimensions: 0,
+    billsAfterDisconnect: false,
+    gpuShare: 0,
+    memoryBytes: 0,
     watts: watts ?? 0,
   };
 }

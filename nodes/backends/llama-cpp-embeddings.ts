@@ -50,6 +50,9 @@ export class LlamaCppEmbeddings implements Backend {
       resumes: false,
       resumesStructured: false,
       embeddingDimensions: model.embeddingVectorSize,
+      billsAfterDisconnect: false,
+      gpuShare: 0,
+      memoryBytes: 0,
       watts: options.watts ?? assumedWatts(threads, model.gpuLayers),
     };
   }

@@ -63,6 +63,9 @@ export class LlamaCppBackend implements Backend {
       resumes: true,
       resumesStructured: replaysGrammars(loaded.llama),
       embeddingDimensions: 0,
+      billsAfterDisconnect: false,
+      gpuShare: 0,
+      memoryBytes: 0,
       watts: options.watts ?? assumedWatts(loaded.threads, loaded.model.gpuLayers),
     };
   }

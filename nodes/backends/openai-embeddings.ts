@@ -60,6 +60,9 @@ export class OpenAiEmbeddings implements Backend {
       resumes: false,
       resumesStructured: false,
       embeddingDimensions: dimensions,
+      billsAfterDisconnect: false,
+      gpuShare: 0,
+      memoryBytes: 0,
       watts: watts ?? 0,
     };
   }

@@ -271,6 +271,9 @@ export function served(
     resumes: true,
     resumesStructured: false,
     embeddingDimensions: 0,
+    billsAfterDisconnect: false,
+    gpuShare: 0,
+    memoryBytes: 0,
     watts: watts ?? 0,
   };
 }

@@ -14,6 +14,8 @@ const MAX_QUEUE = 1_000_000;
 const MAX_TOKENS = 1e9;
 /** 64 such vectors are 4 MiB, and a router takes messages of up to 6. */
 const MAX_DIMENSIONS = 16_384;
+const MAX_BYTES = 2 ** 50;
+const MAX_LOAD_MS = 3_600_000;
 
 /** A field that was out of range, named as in the .proto. */
 export interface Claim {
@@ -51,6 +53,8 @@ export function clampModel(claim: ServedModel): Clamped<ServedModel> {
       outputUsdPerMillion: clamp.to('price.output_usd_per_million', price.outputUsdPerMillion, 0, MAX_PRICE),
     },
     embeddingDimensions: clamp.to('embedding_dimensions', claim.embeddingDimensions, 0, MAX_DIMENSIONS),
+    gpuShare: clamp.to('gpu_share', claim.gpuShare, 0, 1),
+    memoryBytes: clamp.to('memory_bytes', claim.memoryBytes, 0, MAX_BYTES),
     watts: clamp.to('watts', claim.watts, 0, MAX_WATTS),
   };
   return { value, claims: clamp.claims };
@@ -77,5 +81,7 @@ function clampLoad(load: ModelLoad, slots: number, clamp: Clamp): ModelLoad {
     kvCacheUse: clamp.to('kv_cache_use', load.kvCacheUse, 0, 1),
     prefillTokensPerSecond: clamp.to('load.prefill_tokens_per_second', load.prefillTokensPerSecond, 0, MAX_RATE),
     decodeTokensPerSecond: clamp.to('load.decode_tokens_per_second', load.decodeTokensPerSecond, 0, MAX_RATE),
+    state: load.state,
+    loadMs: clamp.to('load_ms', load.loadMs, 0, MAX_LOAD_MS),
   };
 }

@@ -3,6 +3,7 @@
 import { Fault, invalid } from '../../proto/contract/faults.ts';
 import type { FleetModel, GetStatsResponse, Node } from '../../proto/gen/infermesh/v1/admin.ts';
 import {
+  ControlModelRequest,
   CreateJoinTokenRequest,
   CreateJoinTokenResponse,
   DrainNodeRequest,
@@ -72,10 +73,15 @@ export function adminHandlers(parts: AdminParts): Record<string, Handler> {
     purgeCache: forReaders(
       unary(PurgeCacheRequest, PurgeCacheResponse, 'PurgeCacheRequest', (request) => parts.cache.purge(request)),
     ),
+    controlModel: forAdmins(serverStream(ControlModelRequest, 'ControlModelRequest', () => refuseControl())),
     createJoinToken: forAdmins(
       unary(CreateJoinTokenRequest, CreateJoinTokenResponse, 'CreateJoinTokenRequest', (request) => joinToken(request, parts)),
     ),
   };
+}
+
+function refuseControl(): never {
+  throw new Fault('UNSUPPORTED', 'models are not controlled yet');
 }
 
 type Handled = UnaryHandler | StreamHandler;
@@ -143,6 +149,8 @@ function nodeOf(link: NodeLink, now: number): Node {
     engineCrashes: report?.engineCrashes ?? 0,
     connectedSeconds: (now - link.connectedAt) / 1000,
     reportAgeMs: now - link.lastHeardAt,
+    gpus: report?.gpus ?? [],
+    pressure: report?.pressure,
   };
 }
 

@@ -1,4 +1,5 @@
 /** InferenceService: each call is a journey. */
+import { Fault } from '../../proto/contract/faults.ts';
 import {
   ChatRequest,
   EmbedRequest,
@@ -32,6 +33,11 @@ export function inferenceHandlers(journey: Journey, embedding: EmbeddingParts): 
       callers.tenantOf(context);
       return { reward: journey.feedback(request) };
     }),
+    batch: { kind: 'bidi', handle: () => refuseBatch() },
     embed: unary(EmbedRequest, EmbedResponse, 'EmbedRequest', (request, context) => embed(request, context, embedding)),
   };
+}
+
+function refuseBatch(): never {
+  throw new Fault('UNSUPPORTED', 'batches are not served yet');
 }

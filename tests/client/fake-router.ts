@@ -114,6 +114,7 @@ export class FakeRouter implements AsyncDisposable {
       chat: serverStream(ChatRequestType, 'ChatRequest', (chat, stream) => take(chat, undefined, stream)),
       resume: serverStream(ResumeRequest, 'ResumeRequest', ({ chat, delivered }, stream) => take(chat, delivered, stream)),
       embed: unary(EmbedRequest, EmbedResponse, 'EmbedRequest', () => EmbedResponse.create()),
+      batch: { kind: 'bidi', handle: (call) => call.end() },
       explain: unary(ExplainRequest, ExplainResponse, 'ExplainRequest', () => ({ candidates: [] })),
       feedback: unary(FeedbackRequest, FeedbackResponse, 'FeedbackRequest', ({ requestId }) => ({
         reward: router.onFeedback(requestId),

@@ -5,7 +5,7 @@ import { deltaMessage } from '../../nodes/frame.ts';
 import { Code } from '../../proto/contract/faults.ts';
 import type { Progress, Work } from '../../proto/gen/infermesh/v1/link.ts';
 import { Report } from '../../proto/gen/infermesh/v1/link.ts';
-import { FinishReason } from '../../proto/gen/infermesh/v1/types.ts';
+import { FinishReason, ModelState } from '../../proto/gen/infermesh/v1/types.ts';
 import type { TestMesh } from '../support/mesh.ts';
 import { startMesh } from '../support/mesh.ts';
 import { FakeNode } from './fake-node.ts';
@@ -85,6 +85,8 @@ describe('claims that cannot be true', () => {
       queued: -1,
       queuedPromptTokens: 1e15,
       kvCacheUse: Number.NaN,
+      state: ModelState.MODEL_STATE_UNSPECIFIED,
+      loadMs: -1,
     };
     const rates = { prefillTokensPerSecond: -1, decodeTokensPerSecond: Number.NEGATIVE_INFINITY };
     node.report({ cpuUse: Number.NaN, loads: [{ ...load, ...rates }] });
@@ -175,7 +177,7 @@ describe('progress that does not add up', () => {
   it('that names a failure with hostile text gives a clear status', async () => {
     using node = await serving();
     const { work, outcome } = await asked(node);
-    const value = { code: 99, reason: 'NO_SUCH_REASON', message: `\ud83d${'x'.repeat(100_000)}\n\u0000` };
+    const value = { code: 99, reason: 'NO_SUCH_REASON', message: `\ud83d${'x'.repeat(100_000)}\n\u0000`, retryAfterMs: 0 };
     node.progress({ ended: [{ request: work.request, epoch: work.epoch, tokens: 0, outcome: { $case: 'failure', value } }] });
     const { fault } = await outcome;
     expect(fault?.reason).toBe('INTERNAL');

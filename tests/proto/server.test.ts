@@ -36,6 +36,7 @@ beforeAll(async () => {
     explain: { kind: 'unary', handle: () => way() },
     feedback: { kind: 'unary', handle: () => way() },
     embed: { kind: 'unary', handle: () => way() },
+    batch: { kind: 'bidi', handle: (call) => call.end() },
     chat: { kind: 'stream', handle: async (_bytes, stream) => stream.end({ ok: String(await way()) }) },
     resume: { kind: 'stream', handle: async (_bytes, stream) => stream.end({ ok: String(await way()) }) },
   };

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Report } from '../../proto/gen/infermesh/v1/link.ts';
-import { ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
+import { ModelState, ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
 import { clampModel, clampReport, MAX_SLOTS } from '../../router/fleet/claims.ts';
 
 const honest = ServedModel.fromPartial({
@@ -54,7 +54,7 @@ describe('what a node claims', () => {
     fc.assert(
       fc.property(any, any, any, any, (freeSlots, running, kvCacheUse, cpuUse) => {
         const load = { model: 'm', freeSlots, running, queued: -3, queuedPromptTokens: Number.NaN, kvCacheUse };
-        const rates = { prefillTokensPerSecond: 0, decodeTokensPerSecond: 0 };
+        const rates = { prefillTokensPerSecond: 0, decodeTokensPerSecond: 0, state: ModelState.MODEL_STATE_SERVING, loadMs: 0 };
         const loads = [
           { ...load, ...rates },
           { ...load, ...rates, model: 'ghost' },

@@ -70,7 +70,7 @@ function asked(texts: readonly string[], deadlineMs?: number) {
 const vector = (text: string) => ({ values: [Math.cos(text.length), Math.sin(text.length)] });
 const answer = ({ link }: FakeLink, { request, texts }: Embed, more: Partial<Embedded> = {}) =>
   link.embedded(Embedded.fromPartial({ request, vectors: texts.map(vector), ...more }));
-const failed = (reason: string) => ({ vectors: [], failure: { code: 14, reason, message: 'no' } });
+const failed = (reason: string) => ({ vectors: [], failure: { code: 14, reason, message: 'no', retryAfterMs: 0 } });
 const last = ({ frames }: FakeLink) => frames('embed').at(-1) as Embed;
 
 describe('the embedding model', () => {

@@ -149,6 +149,9 @@ function servedModel(options: Wanted, { version, installed, facts, standing, rat
     structuredOutput: !facts.embedsOnly,
     resumes: false,
     resumesStructured: false,
+    billsAfterDisconnect: false,
+    gpuShare: 0,
+    memoryBytes: 0,
     watts: watts ?? assumedWatts(threads, placement === undefined || placement === 'CPU' ? 0 : 1),
   };
 }

@@ -32,6 +32,9 @@ export function servedBy(
     resumes: dialect === 'vllm',
     resumesStructured: false,
     embeddingDimensions: 0,
+    billsAfterDisconnect: false,
+    gpuShare: 0,
+    memoryBytes: 0,
     watts: watts ?? 0,
   };
 }

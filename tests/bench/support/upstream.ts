@@ -80,6 +80,7 @@ server.addService(InferenceServiceService, {
   resume: serverStream(ResumeRequest, 'ResumeRequest', (_request, stream) => stream.end()),
   feedback: unary(FeedbackRequest, FeedbackResponse, 'FeedbackRequest', () => FeedbackResponse.create()),
   embed: unary(EmbedRequest, EmbedResponse, 'EmbedRequest', () => EmbedResponse.create()),
+  batch: { kind: 'bidi', handle: (call) => call.end() },
   explain: unary(ExplainRequest, ExplainResponse, 'ExplainRequest', () => ExplainResponse.create()),
 });
 const port = await server.listen();

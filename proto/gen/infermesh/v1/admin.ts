@@ -24,11 +24,13 @@ import {
   Complexity,
   complexityFromJSON,
   complexityToJSON,
+  GpuUse,
   Hardware,
   ModelLoad,
   NodeState,
   nodeStateFromJSON,
   nodeStateToJSON,
+  Pressure,
   ServedModel,
   Tier,
   tierFromJSON,
@@ -193,6 +195,8 @@ export interface Node {
   engineCrashes: number;
   connectedSeconds: number;
   reportAgeMs: number;
+  gpus: GpuUse[];
+  pressure?: Pressure | undefined;
 }
 
 export interface Node_LabelsEntry {
@@ -279,6 +283,55 @@ export interface DrainNodeRequest {
 export interface DrainNodeResponse {
   /** Attempts that this router had running there. */
   inFlight: number;
+}
+
+/**
+ * ControlModelRequest names a model as the nodes' catalogue does: NAME, or NAME@ and the first 8 to 64 hex digits of the
+ * digest of one of its versions.
+ */
+export interface ControlModelRequest {
+  /** Up to 256. Empty: for a load the one node that fits best; for an unload and a swap every node that has the model in memory. */
+  nodes: string[];
+  action?: { $case: "load"; value: LoadAction } | { $case: "unload"; value: UnloadAction } | {
+    $case: "swap";
+    value: SwapAction;
+  } | undefined;
+}
+
+export interface LoadAction {
+  model: string;
+  /** Lets the node fetch the weights where they are missing. */
+  pull: boolean;
+  /** 1 to 16,384; absent: as the node was started. */
+  slots?: number | undefined;
+}
+
+export interface UnloadAction {
+  model: string;
+  /** How long what runs may go on; 0 to 3,600,000; absent: 30,000. */
+  limitMs?: number | undefined;
+}
+
+/** SwapAction loads a model beside another and lets it take over. Several nodes are swapped one after the other. */
+export interface SwapAction {
+  from: string;
+  to: string;
+  pull: boolean;
+  /** How long what runs may go on; 0 to 3,600,000; absent: 30,000. */
+  limitMs?: number | undefined;
+}
+
+/** ControlModelResponse is how far one node has come. */
+export interface ControlModelResponse {
+  node: string;
+  model: string;
+  /** waiting, pulling, loading, draining, done or failed. */
+  stage: string;
+  /** Of the stage, 0 to 1. */
+  fraction: number;
+  /** Of failed: the reason as in ErrorInfo, and a sentence. */
+  reason: string;
+  message: string;
 }
 
 export interface CreateJoinTokenRequest {
@@ -858,6 +911,8 @@ function createBaseNode(): Node {
     engineCrashes: 0,
     connectedSeconds: 0,
     reportAgeMs: 0,
+    gpus: [],
+    pressure: undefined,
   };
 }
 
@@ -907,6 +962,12 @@ export const Node: MessageFns<Node> = {
     }
     if (message.reportAgeMs !== 0) {
       writer.uint32(121).double(message.reportAgeMs);
+    }
+    for (const v of message.gpus) {
+      GpuUse.encode(v!, writer.uint32(130).fork()).join();
+    }
+    if (message.pressure !== undefined) {
+      Pressure.encode(message.pressure, writer.uint32(138).fork()).join();
     }
     return writer;
   },
@@ -1047,6 +1108,22 @@ export const Node: MessageFns<Node> = {
             message.reportAgeMs = reader.double();
             continue;
           }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.gpus.push(GpuUse.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            message.pressure = Pressure.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1113,6 +1190,10 @@ export const Node: MessageFns<Node> = {
         : isSet(object.report_age_ms)
         ? globalThis.Number(object.report_age_ms)
         : 0,
+      gpus: globalThis.Array.isArray(object?.gpus)
+        ? object.gpus.map((e: any) => GpuUse.fromJSON(e))
+        : [],
+      pressure: isSet(object.pressure) ? Pressure.fromJSON(object.pressure) : undefined,
     };
   },
 
@@ -1169,6 +1250,12 @@ export const Node: MessageFns<Node> = {
     if (message.reportAgeMs !== 0) {
       obj.reportAgeMs = floatToJson(message.reportAgeMs);
     }
+    if (message.gpus?.length) {
+      obj.gpus = message.gpus.map((e) => GpuUse.toJSON(e));
+    }
+    if (message.pressure !== undefined) {
+      obj.pressure = Pressure.toJSON(message.pressure);
+    }
     return obj;
   },
 
@@ -1202,6 +1289,10 @@ export const Node: MessageFns<Node> = {
     message.engineCrashes = object.engineCrashes ?? 0;
     message.connectedSeconds = object.connectedSeconds ?? 0;
     message.reportAgeMs = object.reportAgeMs ?? 0;
+    message.gpus = object.gpus?.map((e) => GpuUse.fromPartial(e)) || [];
+    message.pressure = (object.pressure !== undefined && object.pressure !== null)
+      ? Pressure.fromPartial(object.pressure)
+      : undefined;
     return message;
   },
 };
@@ -2486,6 +2577,604 @@ export const DrainNodeResponse: MessageFns<DrainNodeResponse> = {
   },
 };
 
+function createBaseControlModelRequest(): ControlModelRequest {
+  return { nodes: [], action: undefined };
+}
+
+export const ControlModelRequest: MessageFns<ControlModelRequest> = {
+  encode(message: ControlModelRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.nodes) {
+      writer.uint32(10).string(v!);
+    }
+    switch (message.action?.$case) {
+      case "load":
+        LoadAction.encode(message.action.value, writer.uint32(18).fork()).join();
+        break;
+      case "unload":
+        UnloadAction.encode(message.action.value, writer.uint32(26).fork()).join();
+        break;
+      case "swap":
+        SwapAction.encode(message.action.value, writer.uint32(34).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ControlModelRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseControlModelRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.nodes.push(reader.string());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.action = { $case: "load", value: LoadAction.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.action = { $case: "unload", value: UnloadAction.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.action = { $case: "swap", value: SwapAction.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ControlModelRequest {
+    return {
+      nodes: globalThis.Array.isArray(object?.nodes) ? object.nodes.map((e: any) => globalThis.String(e)) : [],
+      action: isSet(object.load)
+        ? { $case: "load", value: LoadAction.fromJSON(object.load) }
+        : isSet(object.unload)
+        ? { $case: "unload", value: UnloadAction.fromJSON(object.unload) }
+        : isSet(object.swap)
+        ? { $case: "swap", value: SwapAction.fromJSON(object.swap) }
+        : undefined,
+    };
+  },
+
+  toJSON(message: ControlModelRequest): unknown {
+    const obj: any = {};
+    if (message.nodes?.length) {
+      obj.nodes = message.nodes;
+    }
+    if (message.action?.$case === "load") {
+      obj.load = LoadAction.toJSON(message.action.value);
+    } else if (message.action?.$case === "unload") {
+      obj.unload = UnloadAction.toJSON(message.action.value);
+    } else if (message.action?.$case === "swap") {
+      obj.swap = SwapAction.toJSON(message.action.value);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ControlModelRequest>): ControlModelRequest {
+    return ControlModelRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ControlModelRequest>): ControlModelRequest {
+    const message = createBaseControlModelRequest();
+    message.nodes = object.nodes?.map((e) => e) || [];
+    switch (object.action?.$case) {
+      case "load": {
+        if (object.action?.value !== undefined && object.action?.value !== null) {
+          message.action = { $case: "load", value: LoadAction.fromPartial(object.action.value) };
+        }
+        break;
+      }
+      case "unload": {
+        if (object.action?.value !== undefined && object.action?.value !== null) {
+          message.action = { $case: "unload", value: UnloadAction.fromPartial(object.action.value) };
+        }
+        break;
+      }
+      case "swap": {
+        if (object.action?.value !== undefined && object.action?.value !== null) {
+          message.action = { $case: "swap", value: SwapAction.fromPartial(object.action.value) };
+        }
+        break;
+      }
+    }
+    return message;
+  },
+};
+
+function createBaseLoadAction(): LoadAction {
+  return { model: "", pull: false, slots: undefined };
+}
+
+export const LoadAction: MessageFns<LoadAction> = {
+  encode(message: LoadAction, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.model !== "") {
+      writer.uint32(10).string(message.model);
+    }
+    if (message.pull !== false) {
+      writer.uint32(16).bool(message.pull);
+    }
+    if (message.slots !== undefined) {
+      writer.uint32(24).uint32(message.slots);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LoadAction {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLoadAction();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.model = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.pull = reader.bool();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.slots = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): LoadAction {
+    return {
+      model: isSet(object.model) ? globalThis.String(object.model) : "",
+      pull: isSet(object.pull) ? globalThis.Boolean(object.pull) : false,
+      slots: isSet(object.slots) ? globalThis.Number(object.slots) : undefined,
+    };
+  },
+
+  toJSON(message: LoadAction): unknown {
+    const obj: any = {};
+    if (message.model !== "") {
+      obj.model = message.model;
+    }
+    if (message.pull !== false) {
+      obj.pull = message.pull;
+    }
+    if (message.slots !== undefined) {
+      obj.slots = Math.round(message.slots);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<LoadAction>): LoadAction {
+    return LoadAction.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<LoadAction>): LoadAction {
+    const message = createBaseLoadAction();
+    message.model = object.model ?? "";
+    message.pull = object.pull ?? false;
+    message.slots = object.slots ?? undefined;
+    return message;
+  },
+};
+
+function createBaseUnloadAction(): UnloadAction {
+  return { model: "", limitMs: undefined };
+}
+
+export const UnloadAction: MessageFns<UnloadAction> = {
+  encode(message: UnloadAction, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.model !== "") {
+      writer.uint32(10).string(message.model);
+    }
+    if (message.limitMs !== undefined) {
+      writer.uint32(16).uint32(message.limitMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UnloadAction {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUnloadAction();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.model = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.limitMs = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): UnloadAction {
+    return {
+      model: isSet(object.model) ? globalThis.String(object.model) : "",
+      limitMs: isSet(object.limitMs)
+        ? globalThis.Number(object.limitMs)
+        : isSet(object.limit_ms)
+        ? globalThis.Number(object.limit_ms)
+        : undefined,
+    };
+  },
+
+  toJSON(message: UnloadAction): unknown {
+    const obj: any = {};
+    if (message.model !== "") {
+      obj.model = message.model;
+    }
+    if (message.limitMs !== undefined) {
+      obj.limitMs = Math.round(message.limitMs);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<UnloadAction>): UnloadAction {
+    return UnloadAction.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<UnloadAction>): UnloadAction {
+    const message = createBaseUnloadAction();
+    message.model = object.model ?? "";
+    message.limitMs = object.limitMs ?? undefined;
+    return message;
+  },
+};
+
+function createBaseSwapAction(): SwapAction {
+  return { from: "", to: "", pull: false, limitMs: undefined };
+}
+
+export const SwapAction: MessageFns<SwapAction> = {
+  encode(message: SwapAction, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.from !== "") {
+      writer.uint32(10).string(message.from);
+    }
+    if (message.to !== "") {
+      writer.uint32(18).string(message.to);
+    }
+    if (message.pull !== false) {
+      writer.uint32(24).bool(message.pull);
+    }
+    if (message.limitMs !== undefined) {
+      writer.uint32(32).uint32(message.limitMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SwapAction {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSwapAction();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.from = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.to = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.pull = reader.bool();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.limitMs = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): SwapAction {
+    return {
+      from: isSet(object.from) ? globalThis.String(object.from) : "",
+      to: isSet(object.to) ? globalThis.String(object.to) : "",
+      pull: isSet(object.pull) ? globalThis.Boolean(object.pull) : false,
+      limitMs: isSet(object.limitMs)
+        ? globalThis.Number(object.limitMs)
+        : isSet(object.limit_ms)
+        ? globalThis.Number(object.limit_ms)
+        : undefined,
+    };
+  },
+
+  toJSON(message: SwapAction): unknown {
+    const obj: any = {};
+    if (message.from !== "") {
+      obj.from = message.from;
+    }
+    if (message.to !== "") {
+      obj.to = message.to;
+    }
+    if (message.pull !== false) {
+      obj.pull = message.pull;
+    }
+    if (message.limitMs !== undefined) {
+      obj.limitMs = Math.round(message.limitMs);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<SwapAction>): SwapAction {
+    return SwapAction.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SwapAction>): SwapAction {
+    const message = createBaseSwapAction();
+    message.from = object.from ?? "";
+    message.to = object.to ?? "";
+    message.pull = object.pull ?? false;
+    message.limitMs = object.limitMs ?? undefined;
+    return message;
+  },
+};
+
+function createBaseControlModelResponse(): ControlModelResponse {
+  return { node: "", model: "", stage: "", fraction: 0, reason: "", message: "" };
+}
+
+export const ControlModelResponse: MessageFns<ControlModelResponse> = {
+  encode(message: ControlModelResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.node !== "") {
+      writer.uint32(10).string(message.node);
+    }
+    if (message.model !== "") {
+      writer.uint32(18).string(message.model);
+    }
+    if (message.stage !== "") {
+      writer.uint32(26).string(message.stage);
+    }
+    if (message.fraction !== 0) {
+      writer.uint32(33).double(message.fraction);
+    }
+    if (message.reason !== "") {
+      writer.uint32(42).string(message.reason);
+    }
+    if (message.message !== "") {
+      writer.uint32(50).string(message.message);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ControlModelResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseControlModelResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.node = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.model = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.stage = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.fraction = reader.double();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.message = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ControlModelResponse {
+    return {
+      node: isSet(object.node) ? globalThis.String(object.node) : "",
+      model: isSet(object.model) ? globalThis.String(object.model) : "",
+      stage: isSet(object.stage) ? globalThis.String(object.stage) : "",
+      fraction: isSet(object.fraction) ? globalThis.Number(object.fraction) : 0,
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+      message: isSet(object.message) ? globalThis.String(object.message) : "",
+    };
+  },
+
+  toJSON(message: ControlModelResponse): unknown {
+    const obj: any = {};
+    if (message.node !== "") {
+      obj.node = message.node;
+    }
+    if (message.model !== "") {
+      obj.model = message.model;
+    }
+    if (message.stage !== "") {
+      obj.stage = message.stage;
+    }
+    if (message.fraction !== 0) {
+      obj.fraction = floatToJson(message.fraction);
+    }
+    if (message.reason !== "") {
+      obj.reason = message.reason;
+    }
+    if (message.message !== "") {
+      obj.message = message.message;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ControlModelResponse>): ControlModelResponse {
+    return ControlModelResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ControlModelResponse>): ControlModelResponse {
+    const message = createBaseControlModelResponse();
+    message.node = object.node ?? "";
+    message.model = object.model ?? "";
+    message.stage = object.stage ?? "";
+    message.fraction = object.fraction ?? 0;
+    message.reason = object.reason ?? "";
+    message.message = object.message ?? "";
+    return message;
+  },
+};
+
 function createBaseCreateJoinTokenRequest(): CreateJoinTokenRequest {
   return { nodeId: "", ttlSeconds: undefined };
 }
@@ -3733,6 +4422,20 @@ export const AdminServiceService = {
       Buffer.from(GetCacheStatsResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): GetCacheStatsResponse => GetCacheStatsResponse.decode(value),
   },
+  /**
+   * ControlModel loads, unloads or swaps a model on one node or several. It sends how far each has come, and ends when
+   * all are done or have failed.
+   */
+  controlModel: {
+    path: "/infermesh.v1.AdminService/ControlModel" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: ControlModelRequest): Buffer => Buffer.from(ControlModelRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ControlModelRequest => ControlModelRequest.decode(value),
+    responseSerialize: (value: ControlModelResponse): Buffer =>
+      Buffer.from(ControlModelResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ControlModelResponse => ControlModelResponse.decode(value),
+  },
   /** PurgeCache forgets what is cached, here, in Redis, and within seconds in every router that shares it. */
   purgeCache: {
     path: "/infermesh.v1.AdminService/PurgeCache" as const,
@@ -3763,6 +4466,11 @@ export interface AdminServiceServer extends UntypedServiceImplementation {
   createJoinToken: handleUnaryCall<CreateJoinTokenRequest, CreateJoinTokenResponse>;
   /** GetCacheStats tells what this router's cache holds and has done since the router started. */
   getCacheStats: handleUnaryCall<GetCacheStatsRequest, GetCacheStatsResponse>;
+  /**
+   * ControlModel loads, unloads or swaps a model on one node or several. It sends how far each has come, and ends when
+   * all are done or have failed.
+   */
+  controlModel: handleServerStreamingCall<ControlModelRequest, ControlModelResponse>;
   /** PurgeCache forgets what is cached, here, in Redis, and within seconds in every router that shares it. */
   purgeCache: handleUnaryCall<PurgeCacheRequest, PurgeCacheResponse>;
 }
@@ -3874,6 +4582,19 @@ export interface AdminServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: GetCacheStatsResponse) => void,
   ): ClientUnaryCall;
+  /**
+   * ControlModel loads, unloads or swaps a model on one node or several. It sends how far each has come, and ends when
+   * all are done or have failed.
+   */
+  controlModel(
+    request: ControlModelRequest,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<ControlModelResponse>;
+  controlModel(
+    request: ControlModelRequest,
+    metadata?: Metadata,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<ControlModelResponse>;
   /** PurgeCache forgets what is cached, here, in Redis, and within seconds in every router that shares it. */
   purgeCache(
     request: PurgeCacheRequest,

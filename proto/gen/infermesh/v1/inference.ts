@@ -10,9 +10,11 @@ import {
   type CallOptions,
   type ChannelCredentials,
   Client,
+  type ClientDuplexStream,
   type ClientOptions,
   type ClientReadableStream,
   type ClientUnaryCall,
+  type handleBidiStreamingCall,
   type handleServerStreamingCall,
   type handleUnaryCall,
   makeGenericClientConstructor,
@@ -560,6 +562,50 @@ export interface EmbedResponse {
   dimensions: number;
   /** Of the vectors, those that came from the cache. */
   cached: number;
+}
+
+/** BatchRequest is one item of a batch. */
+export interface BatchRequest {
+  /** 1 to 128 printable ASCII characters, once in a batch. */
+  id: string;
+  item?:
+    | //
+    /** PRIORITY_LOW unless it says otherwise. */
+    { $case: "chat"; value: ChatRequest }
+    | { $case: "embed"; value: EmbedRequest }
+    | undefined;
+  /**
+   * In a batch's first request: the most items at the same time, 1 to 1,024. Absent: as many as the fleet has slots for
+   * them.
+   */
+  window?: number | undefined;
+}
+
+/** BatchResponse is what became of one item. */
+export interface BatchResponse {
+  id: string;
+  outcome?: { $case: "answer"; value: BatchAnswer } | { $case: "embed"; value: EmbedResponse } | {
+    $case: "failure";
+    value: BatchFailure;
+  } | undefined;
+}
+
+/** BatchAnswer is a whole answer. */
+export interface BatchAnswer {
+  started?: Started | undefined;
+  text: string;
+  finished?: Finished | undefined;
+}
+
+/** BatchFailure is why an item has no answer, as the call alone would have ended. */
+export interface BatchFailure {
+  /** A gRPC status code. */
+  code: number;
+  /** As in ErrorInfo. */
+  reason: string;
+  message: string;
+  /** When to try again; 0: it would not help, or nobody knows. */
+  retryAfterMs: number;
 }
 
 function createBaseChatRequest(): ChatRequest {
@@ -4110,6 +4156,503 @@ export const EmbedResponse: MessageFns<EmbedResponse> = {
   },
 };
 
+function createBaseBatchRequest(): BatchRequest {
+  return { id: "", item: undefined, window: undefined };
+}
+
+export const BatchRequest: MessageFns<BatchRequest> = {
+  encode(message: BatchRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    switch (message.item?.$case) {
+      case "chat":
+        ChatRequest.encode(message.item.value, writer.uint32(18).fork()).join();
+        break;
+      case "embed":
+        EmbedRequest.encode(message.item.value, writer.uint32(26).fork()).join();
+        break;
+    }
+    if (message.window !== undefined) {
+      writer.uint32(32).uint32(message.window);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BatchRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBatchRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.item = { $case: "chat", value: ChatRequest.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.item = { $case: "embed", value: EmbedRequest.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.window = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): BatchRequest {
+    return {
+      id: isSet(object.id) ? globalThis.String(object.id) : "",
+      item: isSet(object.chat)
+        ? { $case: "chat", value: ChatRequest.fromJSON(object.chat) }
+        : isSet(object.embed)
+        ? { $case: "embed", value: EmbedRequest.fromJSON(object.embed) }
+        : undefined,
+      window: isSet(object.window) ? globalThis.Number(object.window) : undefined,
+    };
+  },
+
+  toJSON(message: BatchRequest): unknown {
+    const obj: any = {};
+    if (message.id !== "") {
+      obj.id = message.id;
+    }
+    if (message.item?.$case === "chat") {
+      obj.chat = ChatRequest.toJSON(message.item.value);
+    } else if (message.item?.$case === "embed") {
+      obj.embed = EmbedRequest.toJSON(message.item.value);
+    }
+    if (message.window !== undefined) {
+      obj.window = Math.round(message.window);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<BatchRequest>): BatchRequest {
+    return BatchRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<BatchRequest>): BatchRequest {
+    const message = createBaseBatchRequest();
+    message.id = object.id ?? "";
+    switch (object.item?.$case) {
+      case "chat": {
+        if (object.item?.value !== undefined && object.item?.value !== null) {
+          message.item = { $case: "chat", value: ChatRequest.fromPartial(object.item.value) };
+        }
+        break;
+      }
+      case "embed": {
+        if (object.item?.value !== undefined && object.item?.value !== null) {
+          message.item = { $case: "embed", value: EmbedRequest.fromPartial(object.item.value) };
+        }
+        break;
+      }
+    }
+    message.window = object.window ?? undefined;
+    return message;
+  },
+};
+
+function createBaseBatchResponse(): BatchResponse {
+  return { id: "", outcome: undefined };
+}
+
+export const BatchResponse: MessageFns<BatchResponse> = {
+  encode(message: BatchResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    switch (message.outcome?.$case) {
+      case "answer":
+        BatchAnswer.encode(message.outcome.value, writer.uint32(18).fork()).join();
+        break;
+      case "embed":
+        EmbedResponse.encode(message.outcome.value, writer.uint32(26).fork()).join();
+        break;
+      case "failure":
+        BatchFailure.encode(message.outcome.value, writer.uint32(34).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BatchResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBatchResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.outcome = { $case: "answer", value: BatchAnswer.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.outcome = { $case: "embed", value: EmbedResponse.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.outcome = { $case: "failure", value: BatchFailure.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): BatchResponse {
+    return {
+      id: isSet(object.id) ? globalThis.String(object.id) : "",
+      outcome: isSet(object.answer)
+        ? { $case: "answer", value: BatchAnswer.fromJSON(object.answer) }
+        : isSet(object.embed)
+        ? { $case: "embed", value: EmbedResponse.fromJSON(object.embed) }
+        : isSet(object.failure)
+        ? { $case: "failure", value: BatchFailure.fromJSON(object.failure) }
+        : undefined,
+    };
+  },
+
+  toJSON(message: BatchResponse): unknown {
+    const obj: any = {};
+    if (message.id !== "") {
+      obj.id = message.id;
+    }
+    if (message.outcome?.$case === "answer") {
+      obj.answer = BatchAnswer.toJSON(message.outcome.value);
+    } else if (message.outcome?.$case === "embed") {
+      obj.embed = EmbedResponse.toJSON(message.outcome.value);
+    } else if (message.outcome?.$case === "failure") {
+      obj.failure = BatchFailure.toJSON(message.outcome.value);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<BatchResponse>): BatchResponse {
+    return BatchResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<BatchResponse>): BatchResponse {
+    const message = createBaseBatchResponse();
+    message.id = object.id ?? "";
+    switch (object.outcome?.$case) {
+      case "answer": {
+        if (object.outcome?.value !== undefined && object.outcome?.value !== null) {
+          message.outcome = { $case: "answer", value: BatchAnswer.fromPartial(object.outcome.value) };
+        }
+        break;
+      }
+      case "embed": {
+        if (object.outcome?.value !== undefined && object.outcome?.value !== null) {
+          message.outcome = { $case: "embed", value: EmbedResponse.fromPartial(object.outcome.value) };
+        }
+        break;
+      }
+      case "failure": {
+        if (object.outcome?.value !== undefined && object.outcome?.value !== null) {
+          message.outcome = { $case: "failure", value: BatchFailure.fromPartial(object.outcome.value) };
+        }
+        break;
+      }
+    }
+    return message;
+  },
+};
+
+function createBaseBatchAnswer(): BatchAnswer {
+  return { started: undefined, text: "", finished: undefined };
+}
+
+export const BatchAnswer: MessageFns<BatchAnswer> = {
+  encode(message: BatchAnswer, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.started !== undefined) {
+      Started.encode(message.started, writer.uint32(10).fork()).join();
+    }
+    if (message.text !== "") {
+      writer.uint32(18).string(message.text);
+    }
+    if (message.finished !== undefined) {
+      Finished.encode(message.finished, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BatchAnswer {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBatchAnswer();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.started = Started.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.text = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.finished = Finished.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): BatchAnswer {
+    return {
+      started: isSet(object.started) ? Started.fromJSON(object.started) : undefined,
+      text: isSet(object.text) ? globalThis.String(object.text) : "",
+      finished: isSet(object.finished) ? Finished.fromJSON(object.finished) : undefined,
+    };
+  },
+
+  toJSON(message: BatchAnswer): unknown {
+    const obj: any = {};
+    if (message.started !== undefined) {
+      obj.started = Started.toJSON(message.started);
+    }
+    if (message.text !== "") {
+      obj.text = message.text;
+    }
+    if (message.finished !== undefined) {
+      obj.finished = Finished.toJSON(message.finished);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<BatchAnswer>): BatchAnswer {
+    return BatchAnswer.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<BatchAnswer>): BatchAnswer {
+    const message = createBaseBatchAnswer();
+    message.started = (object.started !== undefined && object.started !== null)
+      ? Started.fromPartial(object.started)
+      : undefined;
+    message.text = object.text ?? "";
+    message.finished = (object.finished !== undefined && object.finished !== null)
+      ? Finished.fromPartial(object.finished)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseBatchFailure(): BatchFailure {
+  return { code: 0, reason: "", message: "", retryAfterMs: 0 };
+}
+
+export const BatchFailure: MessageFns<BatchFailure> = {
+  encode(message: BatchFailure, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.code !== 0) {
+      writer.uint32(8).uint32(message.code);
+    }
+    if (message.reason !== "") {
+      writer.uint32(18).string(message.reason);
+    }
+    if (message.message !== "") {
+      writer.uint32(26).string(message.message);
+    }
+    if (message.retryAfterMs !== 0) {
+      writer.uint32(32).uint32(message.retryAfterMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BatchFailure {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBatchFailure();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.code = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.message = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.retryAfterMs = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): BatchFailure {
+    return {
+      code: isSet(object.code) ? globalThis.Number(object.code) : 0,
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+      message: isSet(object.message) ? globalThis.String(object.message) : "",
+      retryAfterMs: isSet(object.retryAfterMs)
+        ? globalThis.Number(object.retryAfterMs)
+        : isSet(object.retry_after_ms)
+        ? globalThis.Number(object.retry_after_ms)
+        : 0,
+    };
+  },
+
+  toJSON(message: BatchFailure): unknown {
+    const obj: any = {};
+    if (message.code !== 0) {
+      obj.code = Math.round(message.code);
+    }
+    if (message.reason !== "") {
+      obj.reason = message.reason;
+    }
+    if (message.message !== "") {
+      obj.message = message.message;
+    }
+    if (message.retryAfterMs !== 0) {
+      obj.retryAfterMs = Math.round(message.retryAfterMs);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<BatchFailure>): BatchFailure {
+    return BatchFailure.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<BatchFailure>): BatchFailure {
+    const message = createBaseBatchFailure();
+    message.code = object.code ?? 0;
+    message.reason = object.reason ?? "";
+    message.message = object.message ?? "";
+    message.retryAfterMs = object.retryAfterMs ?? 0;
+    return message;
+  },
+};
+
 /**
  * InferenceService is what backend services call.
  *
@@ -4178,6 +4721,20 @@ export const InferenceServiceService = {
     responseSerialize: (value: EmbedResponse): Buffer => Buffer.from(EmbedResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): EmbedResponse => EmbedResponse.decode(value),
   },
+  /**
+   * Batch works off any number of chats and embeds at the best rate of all together, a bounded number of them at the
+   * same time; the router reads no further while that many are at work. What becomes of each comes under its id, in any
+   * order; one that fails fails alone.
+   */
+  batch: {
+    path: "/infermesh.v1.InferenceService/Batch" as const,
+    requestStream: true as const,
+    responseStream: true as const,
+    requestSerialize: (value: BatchRequest): Buffer => Buffer.from(BatchRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): BatchRequest => BatchRequest.decode(value),
+    responseSerialize: (value: BatchResponse): Buffer => Buffer.from(BatchResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): BatchResponse => BatchResponse.decode(value),
+  },
 } as const;
 
 export interface InferenceServiceServer extends UntypedServiceImplementation {
@@ -4200,6 +4757,12 @@ export interface InferenceServiceServer extends UntypedServiceImplementation {
    * come from the cache.
    */
   embed: handleUnaryCall<EmbedRequest, EmbedResponse>;
+  /**
+   * Batch works off any number of chats and embeds at the best rate of all together, a bounded number of them at the
+   * same time; the router reads no further while that many are at work. What becomes of each comes under its id, in any
+   * order; one that fails fails alone.
+   */
+  batch: handleBidiStreamingCall<BatchRequest, BatchResponse>;
 }
 
 export interface InferenceServiceClient extends Client {
@@ -4270,6 +4833,14 @@ export interface InferenceServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: EmbedResponse) => void,
   ): ClientUnaryCall;
+  /**
+   * Batch works off any number of chats and embeds at the best rate of all together, a bounded number of them at the
+   * same time; the router reads no further while that many are at work. What becomes of each comes under its id, in any
+   * order; one that fails fails alone.
+   */
+  batch(): ClientDuplexStream<BatchRequest, BatchResponse>;
+  batch(options: Partial<CallOptions>): ClientDuplexStream<BatchRequest, BatchResponse>;
+  batch(metadata: Metadata, options?: Partial<CallOptions>): ClientDuplexStream<BatchRequest, BatchResponse>;
 }
 
 export const InferenceServiceClient = makeGenericClientConstructor(

@@ -23,12 +23,14 @@ import {
   FinishReason,
   finishReasonFromJSON,
   finishReasonToJSON,
+  GpuUse,
   Hardware,
   Message,
   ModelLoad,
   NodeState,
   nodeStateFromJSON,
   nodeStateToJSON,
+  Pressure,
   Sampling,
   ServedModel,
   Usage,
@@ -38,6 +40,75 @@ import {
 export const protobufPackage = "infermesh.v1";
 
 export const protobufFileName = "infermesh/v1/link.proto";
+
+/** ModelStage is how far a model command has come. */
+export const ModelStage = {
+  MODEL_STAGE_UNSPECIFIED: 0,
+  /** MODEL_STAGE_WAITING - Behind another command, or until there is room. */
+  MODEL_STAGE_WAITING: 1,
+  /** MODEL_STAGE_PULLING - The weights are being fetched, or checked. */
+  MODEL_STAGE_PULLING: 2,
+  /** MODEL_STAGE_LOADING - Into memory, and warmed up. */
+  MODEL_STAGE_LOADING: 3,
+  /** MODEL_STAGE_DRAINING - What runs on the old one ends. */
+  MODEL_STAGE_DRAINING: 4,
+  MODEL_STAGE_DONE: 5,
+} as const;
+
+export type ModelStage = typeof ModelStage[keyof typeof ModelStage];
+
+export namespace ModelStage {
+  export type MODEL_STAGE_UNSPECIFIED = typeof ModelStage.MODEL_STAGE_UNSPECIFIED;
+  export type MODEL_STAGE_WAITING = typeof ModelStage.MODEL_STAGE_WAITING;
+  export type MODEL_STAGE_PULLING = typeof ModelStage.MODEL_STAGE_PULLING;
+  export type MODEL_STAGE_LOADING = typeof ModelStage.MODEL_STAGE_LOADING;
+  export type MODEL_STAGE_DRAINING = typeof ModelStage.MODEL_STAGE_DRAINING;
+  export type MODEL_STAGE_DONE = typeof ModelStage.MODEL_STAGE_DONE;
+}
+
+export function modelStageFromJSON(object: any): ModelStage {
+  switch (object) {
+    case 0:
+    case "MODEL_STAGE_UNSPECIFIED":
+      return ModelStage.MODEL_STAGE_UNSPECIFIED;
+    case 1:
+    case "MODEL_STAGE_WAITING":
+      return ModelStage.MODEL_STAGE_WAITING;
+    case 2:
+    case "MODEL_STAGE_PULLING":
+      return ModelStage.MODEL_STAGE_PULLING;
+    case 3:
+    case "MODEL_STAGE_LOADING":
+      return ModelStage.MODEL_STAGE_LOADING;
+    case 4:
+    case "MODEL_STAGE_DRAINING":
+      return ModelStage.MODEL_STAGE_DRAINING;
+    case 5:
+    case "MODEL_STAGE_DONE":
+      return ModelStage.MODEL_STAGE_DONE;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum ModelStage");
+  }
+}
+
+export function modelStageToJSON(object: ModelStage): string {
+  switch (object) {
+    case ModelStage.MODEL_STAGE_UNSPECIFIED:
+      return "MODEL_STAGE_UNSPECIFIED";
+    case ModelStage.MODEL_STAGE_WAITING:
+      return "MODEL_STAGE_WAITING";
+    case ModelStage.MODEL_STAGE_PULLING:
+      return "MODEL_STAGE_PULLING";
+    case ModelStage.MODEL_STAGE_LOADING:
+      return "MODEL_STAGE_LOADING";
+    case ModelStage.MODEL_STAGE_DRAINING:
+      return "MODEL_STAGE_DRAINING";
+    case ModelStage.MODEL_STAGE_DONE:
+      return "MODEL_STAGE_DONE";
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum ModelStage");
+  }
+}
 
 /** AttachRequest is a frame from the node. */
 export interface AttachRequest {
@@ -49,7 +120,9 @@ export interface AttachRequest {
   /** One for each decode step, for all requests together. */
   { $case: "progress"; value: Progress } | //
   /** The answer to an embed. */
-  { $case: "embedded"; value: Embedded } | undefined;
+  { $case: "embedded"; value: Embedded } | //
+  /** How far a model command has come. */
+  { $case: "modelProgress"; value: ModelProgress } | undefined;
 }
 
 /** Hello registers a node. */
@@ -101,6 +174,9 @@ export interface Report {
   engineCrashes: number;
   /** The full list, whenever it has changed since the report before; one entry of each model at most. */
   cachedPrefixes: CachedPrefixes[];
+  /** As many as the hardware has gpus, or none. */
+  gpus: GpuUse[];
+  pressure?: Pressure | undefined;
 }
 
 /**
@@ -151,6 +227,8 @@ export interface Failure {
   reason: string;
   /** Never the user's text. */
   message: string;
+  /** When the engine, a server outside as a rule, wants to be asked again; 0: it did not say. */
+  retryAfterMs: number;
 }
 
 /** EngineTimings are in milliseconds, by the node's monotonic clock. */
@@ -169,6 +247,8 @@ export interface AttachResponse {
     | { $case: "credit"; value: Credit }
     | { $case: "drain"; value: Drain }
     | { $case: "embed"; value: Embed }
+    | { $case: "cancelEmbed"; value: CancelEmbed }
+    | { $case: "modelCommand"; value: ModelCommand }
     | undefined;
 }
 
@@ -227,6 +307,76 @@ export interface Embedded {
   failure?: Failure | undefined;
 }
 
+/** CancelEmbed ends an embed; the node answers with embedded once the engine has stopped. */
+export interface CancelEmbed {
+  request: number;
+}
+
+/**
+ * ModelCommand changes what a node has in memory. The node answers with model_progress, the last of them done or failed.
+ * Of commands about one model the second waits for the first; a router that leaves does not end what it asked for.
+ */
+export interface ModelCommand {
+  /** The router's number for it on this stream. */
+  command: number;
+  action?: { $case: "load"; value: LoadModel } | { $case: "unload"; value: UnloadModel } | {
+    $case: "swap";
+    value: SwapModel;
+  } | undefined;
+}
+
+/**
+ * LoadModel brings a model into memory, and makes room for it within the node's budget by unloading idle ones. A model
+ * that is in memory already is done at once.
+ */
+export interface LoadModel {
+  /**
+   * One that the node announces, or a name of its catalogue, with @ and the first 8 to 64 hex digits of a digest for one
+   * of its versions.
+   */
+  model: string;
+  /** Fetches the weights where they are missing. */
+  pull: boolean;
+  /** 1 to 16,384; absent: as the node was started. */
+  slots?:
+    | number
+    | undefined;
+  /** Asked for because requests wait for it, and not by an operator: it may be refused for the sake of one that is in use. */
+  onDemand: boolean;
+}
+
+/**
+ * UnloadModel takes a model out of memory, when what runs on it has ended or the limit is over. The node announces it
+ * further, as loadable.
+ */
+export interface UnloadModel {
+  model: string;
+  /** What is left then goes on elsewhere. */
+  limitMs: number;
+}
+
+/**
+ * SwapModel loads one model beside another, warms it up, gives it what comes from then on, and unloads the other as
+ * UnloadModel does. Two versions of one model keep its name.
+ */
+export interface SwapModel {
+  from: string;
+  /** As in LoadModel. */
+  to: string;
+  pull: boolean;
+  limitMs: number;
+}
+
+/** ModelProgress is what became of a model command so far. */
+export interface ModelProgress {
+  command: number;
+  stage: ModelStage;
+  /** Of the stage, 0 to 1. */
+  fraction: number;
+  /** The command's end. */
+  failure?: Failure | undefined;
+}
+
 /** Drain asks a node to take nothing new, finish what runs and leave, as if it had been told to end. */
 export interface Drain {
   /** How long what runs may go on; what is left then goes on elsewhere. */
@@ -267,6 +417,9 @@ export const AttachRequest: MessageFns<AttachRequest> = {
         break;
       case "embedded":
         Embedded.encode(message.frame.value, writer.uint32(42).fork()).join();
+        break;
+      case "modelProgress":
+        ModelProgress.encode(message.frame.value, writer.uint32(50).fork()).join();
         break;
     }
     return writer;
@@ -325,6 +478,14 @@ export const AttachRequest: MessageFns<AttachRequest> = {
             message.frame = { $case: "embedded", value: Embedded.decode(reader, reader.uint32()) };
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.frame = { $case: "modelProgress", value: ModelProgress.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -349,6 +510,10 @@ export const AttachRequest: MessageFns<AttachRequest> = {
         ? { $case: "progress", value: Progress.fromJSON(object.progress) }
         : isSet(object.embedded)
         ? { $case: "embedded", value: Embedded.fromJSON(object.embedded) }
+        : isSet(object.modelProgress)
+        ? { $case: "modelProgress", value: ModelProgress.fromJSON(object.modelProgress) }
+        : isSet(object.model_progress)
+        ? { $case: "modelProgress", value: ModelProgress.fromJSON(object.model_progress) }
         : undefined,
     };
   },
@@ -365,6 +530,8 @@ export const AttachRequest: MessageFns<AttachRequest> = {
       obj.progress = Progress.toJSON(message.frame.value);
     } else if (message.frame?.$case === "embedded") {
       obj.embedded = Embedded.toJSON(message.frame.value);
+    } else if (message.frame?.$case === "modelProgress") {
+      obj.modelProgress = ModelProgress.toJSON(message.frame.value);
     }
     return obj;
   },
@@ -402,6 +569,12 @@ export const AttachRequest: MessageFns<AttachRequest> = {
       case "embedded": {
         if (object.frame?.value !== undefined && object.frame?.value !== null) {
           message.frame = { $case: "embedded", value: Embedded.fromPartial(object.frame.value) };
+        }
+        break;
+      }
+      case "modelProgress": {
+        if (object.frame?.value !== undefined && object.frame?.value !== null) {
+          message.frame = { $case: "modelProgress", value: ModelProgress.fromPartial(object.frame.value) };
         }
         break;
       }
@@ -766,7 +939,16 @@ export const Inventory: MessageFns<Inventory> = {
 };
 
 function createBaseReport(): Report {
-  return { state: 0, loads: [], memoryUsedBytes: 0, cpuUse: 0, engineCrashes: 0, cachedPrefixes: [] };
+  return {
+    state: 0,
+    loads: [],
+    memoryUsedBytes: 0,
+    cpuUse: 0,
+    engineCrashes: 0,
+    cachedPrefixes: [],
+    gpus: [],
+    pressure: undefined,
+  };
 }
 
 export const Report: MessageFns<Report> = {
@@ -788,6 +970,12 @@ export const Report: MessageFns<Report> = {
     }
     for (const v of message.cachedPrefixes) {
       CachedPrefixes.encode(v!, writer.uint32(50).fork()).join();
+    }
+    for (const v of message.gpus) {
+      GpuUse.encode(v!, writer.uint32(58).fork()).join();
+    }
+    if (message.pressure !== undefined) {
+      Pressure.encode(message.pressure, writer.uint32(66).fork()).join();
     }
     return writer;
   },
@@ -853,6 +1041,22 @@ export const Report: MessageFns<Report> = {
             message.cachedPrefixes.push(CachedPrefixes.decode(reader, reader.uint32()));
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.gpus.push(GpuUse.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.pressure = Pressure.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -889,6 +1093,10 @@ export const Report: MessageFns<Report> = {
         : globalThis.Array.isArray(object?.cached_prefixes)
         ? object.cached_prefixes.map((e: any) => CachedPrefixes.fromJSON(e))
         : [],
+      gpus: globalThis.Array.isArray(object?.gpus)
+        ? object.gpus.map((e: any) => GpuUse.fromJSON(e))
+        : [],
+      pressure: isSet(object.pressure) ? Pressure.fromJSON(object.pressure) : undefined,
     };
   },
 
@@ -912,6 +1120,12 @@ export const Report: MessageFns<Report> = {
     if (message.cachedPrefixes?.length) {
       obj.cachedPrefixes = message.cachedPrefixes.map((e) => CachedPrefixes.toJSON(e));
     }
+    if (message.gpus?.length) {
+      obj.gpus = message.gpus.map((e) => GpuUse.toJSON(e));
+    }
+    if (message.pressure !== undefined) {
+      obj.pressure = Pressure.toJSON(message.pressure);
+    }
     return obj;
   },
 
@@ -926,6 +1140,10 @@ export const Report: MessageFns<Report> = {
     message.cpuUse = object.cpuUse ?? 0;
     message.engineCrashes = object.engineCrashes ?? 0;
     message.cachedPrefixes = object.cachedPrefixes?.map((e) => CachedPrefixes.fromPartial(e)) || [];
+    message.gpus = object.gpus?.map((e) => GpuUse.fromPartial(e)) || [];
+    message.pressure = (object.pressure !== undefined && object.pressure !== null)
+      ? Pressure.fromPartial(object.pressure)
+      : undefined;
     return message;
   },
 };
@@ -1418,7 +1636,7 @@ export const Finish: MessageFns<Finish> = {
 };
 
 function createBaseFailure(): Failure {
-  return { code: 0, reason: "", message: "" };
+  return { code: 0, reason: "", message: "", retryAfterMs: 0 };
 }
 
 export const Failure: MessageFns<Failure> = {
@@ -1431,6 +1649,9 @@ export const Failure: MessageFns<Failure> = {
     }
     if (message.message !== "") {
       writer.uint32(26).string(message.message);
+    }
+    if (message.retryAfterMs !== 0) {
+      writer.uint32(32).uint32(message.retryAfterMs);
     }
     return writer;
   },
@@ -1472,6 +1693,14 @@ export const Failure: MessageFns<Failure> = {
             message.message = reader.string();
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.retryAfterMs = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1489,6 +1718,11 @@ export const Failure: MessageFns<Failure> = {
       code: isSet(object.code) ? globalThis.Number(object.code) : 0,
       reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
       message: isSet(object.message) ? globalThis.String(object.message) : "",
+      retryAfterMs: isSet(object.retryAfterMs)
+        ? globalThis.Number(object.retryAfterMs)
+        : isSet(object.retry_after_ms)
+        ? globalThis.Number(object.retry_after_ms)
+        : 0,
     };
   },
 
@@ -1503,6 +1737,9 @@ export const Failure: MessageFns<Failure> = {
     if (message.message !== "") {
       obj.message = message.message;
     }
+    if (message.retryAfterMs !== 0) {
+      obj.retryAfterMs = Math.round(message.retryAfterMs);
+    }
     return obj;
   },
 
@@ -1514,6 +1751,7 @@ export const Failure: MessageFns<Failure> = {
     message.code = object.code ?? 0;
     message.reason = object.reason ?? "";
     message.message = object.message ?? "";
+    message.retryAfterMs = object.retryAfterMs ?? 0;
     return message;
   },
 };
@@ -1656,6 +1894,12 @@ export const AttachResponse: MessageFns<AttachResponse> = {
       case "embed":
         Embed.encode(message.frame.value, writer.uint32(50).fork()).join();
         break;
+      case "cancelEmbed":
+        CancelEmbed.encode(message.frame.value, writer.uint32(58).fork()).join();
+        break;
+      case "modelCommand":
+        ModelCommand.encode(message.frame.value, writer.uint32(66).fork()).join();
+        break;
     }
     return writer;
   },
@@ -1721,6 +1965,22 @@ export const AttachResponse: MessageFns<AttachResponse> = {
             message.frame = { $case: "embed", value: Embed.decode(reader, reader.uint32()) };
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.frame = { $case: "cancelEmbed", value: CancelEmbed.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.frame = { $case: "modelCommand", value: ModelCommand.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1747,6 +2007,14 @@ export const AttachResponse: MessageFns<AttachResponse> = {
         ? { $case: "drain", value: Drain.fromJSON(object.drain) }
         : isSet(object.embed)
         ? { $case: "embed", value: Embed.fromJSON(object.embed) }
+        : isSet(object.cancelEmbed)
+        ? { $case: "cancelEmbed", value: CancelEmbed.fromJSON(object.cancelEmbed) }
+        : isSet(object.cancel_embed)
+        ? { $case: "cancelEmbed", value: CancelEmbed.fromJSON(object.cancel_embed) }
+        : isSet(object.modelCommand)
+        ? { $case: "modelCommand", value: ModelCommand.fromJSON(object.modelCommand) }
+        : isSet(object.model_command)
+        ? { $case: "modelCommand", value: ModelCommand.fromJSON(object.model_command) }
         : undefined,
     };
   },
@@ -1765,6 +2033,10 @@ export const AttachResponse: MessageFns<AttachResponse> = {
       obj.drain = Drain.toJSON(message.frame.value);
     } else if (message.frame?.$case === "embed") {
       obj.embed = Embed.toJSON(message.frame.value);
+    } else if (message.frame?.$case === "cancelEmbed") {
+      obj.cancelEmbed = CancelEmbed.toJSON(message.frame.value);
+    } else if (message.frame?.$case === "modelCommand") {
+      obj.modelCommand = ModelCommand.toJSON(message.frame.value);
     }
     return obj;
   },
@@ -1808,6 +2080,18 @@ export const AttachResponse: MessageFns<AttachResponse> = {
       case "embed": {
         if (object.frame?.value !== undefined && object.frame?.value !== null) {
           message.frame = { $case: "embed", value: Embed.fromPartial(object.frame.value) };
+        }
+        break;
+      }
+      case "cancelEmbed": {
+        if (object.frame?.value !== undefined && object.frame?.value !== null) {
+          message.frame = { $case: "cancelEmbed", value: CancelEmbed.fromPartial(object.frame.value) };
+        }
+        break;
+      }
+      case "modelCommand": {
+        if (object.frame?.value !== undefined && object.frame?.value !== null) {
+          message.frame = { $case: "modelCommand", value: ModelCommand.fromPartial(object.frame.value) };
         }
         break;
       }
@@ -2457,6 +2741,661 @@ export const Embedded: MessageFns<Embedded> = {
     message.request = object.request ?? 0;
     message.vectors = object.vectors?.map((e) => Vector.fromPartial(e)) || [];
     message.inputTokens = object.inputTokens ?? 0;
+    message.failure = (object.failure !== undefined && object.failure !== null)
+      ? Failure.fromPartial(object.failure)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseCancelEmbed(): CancelEmbed {
+  return { request: 0 };
+}
+
+export const CancelEmbed: MessageFns<CancelEmbed> = {
+  encode(message: CancelEmbed, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.request !== 0) {
+      writer.uint32(8).uint32(message.request);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CancelEmbed {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCancelEmbed();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.request = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CancelEmbed {
+    return { request: isSet(object.request) ? globalThis.Number(object.request) : 0 };
+  },
+
+  toJSON(message: CancelEmbed): unknown {
+    const obj: any = {};
+    if (message.request !== 0) {
+      obj.request = Math.round(message.request);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<CancelEmbed>): CancelEmbed {
+    return CancelEmbed.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CancelEmbed>): CancelEmbed {
+    const message = createBaseCancelEmbed();
+    message.request = object.request ?? 0;
+    return message;
+  },
+};
+
+function createBaseModelCommand(): ModelCommand {
+  return { command: 0, action: undefined };
+}
+
+export const ModelCommand: MessageFns<ModelCommand> = {
+  encode(message: ModelCommand, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.command !== 0) {
+      writer.uint32(8).uint32(message.command);
+    }
+    switch (message.action?.$case) {
+      case "load":
+        LoadModel.encode(message.action.value, writer.uint32(18).fork()).join();
+        break;
+      case "unload":
+        UnloadModel.encode(message.action.value, writer.uint32(26).fork()).join();
+        break;
+      case "swap":
+        SwapModel.encode(message.action.value, writer.uint32(34).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ModelCommand {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseModelCommand();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.command = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.action = { $case: "load", value: LoadModel.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.action = { $case: "unload", value: UnloadModel.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.action = { $case: "swap", value: SwapModel.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ModelCommand {
+    return {
+      command: isSet(object.command) ? globalThis.Number(object.command) : 0,
+      action: isSet(object.load)
+        ? { $case: "load", value: LoadModel.fromJSON(object.load) }
+        : isSet(object.unload)
+        ? { $case: "unload", value: UnloadModel.fromJSON(object.unload) }
+        : isSet(object.swap)
+        ? { $case: "swap", value: SwapModel.fromJSON(object.swap) }
+        : undefined,
+    };
+  },
+
+  toJSON(message: ModelCommand): unknown {
+    const obj: any = {};
+    if (message.command !== 0) {
+      obj.command = Math.round(message.command);
+    }
+    if (message.action?.$case === "load") {
+      obj.load = LoadModel.toJSON(message.action.value);
+    } else if (message.action?.$case === "unload") {
+      obj.unload = UnloadModel.toJSON(message.action.value);
+    } else if (message.action?.$case === "swap") {
+      obj.swap = SwapModel.toJSON(message.action.value);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ModelCommand>): ModelCommand {
+    return ModelCommand.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ModelCommand>): ModelCommand {
+    const message = createBaseModelCommand();
+    message.command = object.command ?? 0;
+    switch (object.action?.$case) {
+      case "load": {
+        if (object.action?.value !== undefined && object.action?.value !== null) {
+          message.action = { $case: "load", value: LoadModel.fromPartial(object.action.value) };
+        }
+        break;
+      }
+      case "unload": {
+        if (object.action?.value !== undefined && object.action?.value !== null) {
+          message.action = { $case: "unload", value: UnloadModel.fromPartial(object.action.value) };
+        }
+        break;
+      }
+      case "swap": {
+        if (object.action?.value !== undefined && object.action?.value !== null) {
+          message.action = { $case: "swap", value: SwapModel.fromPartial(object.action.value) };
+        }
+        break;
+      }
+    }
+    return message;
+  },
+};
+
+function createBaseLoadModel(): LoadModel {
+  return { model: "", pull: false, slots: undefined, onDemand: false };
+}
+
+export const LoadModel: MessageFns<LoadModel> = {
+  encode(message: LoadModel, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.model !== "") {
+      writer.uint32(10).string(message.model);
+    }
+    if (message.pull !== false) {
+      writer.uint32(16).bool(message.pull);
+    }
+    if (message.slots !== undefined) {
+      writer.uint32(24).uint32(message.slots);
+    }
+    if (message.onDemand !== false) {
+      writer.uint32(32).bool(message.onDemand);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LoadModel {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLoadModel();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.model = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.pull = reader.bool();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.slots = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.onDemand = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): LoadModel {
+    return {
+      model: isSet(object.model) ? globalThis.String(object.model) : "",
+      pull: isSet(object.pull) ? globalThis.Boolean(object.pull) : false,
+      slots: isSet(object.slots) ? globalThis.Number(object.slots) : undefined,
+      onDemand: isSet(object.onDemand)
+        ? globalThis.Boolean(object.onDemand)
+        : isSet(object.on_demand)
+        ? globalThis.Boolean(object.on_demand)
+        : false,
+    };
+  },
+
+  toJSON(message: LoadModel): unknown {
+    const obj: any = {};
+    if (message.model !== "") {
+      obj.model = message.model;
+    }
+    if (message.pull !== false) {
+      obj.pull = message.pull;
+    }
+    if (message.slots !== undefined) {
+      obj.slots = Math.round(message.slots);
+    }
+    if (message.onDemand !== false) {
+      obj.onDemand = message.onDemand;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<LoadModel>): LoadModel {
+    return LoadModel.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<LoadModel>): LoadModel {
+    const message = createBaseLoadModel();
+    message.model = object.model ?? "";
+    message.pull = object.pull ?? false;
+    message.slots = object.slots ?? undefined;
+    message.onDemand = object.onDemand ?? false;
+    return message;
+  },
+};
+
+function createBaseUnloadModel(): UnloadModel {
+  return { model: "", limitMs: 0 };
+}
+
+export const UnloadModel: MessageFns<UnloadModel> = {
+  encode(message: UnloadModel, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.model !== "") {
+      writer.uint32(10).string(message.model);
+    }
+    if (message.limitMs !== 0) {
+      writer.uint32(16).uint32(message.limitMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UnloadModel {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUnloadModel();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.model = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.limitMs = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): UnloadModel {
+    return {
+      model: isSet(object.model) ? globalThis.String(object.model) : "",
+      limitMs: isSet(object.limitMs)
+        ? globalThis.Number(object.limitMs)
+        : isSet(object.limit_ms)
+        ? globalThis.Number(object.limit_ms)
+        : 0,
+    };
+  },
+
+  toJSON(message: UnloadModel): unknown {
+    const obj: any = {};
+    if (message.model !== "") {
+      obj.model = message.model;
+    }
+    if (message.limitMs !== 0) {
+      obj.limitMs = Math.round(message.limitMs);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<UnloadModel>): UnloadModel {
+    return UnloadModel.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<UnloadModel>): UnloadModel {
+    const message = createBaseUnloadModel();
+    message.model = object.model ?? "";
+    message.limitMs = object.limitMs ?? 0;
+    return message;
+  },
+};
+
+function createBaseSwapModel(): SwapModel {
+  return { from: "", to: "", pull: false, limitMs: 0 };
+}
+
+export const SwapModel: MessageFns<SwapModel> = {
+  encode(message: SwapModel, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.from !== "") {
+      writer.uint32(10).string(message.from);
+    }
+    if (message.to !== "") {
+      writer.uint32(18).string(message.to);
+    }
+    if (message.pull !== false) {
+      writer.uint32(24).bool(message.pull);
+    }
+    if (message.limitMs !== 0) {
+      writer.uint32(32).uint32(message.limitMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SwapModel {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSwapModel();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.from = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.to = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.pull = reader.bool();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.limitMs = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): SwapModel {
+    return {
+      from: isSet(object.from) ? globalThis.String(object.from) : "",
+      to: isSet(object.to) ? globalThis.String(object.to) : "",
+      pull: isSet(object.pull) ? globalThis.Boolean(object.pull) : false,
+      limitMs: isSet(object.limitMs)
+        ? globalThis.Number(object.limitMs)
+        : isSet(object.limit_ms)
+        ? globalThis.Number(object.limit_ms)
+        : 0,
+    };
+  },
+
+  toJSON(message: SwapModel): unknown {
+    const obj: any = {};
+    if (message.from !== "") {
+      obj.from = message.from;
+    }
+    if (message.to !== "") {
+      obj.to = message.to;
+    }
+    if (message.pull !== false) {
+      obj.pull = message.pull;
+    }
+    if (message.limitMs !== 0) {
+      obj.limitMs = Math.round(message.limitMs);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<SwapModel>): SwapModel {
+    return SwapModel.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SwapModel>): SwapModel {
+    const message = createBaseSwapModel();
+    message.from = object.from ?? "";
+    message.to = object.to ?? "";
+    message.pull = object.pull ?? false;
+    message.limitMs = object.limitMs ?? 0;
+    return message;
+  },
+};
+
+function createBaseModelProgress(): ModelProgress {
+  return { command: 0, stage: 0, fraction: 0, failure: undefined };
+}
+
+export const ModelProgress: MessageFns<ModelProgress> = {
+  encode(message: ModelProgress, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.command !== 0) {
+      writer.uint32(8).uint32(message.command);
+    }
+    if (message.stage !== 0) {
+      writer.uint32(16).int32(message.stage);
+    }
+    if (message.fraction !== 0) {
+      writer.uint32(25).double(message.fraction);
+    }
+    if (message.failure !== undefined) {
+      Failure.encode(message.failure, writer.uint32(34).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ModelProgress {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseModelProgress();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.command = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.stage = reader.int32() as any;
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.fraction = reader.double();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.failure = Failure.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ModelProgress {
+    return {
+      command: isSet(object.command) ? globalThis.Number(object.command) : 0,
+      stage: isSet(object.stage) ? modelStageFromJSON(object.stage) : 0,
+      fraction: isSet(object.fraction) ? globalThis.Number(object.fraction) : 0,
+      failure: isSet(object.failure) ? Failure.fromJSON(object.failure) : undefined,
+    };
+  },
+
+  toJSON(message: ModelProgress): unknown {
+    const obj: any = {};
+    if (message.command !== 0) {
+      obj.command = Math.round(message.command);
+    }
+    if (message.stage !== 0) {
+      obj.stage = modelStageToJSON(message.stage);
+    }
+    if (message.fraction !== 0) {
+      obj.fraction = floatToJson(message.fraction);
+    }
+    if (message.failure !== undefined) {
+      obj.failure = Failure.toJSON(message.failure);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ModelProgress>): ModelProgress {
+    return ModelProgress.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ModelProgress>): ModelProgress {
+    const message = createBaseModelProgress();
+    message.command = object.command ?? 0;
+    message.stage = object.stage ?? 0;
+    message.fraction = object.fraction ?? 0;
     message.failure = (object.failure !== undefined && object.failure !== null)
       ? Failure.fromPartial(object.failure)
       : undefined;

@@ -226,6 +226,129 @@ export function finishReasonToJSON(object: FinishReason): string {
   }
 }
 
+/** ModelState is what a node says of one of its models. */
+export const ModelState = {
+  /** MODEL_STATE_UNSPECIFIED - As the node's own state says. */
+  MODEL_STATE_UNSPECIFIED: 0,
+  /** MODEL_STATE_LOADING - On its way into memory. */
+  MODEL_STATE_LOADING: 1,
+  MODEL_STATE_SERVING: 2,
+  /** MODEL_STATE_RECOVERING - Its engine died and is being started again. */
+  MODEL_STATE_RECOVERING: 3,
+  /** MODEL_STATE_DRAINING - Finishes what it has, takes nothing new, and leaves memory then. */
+  MODEL_STATE_DRAINING: 4,
+  /** MODEL_STATE_LOADABLE - Not in memory; the node loads it when a router asks for it. */
+  MODEL_STATE_LOADABLE: 5,
+} as const;
+
+export type ModelState = typeof ModelState[keyof typeof ModelState];
+
+export namespace ModelState {
+  export type MODEL_STATE_UNSPECIFIED = typeof ModelState.MODEL_STATE_UNSPECIFIED;
+  export type MODEL_STATE_LOADING = typeof ModelState.MODEL_STATE_LOADING;
+  export type MODEL_STATE_SERVING = typeof ModelState.MODEL_STATE_SERVING;
+  export type MODEL_STATE_RECOVERING = typeof ModelState.MODEL_STATE_RECOVERING;
+  export type MODEL_STATE_DRAINING = typeof ModelState.MODEL_STATE_DRAINING;
+  export type MODEL_STATE_LOADABLE = typeof ModelState.MODEL_STATE_LOADABLE;
+}
+
+export function modelStateFromJSON(object: any): ModelState {
+  switch (object) {
+    case 0:
+    case "MODEL_STATE_UNSPECIFIED":
+      return ModelState.MODEL_STATE_UNSPECIFIED;
+    case 1:
+    case "MODEL_STATE_LOADING":
+      return ModelState.MODEL_STATE_LOADING;
+    case 2:
+    case "MODEL_STATE_SERVING":
+      return ModelState.MODEL_STATE_SERVING;
+    case 3:
+    case "MODEL_STATE_RECOVERING":
+      return ModelState.MODEL_STATE_RECOVERING;
+    case 4:
+    case "MODEL_STATE_DRAINING":
+      return ModelState.MODEL_STATE_DRAINING;
+    case 5:
+    case "MODEL_STATE_LOADABLE":
+      return ModelState.MODEL_STATE_LOADABLE;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum ModelState");
+  }
+}
+
+export function modelStateToJSON(object: ModelState): string {
+  switch (object) {
+    case ModelState.MODEL_STATE_UNSPECIFIED:
+      return "MODEL_STATE_UNSPECIFIED";
+    case ModelState.MODEL_STATE_LOADING:
+      return "MODEL_STATE_LOADING";
+    case ModelState.MODEL_STATE_SERVING:
+      return "MODEL_STATE_SERVING";
+    case ModelState.MODEL_STATE_RECOVERING:
+      return "MODEL_STATE_RECOVERING";
+    case ModelState.MODEL_STATE_DRAINING:
+      return "MODEL_STATE_DRAINING";
+    case ModelState.MODEL_STATE_LOADABLE:
+      return "MODEL_STATE_LOADABLE";
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum ModelState");
+  }
+}
+
+/** PressureLevel tells how short a node is of memory. */
+export const PressureLevel = {
+  PRESSURE_LEVEL_UNSPECIFIED: 0,
+  PRESSURE_LEVEL_NONE: 1,
+  /** PRESSURE_LEVEL_HIGH - Over the high mark: idle models leave memory, caches shrink, nothing more is loaded. */
+  PRESSURE_LEVEL_HIGH: 2,
+  /** PRESSURE_LEVEL_CRITICAL - Close to the limit: new work is refused too. */
+  PRESSURE_LEVEL_CRITICAL: 3,
+} as const;
+
+export type PressureLevel = typeof PressureLevel[keyof typeof PressureLevel];
+
+export namespace PressureLevel {
+  export type PRESSURE_LEVEL_UNSPECIFIED = typeof PressureLevel.PRESSURE_LEVEL_UNSPECIFIED;
+  export type PRESSURE_LEVEL_NONE = typeof PressureLevel.PRESSURE_LEVEL_NONE;
+  export type PRESSURE_LEVEL_HIGH = typeof PressureLevel.PRESSURE_LEVEL_HIGH;
+  export type PRESSURE_LEVEL_CRITICAL = typeof PressureLevel.PRESSURE_LEVEL_CRITICAL;
+}
+
+export function pressureLevelFromJSON(object: any): PressureLevel {
+  switch (object) {
+    case 0:
+    case "PRESSURE_LEVEL_UNSPECIFIED":
+      return PressureLevel.PRESSURE_LEVEL_UNSPECIFIED;
+    case 1:
+    case "PRESSURE_LEVEL_NONE":
+      return PressureLevel.PRESSURE_LEVEL_NONE;
+    case 2:
+    case "PRESSURE_LEVEL_HIGH":
+      return PressureLevel.PRESSURE_LEVEL_HIGH;
+    case 3:
+    case "PRESSURE_LEVEL_CRITICAL":
+      return PressureLevel.PRESSURE_LEVEL_CRITICAL;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum PressureLevel");
+  }
+}
+
+export function pressureLevelToJSON(object: PressureLevel): string {
+  switch (object) {
+    case PressureLevel.PRESSURE_LEVEL_UNSPECIFIED:
+      return "PRESSURE_LEVEL_UNSPECIFIED";
+    case PressureLevel.PRESSURE_LEVEL_NONE:
+      return "PRESSURE_LEVEL_NONE";
+    case PressureLevel.PRESSURE_LEVEL_HIGH:
+      return "PRESSURE_LEVEL_HIGH";
+    case PressureLevel.PRESSURE_LEVEL_CRITICAL:
+      return "PRESSURE_LEVEL_CRITICAL";
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum PressureLevel");
+  }
+}
+
 /** NodeState is what a node says of itself, or the router of a node that fell silent. */
 export const NodeState = {
   NODE_STATE_UNSPECIFIED: 0,
@@ -373,7 +496,7 @@ export interface Hardware {
   arch: string;
 }
 
-/** ServedModel is a model that a node has loaded and measured. */
+/** ServedModel is a model that a node serves: measured once it has been loaded, as expected until then. */
 export interface ServedModel {
   /** The catalogue's name, such as tinyllama-1.1b-chat. */
   name: string;
@@ -412,6 +535,12 @@ export interface ServedModel {
   resumesStructured: boolean;
   /** Numbers in the vector that it makes of a text; 0: it makes none. */
   embeddingDimensions: number;
+  /** True when the provider goes on, and charges, after a request was given up. */
+  billsAfterDisconnect: boolean;
+  /** How much of it lies on GPUs, 0 to 1. */
+  gpuShare: number;
+  /** Memory that it takes, with all its slots; 0: unknown. */
+  memoryBytes: number;
 }
 
 /** ModelLoad is what a node says of one model's load now. */
@@ -432,6 +561,33 @@ export interface ModelLoad {
   /** Observed lately; 0 when nothing ran. */
   prefillTokensPerSecond: number;
   decodeTokensPerSecond: number;
+  state: ModelState;
+  /** How long loading it takes, in milliseconds: as it took the last time, else estimated from its size; 0: unknown. */
+  loadMs: number;
+}
+
+/** GpuUse is how busy one accelerator is; the entries stand in the order of the hardware's gpus. */
+export interface GpuUse {
+  /** 0 to 1; absent where the machine does not tell. */
+  use?: number | undefined;
+  memoryUsedBytes: number;
+  /** In degrees Celsius. */
+  temperature?:
+    | number
+    | undefined;
+  /** In watts. */
+  power?: number | undefined;
+}
+
+/** Pressure is how a node stands with its memory, and what it has given up for it. */
+export interface Pressure {
+  level: PressureLevel;
+  /** Of the limit, 0 to 1: the fuller of memory and GPU memory. */
+  use: number;
+  /** Of the machine, or of the control group that the node runs in. */
+  limitBytes: number;
+  /** In force now, in the order in which they were taken: unload, shrink-cache, smaller-tier, shed. */
+  steps: string[];
 }
 
 /** CachedPrefixes tells which beginnings of prompts one model's KV cache holds now. */
@@ -1267,6 +1423,9 @@ function createBaseServedModel(): ServedModel {
     resumes: false,
     resumesStructured: false,
     embeddingDimensions: 0,
+    billsAfterDisconnect: false,
+    gpuShare: 0,
+    memoryBytes: 0,
   };
 }
 
@@ -1331,6 +1490,15 @@ export const ServedModel: MessageFns<ServedModel> = {
     }
     if (message.embeddingDimensions !== 0) {
       writer.uint32(160).int32(message.embeddingDimensions);
+    }
+    if (message.billsAfterDisconnect !== false) {
+      writer.uint32(168).bool(message.billsAfterDisconnect);
+    }
+    if (message.gpuShare !== 0) {
+      writer.uint32(177).double(message.gpuShare);
+    }
+    if (message.memoryBytes !== 0) {
+      writer.uint32(184).uint64(message.memoryBytes);
     }
     return writer;
   },
@@ -1508,6 +1676,30 @@ export const ServedModel: MessageFns<ServedModel> = {
             message.embeddingDimensions = reader.int32();
             continue;
           }
+          case 21: {
+            if (tag !== 168) {
+              break;
+            }
+
+            message.billsAfterDisconnect = reader.bool();
+            continue;
+          }
+          case 22: {
+            if (tag !== 177) {
+              break;
+            }
+
+            message.gpuShare = reader.double();
+            continue;
+          }
+          case 23: {
+            if (tag !== 184) {
+              break;
+            }
+
+            message.memoryBytes = longToNumber(reader.uint64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1580,6 +1772,21 @@ export const ServedModel: MessageFns<ServedModel> = {
         : isSet(object.embedding_dimensions)
         ? globalThis.Number(object.embedding_dimensions)
         : 0,
+      billsAfterDisconnect: isSet(object.billsAfterDisconnect)
+        ? globalThis.Boolean(object.billsAfterDisconnect)
+        : isSet(object.bills_after_disconnect)
+        ? globalThis.Boolean(object.bills_after_disconnect)
+        : false,
+      gpuShare: isSet(object.gpuShare)
+        ? globalThis.Number(object.gpuShare)
+        : isSet(object.gpu_share)
+        ? globalThis.Number(object.gpu_share)
+        : 0,
+      memoryBytes: isSet(object.memoryBytes)
+        ? globalThis.Number(object.memoryBytes)
+        : isSet(object.memory_bytes)
+        ? globalThis.Number(object.memory_bytes)
+        : 0,
     };
   },
 
@@ -1645,6 +1852,15 @@ export const ServedModel: MessageFns<ServedModel> = {
     if (message.embeddingDimensions !== 0) {
       obj.embeddingDimensions = Math.round(message.embeddingDimensions);
     }
+    if (message.billsAfterDisconnect !== false) {
+      obj.billsAfterDisconnect = message.billsAfterDisconnect;
+    }
+    if (message.gpuShare !== 0) {
+      obj.gpuShare = floatToJson(message.gpuShare);
+    }
+    if (message.memoryBytes !== 0) {
+      obj.memoryBytes = Math.round(message.memoryBytes);
+    }
     return obj;
   },
 
@@ -1673,6 +1889,9 @@ export const ServedModel: MessageFns<ServedModel> = {
     message.resumes = object.resumes ?? false;
     message.resumesStructured = object.resumesStructured ?? false;
     message.embeddingDimensions = object.embeddingDimensions ?? 0;
+    message.billsAfterDisconnect = object.billsAfterDisconnect ?? false;
+    message.gpuShare = object.gpuShare ?? 0;
+    message.memoryBytes = object.memoryBytes ?? 0;
     return message;
   },
 };
@@ -1687,6 +1906,8 @@ function createBaseModelLoad(): ModelLoad {
     kvCacheUse: 0,
     prefillTokensPerSecond: 0,
     decodeTokensPerSecond: 0,
+    state: 0,
+    loadMs: 0,
   };
 }
 
@@ -1715,6 +1936,12 @@ export const ModelLoad: MessageFns<ModelLoad> = {
     }
     if (message.decodeTokensPerSecond !== 0) {
       writer.uint32(65).double(message.decodeTokensPerSecond);
+    }
+    if (message.state !== 0) {
+      writer.uint32(72).int32(message.state);
+    }
+    if (message.loadMs !== 0) {
+      writer.uint32(81).double(message.loadMs);
     }
     return writer;
   },
@@ -1796,6 +2023,22 @@ export const ModelLoad: MessageFns<ModelLoad> = {
             message.decodeTokensPerSecond = reader.double();
             continue;
           }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.state = reader.int32() as any;
+            continue;
+          }
+          case 10: {
+            if (tag !== 81) {
+              break;
+            }
+
+            message.loadMs = reader.double();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1838,6 +2081,12 @@ export const ModelLoad: MessageFns<ModelLoad> = {
         : isSet(object.decode_tokens_per_second)
         ? globalThis.Number(object.decode_tokens_per_second)
         : 0,
+      state: isSet(object.state) ? modelStateFromJSON(object.state) : 0,
+      loadMs: isSet(object.loadMs)
+        ? globalThis.Number(object.loadMs)
+        : isSet(object.load_ms)
+        ? globalThis.Number(object.load_ms)
+        : 0,
     };
   },
 
@@ -1867,6 +2116,12 @@ export const ModelLoad: MessageFns<ModelLoad> = {
     if (message.decodeTokensPerSecond !== 0) {
       obj.decodeTokensPerSecond = floatToJson(message.decodeTokensPerSecond);
     }
+    if (message.state !== 0) {
+      obj.state = modelStateToJSON(message.state);
+    }
+    if (message.loadMs !== 0) {
+      obj.loadMs = floatToJson(message.loadMs);
+    }
     return obj;
   },
 
@@ -1883,6 +2138,250 @@ export const ModelLoad: MessageFns<ModelLoad> = {
     message.kvCacheUse = object.kvCacheUse ?? 0;
     message.prefillTokensPerSecond = object.prefillTokensPerSecond ?? 0;
     message.decodeTokensPerSecond = object.decodeTokensPerSecond ?? 0;
+    message.state = object.state ?? 0;
+    message.loadMs = object.loadMs ?? 0;
+    return message;
+  },
+};
+
+function createBaseGpuUse(): GpuUse {
+  return { use: undefined, memoryUsedBytes: 0, temperature: undefined, power: undefined };
+}
+
+export const GpuUse: MessageFns<GpuUse> = {
+  encode(message: GpuUse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.use !== undefined) {
+      writer.uint32(9).double(message.use);
+    }
+    if (message.memoryUsedBytes !== 0) {
+      writer.uint32(16).uint64(message.memoryUsedBytes);
+    }
+    if (message.temperature !== undefined) {
+      writer.uint32(25).double(message.temperature);
+    }
+    if (message.power !== undefined) {
+      writer.uint32(33).double(message.power);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GpuUse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGpuUse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.use = reader.double();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.memoryUsedBytes = longToNumber(reader.uint64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.temperature = reader.double();
+            continue;
+          }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.power = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): GpuUse {
+    return {
+      use: isSet(object.use) ? globalThis.Number(object.use) : undefined,
+      memoryUsedBytes: isSet(object.memoryUsedBytes)
+        ? globalThis.Number(object.memoryUsedBytes)
+        : isSet(object.memory_used_bytes)
+        ? globalThis.Number(object.memory_used_bytes)
+        : 0,
+      temperature: isSet(object.temperature) ? globalThis.Number(object.temperature) : undefined,
+      power: isSet(object.power) ? globalThis.Number(object.power) : undefined,
+    };
+  },
+
+  toJSON(message: GpuUse): unknown {
+    const obj: any = {};
+    if (message.use !== undefined) {
+      obj.use = floatToJson(message.use);
+    }
+    if (message.memoryUsedBytes !== 0) {
+      obj.memoryUsedBytes = Math.round(message.memoryUsedBytes);
+    }
+    if (message.temperature !== undefined) {
+      obj.temperature = floatToJson(message.temperature);
+    }
+    if (message.power !== undefined) {
+      obj.power = floatToJson(message.power);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<GpuUse>): GpuUse {
+    return GpuUse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GpuUse>): GpuUse {
+    const message = createBaseGpuUse();
+    message.use = object.use ?? undefined;
+    message.memoryUsedBytes = object.memoryUsedBytes ?? 0;
+    message.temperature = object.temperature ?? undefined;
+    message.power = object.power ?? undefined;
+    return message;
+  },
+};
+
+function createBasePressure(): Pressure {
+  return { level: 0, use: 0, limitBytes: 0, steps: [] };
+}
+
+export const Pressure: MessageFns<Pressure> = {
+  encode(message: Pressure, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.level !== 0) {
+      writer.uint32(8).int32(message.level);
+    }
+    if (message.use !== 0) {
+      writer.uint32(17).double(message.use);
+    }
+    if (message.limitBytes !== 0) {
+      writer.uint32(24).uint64(message.limitBytes);
+    }
+    for (const v of message.steps) {
+      writer.uint32(34).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Pressure {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePressure();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.level = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.use = reader.double();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.limitBytes = longToNumber(reader.uint64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.steps.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Pressure {
+    return {
+      level: isSet(object.level) ? pressureLevelFromJSON(object.level) : 0,
+      use: isSet(object.use) ? globalThis.Number(object.use) : 0,
+      limitBytes: isSet(object.limitBytes)
+        ? globalThis.Number(object.limitBytes)
+        : isSet(object.limit_bytes)
+        ? globalThis.Number(object.limit_bytes)
+        : 0,
+      steps: globalThis.Array.isArray(object?.steps) ? object.steps.map((e: any) => globalThis.String(e)) : [],
+    };
+  },
+
+  toJSON(message: Pressure): unknown {
+    const obj: any = {};
+    if (message.level !== 0) {
+      obj.level = pressureLevelToJSON(message.level);
+    }
+    if (message.use !== 0) {
+      obj.use = floatToJson(message.use);
+    }
+    if (message.limitBytes !== 0) {
+      obj.limitBytes = Math.round(message.limitBytes);
+    }
+    if (message.steps?.length) {
+      obj.steps = message.steps;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Pressure>): Pressure {
+    return Pressure.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Pressure>): Pressure {
+    const message = createBasePressure();
+    message.level = object.level ?? 0;
+    message.use = object.use ?? 0;
+    message.limitBytes = object.limitBytes ?? 0;
+    message.steps = object.steps?.map((e) => e) || [];
     return message;
   },
 };

@@ -49,6 +49,8 @@ export interface ServerSpec {
   /** The file, or the variable of the environment, that holds the API key. The key itself never stands here. */
   readonly keyFile?: string | undefined;
   readonly keyEnv?: string | undefined;
+  /** Whether it goes on, and charges, after a request was given up. */
+  readonly billsAfterDisconnect?: boolean | undefined;
 }
 
 export interface OllamaOptions {

@@ -7,6 +7,7 @@ import { failure } from './job-run.ts';
 import { answersNothing } from './no-answers.ts';
 import { cutToBytes, LIMITS, readVectors } from './openai/embedding.ts';
 import { codeOf, Refused } from './openai/http.ts';
+import { servedBy } from './openai/served.ts';
 import type { Server } from './openai/server.ts';
 import { findServer, lookAfter } from './openai/server.ts';
 import { ServerWatch } from './server-watch.ts';
@@ -29,10 +30,10 @@ export class OpenAiEmbeddings implements Backend {
   #over: Failure | undefined;
 
   async load(options: LoadOptions, progress: (fraction: number) => void): Promise<ServedModel> {
-    const { model: spec, slots, watts } = options;
+    const { contextLength } = options.model;
     const server = await findServer(options);
     this.#server = server;
-    this.#contextLength = Math.min(spec.contextLength, server.contextLength ?? spec.contextLength);
+    this.#contextLength = Math.min(contextLength, server.contextLength ?? contextLength);
     progress(0.5);
     const { dimensions, tokensPerSecond } = await this.#measure().catch(async (error: unknown) => {
       await this.dispose();
@@ -40,31 +41,12 @@ export class OpenAiEmbeddings implements Backend {
     });
     this.#watch.start();
     progress(1);
-    return {
-      name: spec.name,
-      digest: spec.digest,
-      engine: 'openai',
-      engineVersion: server.name,
-      quantization: spec.quantization,
+    const found = {
       contextLength: this.#contextLength,
-      tokenizerDigest: server.tokenizerDigest,
-      tier: spec.tier,
-      tasks: [...spec.tasks],
-      slots,
       prefillTokensPerSecond: tokensPerSecond,
-      decodeTokensPerSecond: 0,
-      price: spec.price,
-      sizeBytes: spec.sizeBytes,
-      licence: spec.licence,
-      structuredOutput: false,
-      resumes: false,
-      resumesStructured: false,
       embeddingDimensions: dimensions,
-      billsAfterDisconnect: false,
-      gpuShare: 0,
-      memoryBytes: 0,
-      watts: watts ?? 0,
     };
+    return servedBy(server, options, found);
   }
 
   onLost(listener: (message: string) => void): void {

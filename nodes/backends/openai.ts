@@ -90,7 +90,8 @@ export class OpenAiBackend implements Backend {
       if (this.#over) throw new Fault(this.#over.reason, this.#over.message);
       this.#watch.start();
       progress(1);
-      return servedBy(server, options, { contextLength, ...rates, structuredOutput: schemaForm !== undefined });
+      const resumes = dialect === 'vllm';
+      return servedBy(server, options, { contextLength, ...rates, structuredOutput: schemaForm !== undefined, resumes });
     } catch (error) {
       await this.dispose();
       throw error;

@@ -26,12 +26,12 @@ export class ReplayEmbeddings implements Backend {
     this.#die = die;
   }
 
-  async load({ model, slots, watts }: LoadOptions, progress: (fraction: number) => void): Promise<ServedModel> {
-    this.#options = parseReplayPath(model.path);
-    this.#contextLength = model.contextLength;
+  async load(options: LoadOptions, progress: (fraction: number) => void): Promise<ServedModel> {
+    this.#options = parseReplayPath(options.model.path);
+    this.#contextLength = options.model.contextLength;
     progress(1);
     return {
-      ...served(model, slots, watts, this.#options),
+      ...served(options, this.#options),
       decodeTokensPerSecond: 0,
       resumes: false,
       embeddingDimensions: this.#options.embed,

@@ -7,12 +7,13 @@
 import { createHash } from 'node:crypto';
 import type { ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
 import { FinishReason } from '../../proto/gen/infermesh/v1/types.ts';
-import type { Backend, Job, Load, LoadOptions, ModelSpec, Outcome, Run, Sink } from './backend.ts';
+import type { Backend, Job, Load, LoadOptions, Outcome, Run, Sink } from './backend.ts';
 import { failure, finish, JobRun } from './job-run.ts';
 import { countTokens, MOST_ANSWER_UNITS, ReplayCache } from './replay-cache.ts';
 import type { ReplayOptions } from './replay-options.ts';
 import { POISON, parseReplayPath, REPLAY_DEFAULTS } from './replay-options.ts';
 import { REPLAY_WORDS, replaySeed, replayToken, replayTokenId } from './replay-tokens.ts';
+import { servedModel } from './served.ts';
 import { SlotQueue } from './slot-queue.ts';
 import type { Piece } from './text-assembler.ts';
 import { StopFilter } from './text-assembler.ts';
@@ -78,14 +79,15 @@ export class ReplayBackend implements Backend {
     this.#die = die;
   }
 
-  load({ model, slots, watts }: LoadOptions, progress: (fraction: number) => void): Promise<ServedModel> {
+  load(options: LoadOptions, progress: (fraction: number) => void): Promise<ServedModel> {
+    const { model, slots } = options;
     return Promise.resolve().then(() => {
       this.#options = parseReplayPath(model.path);
       this.#contextLength = model.contextLength;
       const pick = (free: ReadonlySet<number>, { job, inputTokens }: Answer) => this.#cache.pick(free, job.messages, inputTokens);
       this.#queue = new SlotQueue(Array.from({ length: slots }).keys(), pick, (slot, answer) => this.#begin(slot, answer));
       progress(1);
-      return served(model, slots, watts, this.#options);
+      return served(options, this.#options);
     });
   }
 
@@ -245,37 +247,15 @@ export class ReplayBackend implements Backend {
 const SHUTTING_DOWN = failure('DRAINING', 'the engine is shutting down');
 
 /** What a replay engine says of itself. */
-export function served(
-  model: ModelSpec,
-  slots: number,
-  watts: number | undefined,
-  { rate, prefill }: ReplayOptions,
-): ServedModel {
-  return {
-    name: model.name,
-    digest: model.digest,
+export function served(options: LoadOptions, { rate, prefill }: ReplayOptions): ServedModel {
+  return servedModel(options, {
     engine: 'replay',
     engineVersion: '1',
-    quantization: model.quantization,
-    contextLength: model.contextLength,
     tokenizerDigest: `sha256:${createHash('sha256').update(REPLAY_WORDS.join(' ')).digest('hex')}`,
-    tier: model.tier,
-    tasks: [...model.tasks],
-    slots,
     prefillTokensPerSecond: prefill || UNLIMITED_RATE,
     decodeTokensPerSecond: rate || UNLIMITED_RATE,
-    price: model.price,
-    sizeBytes: model.sizeBytes,
-    licence: model.licence,
-    structuredOutput: false,
     resumes: true,
-    resumesStructured: false,
-    embeddingDimensions: 0,
-    billsAfterDisconnect: false,
-    gpuShare: 0,
-    memoryBytes: 0,
-    watts: watts ?? 0,
-  };
+  });
 }
 
 /** What an engine without a rate says of itself: far more than any router sends on. */

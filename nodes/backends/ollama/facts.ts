@@ -69,7 +69,7 @@ export interface Installed {
 }
 
 /** @param tags the answer of /api/tags or /api/ps @returns undefined where the model is not among them */
-export function findModel(tags: object, model: string): (Installed & { readonly vramBytes: number }) | undefined {
+export function findModel(tags: object, model: string): (Installed & Placement) | undefined {
   const { models } = tags as Told;
   const found = (Array.isArray(models) ? models : []).map(record).find(({ name, model: id }) => sameName(model, name, id));
   if (!found) return undefined;
@@ -87,11 +87,20 @@ function sameName(model: string, ...names: unknown[]): boolean {
   return names.some((name) => typeof name === 'string' && full(name) === full(model));
 }
 
-/** Where a model lies: CPU, GPU, or so much on the GPU and the rest not. */
-export function placementOf({ sizeBytes, vramBytes }: { readonly sizeBytes: number; readonly vramBytes: number }): string {
-  if (vramBytes === 0) return 'CPU';
-  if (vramBytes >= sizeBytes) return 'GPU';
-  return `${Math.round((vramBytes / sizeBytes) * 100)} % GPU`;
+/** What a model takes in memory, and how much of that on GPUs. */
+export interface Placement {
+  readonly sizeBytes: number;
+  readonly vramBytes: number;
+}
+
+/** @returns 0 to 1 */
+export function gpuShareOf({ sizeBytes, vramBytes }: Placement): number {
+  return vramBytes === 0 ? 0 : vramBytes >= sizeBytes ? 1 : vramBytes / sizeBytes;
+}
+
+export function placementText(gpuShare: number): string {
+  if (gpuShare === 0) return 'CPU';
+  return gpuShare === 1 ? 'GPU' : `${Math.round(gpuShare * 100)} % GPU`;
 }
 
 /** The first release that refuses a prompt that is too long instead of cutting it, where it is asked to. */

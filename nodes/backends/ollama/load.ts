@@ -5,10 +5,11 @@ import { Fault } from '../../../proto/contract/faults.ts';
 import type { ServedModel } from '../../../proto/gen/infermesh/v1/types.ts';
 import type { LoadOptions, OllamaOptions } from '../backend.ts';
 import { assumedWatts } from '../power.ts';
+import { servedModel } from '../served.ts';
 import { rateOf, toldBy } from './chunks.ts';
 import { embedTexts } from './embed.ts';
-import type { Installed, ModelFacts } from './facts.ts';
-import { modelFacts } from './facts.ts';
+import type { Installed, ModelFacts, Placement } from './facts.ts';
+import { gpuShareOf, modelFacts, placementText } from './facts.ts';
 import type { Standing } from './request.ts';
 import { chatBase } from './request.ts';
 import type { OllamaServer } from './server.ts';
@@ -42,7 +43,7 @@ export async function loadOllama(
   const standing = standingOf(options, facts);
   const rates = await (facts.embedsOnly ? measureVectors(server, standing) : measureAnswers(server, standing));
   const placement = await server.placement(name);
-  const model = servedModel(options, { version, installed, facts, standing, rates, placement });
+  const model = servedOf(options, { version, installed, facts, standing, rates, placement });
   return { standing, model, embedsOnly: facts.embedsOnly };
 }
 
@@ -124,34 +125,26 @@ interface Seen {
   readonly facts: ModelFacts;
   readonly standing: Standing;
   readonly rates: Rates;
-  readonly placement: string | undefined;
+  readonly placement: Placement | undefined;
 }
 
-function servedModel(options: Wanted, { version, installed, facts, standing, rates, placement }: Seen): ServedModel {
-  const { model: spec, slots, threads, watts } = options;
-  return {
-    name: spec.name,
-    digest: installed.digest,
+function servedOf(options: Wanted, { version, installed, facts, standing, rates, placement }: Seen): ServedModel {
+  const { model: spec, threads, watts } = options;
+  const gpuShare = placement ? gpuShareOf(placement) : 0;
+  return servedModel(options, {
     engine: 'ollama',
     // Bits of an answer depend on where it was computed, so it is told with the version.
-    engineVersion: placement === undefined ? version : `${version} (${placement})`,
-    quantization: facts.quantization || spec.quantization,
-    contextLength: standing.runner.num_ctx ?? spec.contextLength,
-    // Ollama tells no ids of tokens, so nobody can go on with them.
-    tokenizerDigest: '',
-    tier: spec.tier,
-    tasks: facts.embedsOnly ? [EMBED_TASK] : [...spec.tasks],
-    slots,
-    ...rates,
-    price: spec.price,
+    engineVersion: placement ? `${version} (${placementText(gpuShare)})` : version,
+    digest: installed.digest,
     sizeBytes: installed.sizeBytes,
+    quantization: facts.quantization || spec.quantization,
     licence: spec.licence || facts.licence,
+    contextLength: standing.runner.num_ctx ?? spec.contextLength,
+    tasks: facts.embedsOnly ? [EMBED_TASK] : [...spec.tasks],
+    ...rates,
     structuredOutput: !facts.embedsOnly,
-    resumes: false,
-    resumesStructured: false,
-    billsAfterDisconnect: false,
-    gpuShare: 0,
-    memoryBytes: 0,
-    watts: watts ?? assumedWatts(threads, placement === undefined || placement === 'CPU' ? 0 : 1),
-  };
+    gpuShare,
+    memoryBytes: placement?.sizeBytes ?? 0,
+    watts: watts ?? assumedWatts(threads, gpuShare > 0 ? 1 : 0),
+  });
 }

@@ -3,8 +3,8 @@ import { Ollama } from 'ollama';
 import { Fault } from '../../../proto/contract/faults.ts';
 import type { ErrorReader } from './exchange.ts';
 import { Exchange } from './exchange.ts';
-import type { Installed } from './facts.ts';
-import { checkedVersion, findModel, PullProgress, placementOf } from './facts.ts';
+import type { Installed, Placement } from './facts.ts';
+import { checkedVersion, findModel, PullProgress } from './facts.ts';
 import { faultFrom, faultOf, pullFault, unreachable } from './faults.ts';
 
 export interface Call {
@@ -82,9 +82,8 @@ export class OllamaServer {
   }
 
   /** Where the model lies now; undefined where it is not loaded. */
-  async placement(model: string): Promise<string | undefined> {
-    const loaded = findModel(await this.ask((client) => client.ps()), model);
-    return loaded && placementOf(loaded);
+  async placement(model: string): Promise<Placement | undefined> {
+    return findModel(await this.ask((client) => client.ps()), model);
   }
 
   async dispose(): Promise<void> {

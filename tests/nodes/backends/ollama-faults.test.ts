@@ -191,6 +191,8 @@ describe('loading', () => {
       contextLength: 512,
       resumes: false,
       structuredOutput: true,
+      gpuShare: 0.5,
+      memoryBytes: expect.toSatisfy((bytes: number) => bytes > 0),
       // What a GPU draws its threads do not tell.
       watts: 0,
     });

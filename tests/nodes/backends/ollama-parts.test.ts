@@ -2,7 +2,14 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { chatEvent, toldBy, usageOf } from '../../../nodes/backends/ollama/chunks.ts';
-import { checkedVersion, findModel, modelFacts, PullProgress, placementOf } from '../../../nodes/backends/ollama/facts.ts';
+import {
+  checkedVersion,
+  findModel,
+  gpuShareOf,
+  modelFacts,
+  PullProgress,
+  placementText,
+} from '../../../nodes/backends/ollama/facts.ts';
 import { faultOf, pullFault } from '../../../nodes/backends/ollama/faults.ts';
 import { JsonLines } from '../../../nodes/backends/ollama/lines.ts';
 import type { Chat, Standing } from '../../../nodes/backends/ollama/request.ts';
@@ -159,9 +166,10 @@ describe('facts', () => {
   });
 
   test('where a model lies is told by its share of the GPU', () => {
-    expect(placementOf(findModel(JSON.parse(recorded('ps.json')), 'qwen2.5:0.5b')!)).toBe('50 % GPU');
-    expect(placementOf({ sizeBytes: 10, vramBytes: 10 })).toBe('GPU');
-    expect(placementOf({ sizeBytes: 10, vramBytes: 0 })).toBe('CPU');
+    expect(placementText(gpuShareOf(findModel(JSON.parse(recorded('ps.json')), 'qwen2.5:0.5b')!))).toBe('50 % GPU');
+    expect(gpuShareOf({ sizeBytes: 10, vramBytes: 12 })).toBe(1);
+    expect(gpuShareOf({ sizeBytes: 0, vramBytes: 0 })).toBe(0);
+    expect([0, 1].map(placementText)).toEqual(['CPU', 'GPU']);
   });
 
   test('a version that cuts long prompts in silence is refused', () => {

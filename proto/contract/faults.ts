@@ -59,6 +59,11 @@ export const REASONS = {
     retryable: true,
     meaning: 'Every slot is busy and the queue is full; the status says when to come back.',
   },
+  NO_ROOM: {
+    code: 8,
+    retryable: true,
+    meaning: 'The node has too little memory left for the model, or for more work.',
+  },
   NO_NODE: { code: 14, retryable: true, meaning: 'The nodes that serve the model are all loading, draining or lost.' },
   NODE_LOST: { code: 14, retryable: true, meaning: 'The node that was answering died or fell silent.' },
   NODE_STALLED: { code: 14, retryable: true, meaning: 'The node that was answering gave nothing for too long.' },

@@ -158,7 +158,7 @@ function modelsOf(fleet: Fleet): FleetModel[] {
   const byName = new Map<string, FleetModel>();
   for (const link of fleet.links) {
     for (const model of link.models) {
-      const known = byName.get(model.name) ?? { model, nodes: [] };
+      const known = byName.get(model.name) ?? { model, nodes: [], loadableOn: [], loadMs: 0 };
       known.nodes.push(link.id);
       byName.set(model.name, known);
     }

@@ -173,8 +173,15 @@ export interface ListModelsResponse {
 
 /** FleetModel is a model and where it is served. */
 export interface FleetModel {
-  model?: ServedModel | undefined;
+  model?:
+    | ServedModel
+    | undefined;
+  /** Those that have it in memory, or have no other state for it than their own. */
   nodes: string[];
+  /** Those that load it when somebody asks for it. */
+  loadableOn: string[];
+  /** How long that takes where it is quickest, in milliseconds; 0: no node would have to, or nobody knows. */
+  loadMs: number;
 }
 
 /** Node is a node as the router sees it. */
@@ -808,7 +815,7 @@ export const ListModelsResponse: MessageFns<ListModelsResponse> = {
 };
 
 function createBaseFleetModel(): FleetModel {
-  return { model: undefined, nodes: [] };
+  return { model: undefined, nodes: [], loadableOn: [], loadMs: 0 };
 }
 
 export const FleetModel: MessageFns<FleetModel> = {
@@ -818,6 +825,12 @@ export const FleetModel: MessageFns<FleetModel> = {
     }
     for (const v of message.nodes) {
       writer.uint32(18).string(v!);
+    }
+    for (const v of message.loadableOn) {
+      writer.uint32(26).string(v!);
+    }
+    if (message.loadMs !== 0) {
+      writer.uint32(33).double(message.loadMs);
     }
     return writer;
   },
@@ -851,6 +864,22 @@ export const FleetModel: MessageFns<FleetModel> = {
             message.nodes.push(reader.string());
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.loadableOn.push(reader.string());
+            continue;
+          }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.loadMs = reader.double();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -867,6 +896,16 @@ export const FleetModel: MessageFns<FleetModel> = {
     return {
       model: isSet(object.model) ? ServedModel.fromJSON(object.model) : undefined,
       nodes: globalThis.Array.isArray(object?.nodes) ? object.nodes.map((e: any) => globalThis.String(e)) : [],
+      loadableOn: globalThis.Array.isArray(object?.loadableOn)
+        ? object.loadableOn.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.loadable_on)
+        ? object.loadable_on.map((e: any) => globalThis.String(e))
+        : [],
+      loadMs: isSet(object.loadMs)
+        ? globalThis.Number(object.loadMs)
+        : isSet(object.load_ms)
+        ? globalThis.Number(object.load_ms)
+        : 0,
     };
   },
 
@@ -877,6 +916,12 @@ export const FleetModel: MessageFns<FleetModel> = {
     }
     if (message.nodes?.length) {
       obj.nodes = message.nodes;
+    }
+    if (message.loadableOn?.length) {
+      obj.loadableOn = message.loadableOn;
+    }
+    if (message.loadMs !== 0) {
+      obj.loadMs = floatToJson(message.loadMs);
     }
     return obj;
   },
@@ -890,6 +935,8 @@ export const FleetModel: MessageFns<FleetModel> = {
       ? ServedModel.fromPartial(object.model)
       : undefined;
     message.nodes = object.nodes?.map((e) => e) || [];
+    message.loadableOn = object.loadableOn?.map((e) => e) || [];
+    message.loadMs = object.loadMs ?? 0;
     return message;
   },
 };
@@ -4366,7 +4413,7 @@ export const AdminServiceService = {
     responseSerialize: (value: WatchNodesResponse): Buffer => Buffer.from(WatchNodesResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): WatchNodesResponse => WatchNodesResponse.decode(value),
   },
-  /** ListModels is every model that some node serves. */
+  /** ListModels is every model that some node serves, or loads when it is asked for. */
   listModels: {
     path: "/infermesh.v1.AdminService/ListModels" as const,
     requestStream: false as const,
@@ -4453,7 +4500,7 @@ export interface AdminServiceServer extends UntypedServiceImplementation {
   listNodes: handleUnaryCall<ListNodesRequest, ListNodesResponse>;
   /** WatchNodes sends the fleet at once and again after each change, at most as often as asked. */
   watchNodes: handleServerStreamingCall<WatchNodesRequest, WatchNodesResponse>;
-  /** ListModels is every model that some node serves. */
+  /** ListModels is every model that some node serves, or loads when it is asked for. */
   listModels: handleUnaryCall<ListModelsRequest, ListModelsResponse>;
   /** GetStats counts what the router holds and has done since it started. */
   getStats: handleUnaryCall<GetStatsRequest, GetStatsResponse>;
@@ -4499,7 +4546,7 @@ export interface AdminServiceClient extends Client {
     metadata?: Metadata,
     options?: Partial<CallOptions>,
   ): ClientReadableStream<WatchNodesResponse>;
-  /** ListModels is every model that some node serves. */
+  /** ListModels is every model that some node serves, or loads when it is asked for. */
   listModels(
     request: ListModelsRequest,
     callback: (error: ServiceError | null, response: ListModelsResponse) => void,

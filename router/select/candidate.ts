@@ -5,18 +5,37 @@ import type { Beliefs } from './belief.ts';
 import type { Judged } from './choice.ts';
 import type { Policy, Preference } from './policy.ts';
 
+/** A model that is not in memory where it would be loaded for whoever waits for it. In milliseconds from now. */
+export interface Cold {
+  /** Until it serves, as expected. */
+  readonly readyMs: number;
+  /** Before this it cannot serve. */
+  readonly soonestMs: number;
+  /** It is on its way. */
+  readonly loading: boolean;
+  /** Why it is not loaded for anybody now; undefined: it would be. */
+  readonly refused: string | undefined;
+}
+
 /** One (model, node) pair at one moment. */
 export interface Candidate {
   readonly node: string;
   /** As the node says; empty when it does not. */
   readonly zone: string;
+  /** Of the model there. */
   readonly state: NodeState;
+  /** The state is that of this model, and not of its node. */
+  readonly alone?: boolean | undefined;
   /** Not serving now, has been a moment ago, and is expected to again. */
   readonly returning: boolean;
   /** Why it is not given work though it says that it serves: its engine gives nothing, or it comes and goes. */
   readonly trouble?: 'wedged' | 'flapping' | undefined;
   /** Its breaker is open, or tries it with one request now. */
   readonly barred?: 'open' | 'probing' | undefined;
+  /** Undefined: its model is in memory. */
+  readonly cold?: Cold | undefined;
+  /** Its node is short of memory: its smaller models come first, or all others before any of its own. */
+  readonly short?: 'smaller_first' | 'others_first' | undefined;
   readonly model: ServedModel;
   /** Slots that this router may still take. */
   readonly freeSlots: number;

@@ -3,13 +3,13 @@
  * the reasons for it. Pure; the same candidates in any order, ask and knowledge give the same decision.
  *
  * Who only lacks a slot takes part with the wait that is expected: if one of those is the nearest, the request had
- * better wait for it, and `awaited` says so.
+ * better wait for it, and `awaited` says so. So does, where nobody is free, a model that would first have to be loaded.
  */
 import type { Ask, Candidate, Considered, Decision, Estimate, Exclusion, Knowledge, Standing } from './candidate.ts';
 import type { Judged } from './choice.ts';
 import { amongEquals } from './equals.ts';
 import { estimate, outstandingTokens, overloaded } from './estimate.ts';
-import { LIMITS, PERMITS, PLACES, RuledOut, ruledOut, suitabilityRule } from './filters.ts';
+import { LIMITS, PERMITS, PLACES, PLACES_AT_NEED, RuledOut, ruledOut, smallerRule, suitabilityRule } from './filters.ts';
 import type { ModelView } from './objectives.ts';
 import { judge, viewOf } from './objectives.ts';
 import type { Choice } from './pick.ts';
@@ -24,8 +24,9 @@ interface Kind {
   /** Outstanding on all the nodes that may serve it. */
   tokens: number;
   nodes: number;
-  /** When one that is free would be done; infinite while none is. */
+  /** When one that is free would be done, and one that is in memory, free or not; infinite while none is. */
   soonestMs: number;
+  residentMs: number;
   view: ModelView | undefined;
 }
 
@@ -70,6 +71,7 @@ export function decide(candidates: readonly Candidate[], ask: Ask, knowledge: Kn
   for (const look of looks) if (!look.exclusion) judgeOne(look, ask, knowledge);
   if (ask.target.type === 'auto') keepSuited(looks, ask);
   for (const look of looks) look.exclusion ??= ruledOut(PLACES, look, ask);
+  spareMemory(looks, ask);
   const open = worthChoosing(looks);
   return decisionOf(looks, open, chooseAmong(open, ask), ask);
 }
@@ -102,7 +104,9 @@ function kindOf(model: Candidate['model'], kinds: Map<string, Kind>): Kind {
   const known = kinds.get(model.name);
   if (known && isLike(known.model, model)) return known;
   const key = known ? `${model.name} ${model.tier} ${model.tasks}` : model.name;
-  const kind = (known && kinds.get(key)) ?? { model, tokens: 0, nodes: 0, soonestMs: Number.POSITIVE_INFINITY, view: undefined };
+  const never = Number.POSITIVE_INFINITY;
+  const fresh: Kind = { model, tokens: 0, nodes: 0, soonestMs: never, residentMs: never, view: undefined };
+  const kind = (known && kinds.get(key)) ?? fresh;
   kinds.set(key, kind);
   return kind;
 }
@@ -116,7 +120,7 @@ function judgeOne(look: Look, ask: Ask, knowledge: Knowledge): void {
   const { candidate } = look;
   const kind = look.kind as Kind;
   look.overloaded = overloaded(outstandingTokens(candidate), kind.tokens / kind.nodes, ask);
-  if (!look.overloaded) look.cachedTokens = creditOf(candidate, ask);
+  if (!look.overloaded && !candidate.cold) look.cachedTokens = creditOf(candidate, ask);
   look.estimate = estimate(candidate, ask, look.cachedTokens);
   kind.view ??= viewOf(kind.model, ask, knowledge);
   look.judged = judge(candidate, look.estimate, kind.view, ask);
@@ -146,24 +150,58 @@ function keepSuited(looks: readonly Look[], ask: Ask): void {
   for (const look of looks) if (!look.exclusion && !suited(look)) look.exclusion = new RuledOut(suitabilityRule, look, ask);
 }
 
-/** A wait for a node is worth it, with a free one of its model at hand, if the answer is there in half the time. */
+/**
+ * A node that is short of memory gets what nobody else can take. Where only its larger models are to be spared, they give
+ * way to a smaller one there.
+ */
+function spareMemory(looks: readonly Look[], ask: Ask): void {
+  if (!looks.some(({ candidate }) => candidate.short)) return;
+  if (!looks.some(couldServe)) {
+    for (const look of looks) if (look.exclusion?.filter === 'memory') look.exclusion = ruledOut(PLACES_AT_NEED, look, ask);
+  }
+  if (ask.target.type !== 'auto') return;
+  const smallest = new Map<string, number>();
+  const shorts = looks.filter((look) => look.candidate.short && !look.candidate.cold && couldServe(look));
+  for (const { candidate } of shorts) {
+    const { node, model } = candidate;
+    smallest.set(node, Math.min(smallest.get(node) ?? Number.POSITIVE_INFINITY, model.tier));
+  }
+  for (const look of shorts) {
+    const { node, model } = look.candidate;
+    if (model.tier > (smallest.get(node) as number)) look.exclusion = new RuledOut(smallerRule, look, ask);
+  }
+}
+
+/**
+ * A wait for a node is worth it, with a free one of its model at hand, if the answer is there in half the time; and so is
+ * loading a model that is in memory elsewhere.
+ */
 const WORTH_WAITING = 0.5;
 
 /**
  * Those that could serve, at once or after a wait that is worth it. How busy a node will be is guesswork beside a slot
- * that is free now; between models the objectives tell.
+ * that is free now; between models the objectives tell. Nothing is loaded while any that is in memory is free.
  */
 function worthChoosing(looks: readonly Look[]): readonly Look[] {
-  for (const { exclusion, estimate, kind } of looks) {
-    if (!exclusion && kind) kind.soonestMs = Math.min(kind.soonestMs, estimate.totalMs);
+  let anyFree = false;
+  for (const look of looks) {
+    const { exclusion, estimate, kind, candidate } = look;
+    if (!couldServe(look) || candidate.cold || !kind) continue;
+    kind.residentMs = Math.min(kind.residentMs, estimate.totalMs);
+    if (exclusion) continue;
+    anyFree = true;
+    kind.soonestMs = Math.min(kind.soonestMs, estimate.totalMs);
   }
   const open: Look[] = [];
-  for (const look of looks) {
-    if (!couldServe(look)) continue;
-    const needless = look.exclusion && look.estimate.totalMs > WORTH_WAITING * (look.kind as Kind).soonestMs;
-    if (!needless) look.index = open.push(look) - 1;
-  }
+  for (const look of looks) if (couldServe(look) && !isNeedless(look, anyFree)) look.index = open.push(look) - 1;
   return open;
+}
+
+function isNeedless({ exclusion, estimate, kind, candidate }: Look, anyFree: boolean): boolean {
+  if (!exclusion) return false;
+  const { soonestMs, residentMs } = kind as Kind;
+  if (candidate.cold) return anyFree || estimate.totalMs > WORTH_WAITING * residentMs;
+  return estimate.totalMs > WORTH_WAITING * soonestMs;
 }
 
 function chooseAmong(open: readonly Look[], ask: Ask): Choice {

@@ -8,10 +8,12 @@
  * this one is taken to need as much as this one. With slots to spare nothing is waited for, and what runs there divides
  * the rates. Requests of other routers count only by their number and their queued prompts.
  *
+ * A model that is not in memory costs the time of its loading, then all who wait for it share the engine.
+ *
  * An engine that gains by generating for several at once, as a GPU does, is faster than that, at most by the number of
  * its slots. A choice can live with it; a refusal is final, so it goes by `soonestMs`, which gives the engine all of it.
  */
-import type { Candidate, Estimate } from './candidate.ts';
+import type { Candidate, Cold, Estimate } from './candidate.ts';
 
 /** For a node that has measured nothing yet. */
 const UNKNOWN_RATE = 10;
@@ -35,6 +37,7 @@ export function estimate(candidate: Candidate, { promptTokens, expectedOutputTok
   const prefillMs = (promptTokens - cachedTokens) / prefillRate;
   const decodeMs = expectedOutputTokens / decodeRate;
   const engineMs = prefillMs + decodeMs;
+  if (candidate.cold) return afterLoading(candidate, candidate.cold, { prefillMs, decodeMs, engineMs });
   const queuedMs = candidate.queuedPromptTokens / prefillRate;
   const knownMs = free ? 0 : queuedMs + candidate.expectedTokens / decodeRate;
   const leastMs = free ? 0 : queuedMs + SHARE_TO_COME * decodeMs;
@@ -49,6 +52,25 @@ export function estimate(candidate: Candidate, { promptTokens, expectedOutputTok
     soonestMs: knownMs / Math.max(1, model.slots) + prefillMs,
     engineMs,
   };
+}
+
+/** What the engine needs for one request, in milliseconds. */
+interface Needs {
+  readonly prefillMs: number;
+  readonly decodeMs: number;
+  readonly engineMs: number;
+}
+
+function afterLoading(
+  { model, waiting }: Candidate,
+  { readyMs, soonestMs }: Cold,
+  { prefillMs, decodeMs, engineMs }: Needs,
+): Estimate {
+  const slots = Math.max(1, model.slots);
+  const sharing = Math.min(waiting + 1, slots);
+  const waitMs = readyMs + (waiting + 1 - sharing) * engineMs;
+  const firstTokenMs = waitMs + prefillMs * sharing;
+  return { waitMs, firstTokenMs, totalMs: firstTokenMs + decodeMs * sharing, soonestMs: soonestMs + prefillMs, engineMs };
 }
 
 /** Tokens still to be worked off there. */

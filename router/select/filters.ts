@@ -89,7 +89,8 @@ const context: Rule = {
 const state: Rule = {
   name: 'state',
   rulesOut: ({ state, trouble }) => trouble !== undefined || state !== NodeState.NODE_STATE_SERVING,
-  reason: ({ state, trouble }) => (trouble ? TROUBLES[trouble] : `the node is ${stateName(state)}`),
+  reason: ({ state, trouble, alone }) =>
+    trouble ? TROUBLES[trouble] : `${alone ? 'its model' : 'the node'} is ${stateName(state)}`,
 };
 
 const TROUBLES = {
@@ -104,19 +105,38 @@ const breaker: Rule = {
     barred === 'open' ? 'too much failed there lately' : 'too much failed there lately, and one request tries it now',
 };
 
+/** A model that has left memory since it failed a request comes back as another. */
 const tried: Rule = {
   name: 'tried',
-  rulesOut: ({ node }, { tried }) => tried.has(node),
+  rulesOut: ({ node, cold }, { tried }) => !cold && tried.has(node),
   reason: () => 'the request has failed there already',
 };
 
-export const PERMITS: readonly Rule[] = [target, answers, resumable, policy, zone, structured, context, state, breaker, tried];
+const load: Rule = {
+  name: 'load',
+  rulesOut: ({ cold }) => cold?.refused !== undefined,
+  reason: ({ cold }) => `its model is not in memory, and ${cold?.refused}`,
+};
+
+export const PERMITS: readonly Rule[] = [
+  target,
+  answers,
+  resumable,
+  policy,
+  zone,
+  structured,
+  context,
+  state,
+  breaker,
+  tried,
+  load,
+];
 
 const deadline: Rule = {
   name: 'deadline',
   rulesOut: (_, { remainingMs }, { estimate }) => estimate.soonestMs > remainingMs,
-  reason: (_, { remainingMs }, { estimate }) =>
-    `its first token cannot come before ${Math.round(estimate.soonestMs)} ms, the deadline is in ${Math.round(remainingMs)} ms`,
+  reason: ({ cold }, { remainingMs }, { estimate }) =>
+    `${cold ? 'its model is not in memory: ' : ''}its first token cannot come before ${Math.round(estimate.soonestMs)} ms, the deadline is in ${Math.round(remainingMs)} ms`,
 };
 
 const cost: Rule = {
@@ -155,10 +175,31 @@ export const suitabilityRule: Rule = {
   reason: (_, { classification }) => `another model is better suited to the task (${classification.task})`,
 };
 
+/** Gives way while anybody else can serve; see decide.ts. */
+const memory: Rule = {
+  name: 'memory',
+  rulesOut: ({ short }) => short === 'others_first',
+  reason: () => 'the node is short of memory',
+};
+
+export const smallerRule: Rule = {
+  name: 'smaller',
+  rulesOut: () => false,
+  reason: () => 'the node is short of memory, and a smaller model there can answer',
+};
+
 const crowded: Rule = {
   name: 'crowded',
   rulesOut: ({ model }, { crowded }) => crowded.has(model.name),
   reason: () => 'too many requests wait for its model',
+};
+
+/** Waited for as a slot is. */
+const cold: Rule = {
+  name: 'cold',
+  busy: true,
+  rulesOut: ({ cold }) => cold !== undefined,
+  reason: ({ cold }) => `its model is ${cold?.loading ? 'being loaded' : 'not in memory'}: ${inAbout(cold?.readyMs ?? 0)}`,
 };
 
 /** Last: what only lacks a slot is worth waiting for. */
@@ -169,7 +210,9 @@ const slot: Rule = {
   reason: () => 'all its slots are taken',
 };
 
-export const PLACES: readonly Rule[] = [crowded, slot];
+/** For those whose node is to be spared if it can be, and for all others. */
+export const PLACES_AT_NEED: readonly Rule[] = [crowded, cold, slot];
+export const PLACES: readonly Rule[] = [memory, ...PLACES_AT_NEED];
 
 /** The first of the rules that rules it out; undefined when none does. */
 export function ruledOut(rules: readonly Rule[], seen: Seen, ask: Ask): Exclusion | undefined {
@@ -211,6 +254,10 @@ export function usd(value: number): string {
   if (value === 0) return '$0';
   const digits = Math.min(12, Math.max(2, 1 - Math.floor(Math.log10(value))));
   return `$${value.toFixed(digits)}`;
+}
+
+function inAbout(ms: number): string {
+  return ms < 1000 ? 'it could serve within a second' : `it could serve in about ${Math.round(ms / 1000)} s`;
 }
 
 const words = (name: string, prefix: string) => name.slice(prefix.length).toLowerCase();

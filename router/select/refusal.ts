@@ -19,6 +19,7 @@ const REASON_OF: Readonly<Record<string, Reason>> = {
   state: 'NO_NODE',
   breaker: 'NO_NODE',
   tried: 'NO_NODE',
+  load: 'NO_NODE',
   deadline: 'DEADLINE_EXCEEDED',
   cost: 'UNSUPPORTED',
   latency: 'UNSUPPORTED',

@@ -1,6 +1,6 @@
 /** How busy the machine, or the container that is this node's machine, has been since the last look. */
 import { availableParallelism, cpus, totalmem } from 'node:os';
-import { openCgroup } from './cgroup.ts';
+import { openCgroup } from '../../telemetry/host/cgroup.ts';
 import { usableMemory } from './memory.ts';
 
 export interface Usage {
@@ -46,9 +46,9 @@ function systemUsage(): UsageSource {
   const limited = usableMemory() < totalmem() || availableParallelism() < cpus().length;
   const group = limited ? openCgroup() : undefined;
   const now = () => performance.now();
-  const ofGroup = group?.();
+  const ofGroup = group?.use();
   if (!group || !ofGroup) return { cores: cpus().length, now, read: ofMachine };
-  return { cores: availableParallelism(), now, read: () => group() ?? ofGroup };
+  return { cores: availableParallelism(), now, read: () => group.use() ?? ofGroup };
 }
 
 function ofMachine() {

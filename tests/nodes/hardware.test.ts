@@ -2,7 +2,6 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { availableParallelism, cpus, tmpdir, totalmem } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { openCgroup } from '../../nodes/hardware/cgroup.ts';
 import { cpuFeatures, cpuModel } from '../../nodes/hardware/cpu.ts';
 import { findGpus, parseNvidiaSmi } from '../../nodes/hardware/gpu.ts';
 import { usableMemory } from '../../nodes/hardware/memory.ts';
@@ -156,27 +155,4 @@ describe('use', () => {
     expect(useAt(1020, 520)).toBe(0.5);
     expect(useAt(2000, 700)).toBe(0.2);
   });
-
-  test('of a version 2 control group leaves out pages that the kernel would give back', async () => {
-    await lay({
-      'proc/self/cgroup': '0::/pod\n',
-      'sys/fs/cgroup/cgroup.controllers': 'cpu memory\n',
-      'sys/fs/cgroup/pod/cpu.stat': 'usage_usec 2500000\nuser_usec 2000000\n',
-      'sys/fs/cgroup/pod/memory.current': '1000000\n',
-      'sys/fs/cgroup/pod/memory.stat': 'anon 600000\ninactive_file 300000\n',
-    });
-    expect(openCgroup(root)?.()).toEqual({ cpuMs: 2500, memoryBytes: 700_000 });
-  });
-
-  test('of a version 1 control group is found at the top of the mount inside a container', async () => {
-    await lay({
-      'proc/self/cgroup': '5:memory:/docker/abc\n4:cpu,cpuacct:/docker/abc\n',
-      'sys/fs/cgroup/cpuacct/cpuacct.usage': '2500000000\n',
-      'sys/fs/cgroup/memory/memory.usage_in_bytes': '1000000\n',
-      'sys/fs/cgroup/memory/memory.stat': 'total_inactive_file 300000\n',
-    });
-    expect(openCgroup(root)?.()).toEqual({ cpuMs: 2500, memoryBytes: 700_000 });
-  });
-
-  test('of a group is not known where there are no groups', () => expect(openCgroup(root)).toBeUndefined());
 });

@@ -18,6 +18,7 @@ import type { Engine } from './engine/engine.ts';
 import type { FrameWriter } from './frame.ts';
 import { deltaMessage } from './frame.ts';
 import { deliveredOf } from './refusal.ts';
+import { wireFailure } from './wire-failure.ts';
 
 interface HeldPiece {
   readonly seq: number;
@@ -157,12 +158,7 @@ function endedFrame(outcome: Outcome, tokens: number, timings: Timings): Omit<En
   if (outcome.type === 'finish') {
     return { tokens, timings, outcome: { $case: 'finish', value: { reason: outcome.reason, usage: outcome.usage } } };
   }
-  const { reason, message } = outcome;
-  return {
-    tokens,
-    timings,
-    outcome: { $case: 'failure', value: { code: REASONS[reason].code, reason, message, retryAfterMs: 0 } },
-  };
+  return { tokens, timings, outcome: { $case: 'failure', value: wireFailure(outcome) } };
 }
 
 function toldOutcome(outcome: Outcome) {

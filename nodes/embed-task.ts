@@ -9,6 +9,7 @@ import type { Embedding } from './backends/backend.ts';
 import type { Failure } from './backends/job-run.ts';
 import { failure } from './backends/job-run.ts';
 import type { Engine } from './engine/engine.ts';
+import { wireFailure } from './wire-failure.ts';
 
 /** A timer that is set to more fires at once. */
 const LONGEST_MS = 2 ** 31 - 1;
@@ -88,8 +89,7 @@ function messageOf(embedding: Embedding): Omit<Embedded, 'request'> {
     const vectors = embedding.vectors.map((vector) => ({ values: [...vector] }));
     return { vectors, inputTokens: embedding.inputTokens };
   }
-  const { reason, message } = embedding;
-  return { vectors: [], inputTokens: 0, failure: { code: REASONS[reason].code, reason, message, retryAfterMs: 0 } };
+  return { vectors: [], inputTokens: 0, failure: wireFailure(embedding) };
 }
 
 function toldOutcome(embedding: Embedding) {

@@ -97,8 +97,14 @@ export interface Timings {
 
 export type Outcome =
   | { readonly type: 'finish'; readonly reason: FinishReason; readonly usage: Usage }
-  /** `message` never contains the user's text. */
-  | { readonly type: 'failure'; readonly reason: Reason; readonly message: string };
+  | {
+      readonly type: 'failure';
+      readonly reason: Reason;
+      /** Never the user's text. */
+      readonly message: string;
+      /** When a server outside wants to be asked again, in milliseconds; absent where it did not say. */
+      readonly retryAfterMs?: number | undefined;
+    };
 
 /** What became of texts: a vector of length 1 for each, in their order, or a failure. */
 export type Embedding =

@@ -6,13 +6,21 @@
  * with "aborted" and "paused" as wishes that the engine's loop reads between two tokens.
  */
 import type { Reason } from '../../proto/contract/faults.ts';
+import { Fault } from '../../proto/contract/faults.ts';
 import type { FinishReason, Usage } from '../../proto/gen/infermesh/v1/types.ts';
 import type { Outcome, Run, Sink, Timings } from './backend.ts';
 import type { Piece } from './text-assembler.ts';
 
 export type Failure = Extract<Outcome, { type: 'failure' }>;
 
-export const failure = (reason: Reason, message: string): Failure => ({ type: 'failure', reason, message });
+export const failure = (reason: Reason, message: string, retryAfterMs?: number): Failure => ({
+  type: 'failure',
+  reason,
+  message,
+  ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+});
+/** To be thrown, as of loading. */
+export const asFault = ({ reason, message, retryAfterMs }: Failure) => new Fault(reason, message, { retryAfterMs });
 export const finish = (reason: FinishReason, usage: Usage): Outcome => ({ type: 'finish', reason, usage });
 
 /** Milliseconds, monotonic. */

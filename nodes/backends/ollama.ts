@@ -5,15 +5,14 @@
  * Slots are this node's word: how many requests an Ollama decodes at a time (OLLAMA_NUM_PARALLEL) it does not tell; what
  * is over that waits in its own queue.
  */
-import { Fault } from '../../proto/contract/faults.ts';
 import type { ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
 import type { Backend, Embedding, Job, Load, LoadOptions, Outcome, Run, Sink } from './backend.ts';
 import type { EngineTimes, Failure } from './job-run.ts';
-import { failure, finish, JobRun } from './job-run.ts';
+import { asFault, failure, finish, JobRun } from './job-run.ts';
 import { answersNothing } from './no-answers.ts';
 import { chatEvent, lastText, usageOf } from './ollama/chunks.ts';
 import { embedTexts } from './ollama/embed.ts';
-import { faultFrom } from './ollama/faults.ts';
+import { failureFrom } from './ollama/faults.ts';
 import type { LoadedOllama } from './ollama/load.ts';
 import { ANSWER_LIMIT_MS, loadOllama } from './ollama/load.ts';
 import type { Chat } from './ollama/request.ts';
@@ -61,7 +60,7 @@ export class OllamaBackend implements Backend {
     // A server may be lost, or stand still, in the middle of a load too.
     this.#watch.start();
     const loaded = await loadOllama(server, { ...options, ollama }, progress).catch((thrown: unknown) => {
-      throw this.#over ? new Fault(this.#over.reason, this.#over.message) : thrown;
+      throw this.#over ? asFault(this.#over) : thrown;
     });
     this.#loaded = loaded;
     const slots = Array.from({ length: options.slots }).keys();
@@ -184,7 +183,7 @@ export class OllamaBackend implements Backend {
       }
     } catch (thrown) {
       if (work.run.aborted) return { outcome: work.run.aborted };
-      const outcome = failureOf(thrown);
+      const outcome = failureFrom(thrown);
       this.#doubt(outcome);
       return { outcome };
     }
@@ -212,7 +211,7 @@ export class OllamaBackend implements Backend {
 
   /** A failure that may mean that the server is gone is reason enough to look. */
   #doubt({ reason }: Failure): void {
-    if (reason === 'UNREACHABLE' || reason === 'ENGINE_CRASHED') this.#watch.look();
+    if (reason === 'DRAINING' || reason === 'ENGINE_CRASHED') this.#watch.look();
   }
 
   async #tracked<T>(work: Promise<T>): Promise<T> {
@@ -223,9 +222,4 @@ export class OllamaBackend implements Backend {
       this.#running.delete(work);
     }
   }
-}
-
-function failureOf(thrown: unknown): Failure {
-  const { reason, message } = faultFrom(thrown);
-  return failure(reason, message);
 }

@@ -1,9 +1,8 @@
 /** Vectors of texts by a server with the API of OpenAI, with a model that makes nothing else. */
-import { Fault } from '../../proto/contract/faults.ts';
 import type { ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
 import type { Backend, Embedding, Job, Load, LoadOptions, Run, Sink } from './backend.ts';
 import type { Failure } from './job-run.ts';
-import { failure } from './job-run.ts';
+import { asFault, failure } from './job-run.ts';
 import { answersNothing } from './no-answers.ts';
 import { cutToBytes, LIMITS, readVectors } from './openai/embedding.ts';
 import { codeOf, Refused } from './openai/http.ts';
@@ -119,7 +118,7 @@ export class OpenAiEmbeddings implements Backend {
     for (let i = 0; i < 2; i++) {
       start = performance.now();
       embedding = await this.embed([MEASURED], never);
-      if (embedding.type === 'failure') throw new Fault(embedding.reason, embedding.message);
+      if (embedding.type === 'failure') throw asFault(embedding);
     }
     const { vectors, inputTokens } = embedding as Extract<Embedding, { type: 'vectors' }>;
     const seconds = (performance.now() - start) / 1000;

@@ -7,11 +7,10 @@
  * it says, and so where the server is not there; while all are kept back, what comes is refused at once.
  */
 import type { IncomingMessage } from 'node:http';
-import { Fault } from '../../proto/contract/faults.ts';
 import type { ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
 import type { Backend, Job, Load, LoadOptions, Outcome, Run, Sink } from './backend.ts';
 import type { Failure } from './job-run.ts';
-import { failure, JobRun } from './job-run.ts';
+import { asFault, failure, JobRun } from './job-run.ts';
 import { readSchema } from './json-schema.ts';
 import type { Work } from './openai/answer.ts';
 import { Answer } from './openai/answer.ts';
@@ -87,7 +86,7 @@ export class OpenAiBackend implements Backend {
         return this;
       });
       this.#form = { ...form, schemaForm };
-      if (this.#over) throw new Fault(this.#over.reason, this.#over.message);
+      if (this.#over) throw asFault(this.#over);
       this.#watch.start();
       progress(1);
       const resumes = dialect === 'vllm';
@@ -155,8 +154,9 @@ export class OpenAiBackend implements Backend {
   #refusal({ jsonSchema, delivered }: Job): Outcome | undefined {
     if (this.#over || !this.#form) return this.#over ?? SHUTTING_DOWN;
     if (this.#queue && this.#parked.size >= this.#queue.slots) {
-      const seconds = Math.max(1, Math.ceil(this.#parked.freeInMs / 1000));
-      return failure('QUEUE_FULL', `the server takes no more for now; it may be asked again in ${seconds} s`);
+      const { freeInMs } = this.#parked;
+      const seconds = Math.max(1, Math.ceil(freeInMs / 1000));
+      return failure('QUEUE_FULL', `the server takes no more for now; it may be asked again in ${seconds} s`, freeInMs);
     }
     if (delivered && this.#form.dialect !== 'vllm') {
       return failure('STREAM_NOT_RESUMABLE', 'the server cannot go on behind the beginning of an answer');
@@ -216,8 +216,8 @@ export class OpenAiBackend implements Backend {
     } catch (error) {
       if (run.aborted) return run.aborted;
       if (!(error instanceof Refused)) return this.#unreachable(work, error);
-      const { failure: why, parameter, retryAfterMs, tooLong = false } = error.refusal;
-      if (retryAfterMs !== undefined) this.#park(work, retryAfterMs);
+      const { failure: why, parameter, restMs, tooLong = false } = error.refusal;
+      if (restMs !== undefined) this.#park(work, restMs);
       if (tooLong && limited && mayRepair) return 'unlimited';
       if (tooLong && job.delivered) return fullWith(job.delivered, form.contextLength);
       if (parameter === undefined || !(parameter in request) || !mayRepair) return why;
@@ -244,7 +244,8 @@ export class OpenAiBackend implements Backend {
 
   /** Nobody is to wait for a slot that is kept back. */
   #turnAway(): void {
-    for (const { run } of this.#queue?.waiting ?? []) run.abort(failure('QUEUE_FULL', 'the server takes no more for now'));
+    const why = failure('QUEUE_FULL', 'the server takes no more for now', this.#parked.freeInMs);
+    for (const { run } of this.#queue?.waiting ?? []) run.abort(why);
   }
 
   #tellUnsupported({ sampling }: Job, form: Form): void {

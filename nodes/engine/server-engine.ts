@@ -2,7 +2,8 @@
  * An engine whose backend speaks to a server outside of this process, such as an Ollama, that other people start and
  * stop. The states are those of engine.ts: a lost server is a crash, and the backend is made anew, with the pauses of
  * backoff.ts, until the server answers again. That holds for the first load too, since a node and its server may be
- * started in any order; what else the first load fails of, such as a model that nobody has, is told at once.
+ * started in any order, and for a server that takes no more for now; what else the first load fails of, such as a model
+ * that nobody has, is told at once.
  */
 import { Fault, toFault } from '../../proto/contract/faults.ts';
 import type { ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
@@ -109,8 +110,7 @@ export class ServerEngine implements Engine {
     const backend = this.#backend;
     await backend?.dispose();
     if (this.#disposed) return;
-    const passes = fault.reason === 'UNREACHABLE' || fault.reason === 'ENGINE_CRASHED';
-    if (this.#wasReady || passes) return this.#crashed(fault.message);
+    if (this.#wasReady || fault.retryable) return this.#crashed(fault.message, fault.retryAfterMs);
     this.#first.reject(fault);
     this.#state.set({ type: 'disposed' });
   }
@@ -119,13 +119,14 @@ export class ServerEngine implements Engine {
     if (backend === this.#backend && this.#state.current.type === 'ready') this.#crashed(message);
   }
 
-  #crashed(message: string): void {
+  /** @param restMs for how long the server wants to be left alone */
+  #crashed(message: string, restMs = 0): void {
     this.#backend = undefined;
     this.#crashes++;
     const { type } = this.#state.current;
     const recovered = type === 'ready' && this.#deps.now() - this.#readySince >= BACKOFF.recoveredAfterMs;
     this.#crashesInRow = recovered ? 1 : this.#crashesInRow + 1;
-    const restartInMs = restartDelayMs(this.#crashesInRow, this.#deps.random());
+    const restartInMs = Math.max(restMs, restartDelayMs(this.#crashesInRow, this.#deps.random()));
     this.#cancelRestart = this.#deps.after(restartInMs, () => {
       this.#launching = this.#launch();
     });

@@ -117,7 +117,7 @@ export interface Violation {
 export interface FaultDetails {
   readonly violations?: readonly Violation[];
   /** When to try again, in milliseconds from now. */
-  readonly retryAfterMs?: number;
+  readonly retryAfterMs?: number | undefined;
   /** Facts for ErrorInfo.metadata: node, model and the like; never the user's text. */
   readonly facts?: Readonly<Record<string, string>>;
   readonly cause?: unknown;

@@ -1,8 +1,9 @@
 /** Fault <-> google.rpc.Status, the only place where one becomes the other. */
 import { BadRequest, ErrorInfo, RetryInfo } from '../gen/google/rpc/error_details.ts';
 import { Status } from '../gen/google/rpc/status.ts';
+import type { Failure } from '../gen/infermesh/v1/link.ts';
 import type { Reason, Violation } from './faults.ts';
-import { Code, Fault, isReason } from './faults.ts';
+import { Code, Fault, isReason, REASONS } from './faults.ts';
 
 /** Domain of every ErrorInfo that infermesh sends. */
 export const ERROR_DOMAIN = 'infermesh';
@@ -50,9 +51,17 @@ function encodeDetails(fault: Fault, message: string, violations: readonly Viola
   return bytes(Status.encode({ code: fault.code, message, details }));
 }
 
-/** A fault as a node names it: its reason where we know it, else what the code says. */
-export function faultNamed(reason: string, code: number, message: string): Fault {
-  return new Fault(isReason(reason) ? reason : reasonOfBareCode(code), message);
+/** However long a node says that its engine wants to be left alone: it may be wrong, or another may have taken its place. */
+const LONGEST_REST_MS = 600_000;
+
+/**
+ * A fault as a node names it: its reason where we know it, else what the code says. When to try again is believed up to
+ * ten minutes, and where another try could help.
+ */
+export function faultNamed({ reason: named, code, message, retryAfterMs }: Failure): Fault {
+  const reason = isReason(named) ? named : reasonOfBareCode(code);
+  const isTold = retryAfterMs > 0 && REASONS[reason].retryable;
+  return new Fault(reason, message, isTold ? { retryAfterMs: Math.min(LONGEST_REST_MS, retryAfterMs) } : {});
 }
 
 /** Reads a status back into a fault. `details` is the trailer grpc-status-details-bin, where it came. */
@@ -73,7 +82,7 @@ export function faultOf(code: number, message: string, details?: Uint8Array): Fa
       violations = BadRequest.decode(detail.value).fieldViolations;
     }
   }
-  return new Fault(reason, message, { violations, facts, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) });
+  return new Fault(reason, message, { violations, facts, retryAfterMs });
 }
 
 function decodeDetails(details: Uint8Array | undefined) {

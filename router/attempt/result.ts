@@ -15,8 +15,7 @@ export function faultIn(result: AttemptResult): Fault | undefined {
   if (result.type === 'failed') return result.fault;
   const { outcome, tokens } = result.ended;
   if (outcome?.$case === 'failure') {
-    const { code, reason, message } = outcome.value;
-    const fault = faultNamed(reason, code, message);
+    const fault = faultNamed(outcome.value);
     // Nobody here cancelled: the node ended it for reasons of its own.
     return fault.reason === 'CANCELLED' ? new Fault('NODE_LOST', 'the node gave the request up') : fault;
   }

@@ -78,10 +78,7 @@ export class EmbedBatch {
 
   #embedded(link: NodeLink, embedded: Embedded): void {
     const { calls, model, nodes } = this.#parts;
-    if (embedded.failure) {
-      const { code, reason, message } = embedded.failure;
-      return this.#failed(link, faultNamed(reason, code, message));
-    }
+    if (embedded.failure) return this.#failed(link, faultNamed(embedded.failure));
     const vectors = checkedVectors(embedded, this.#texts.length, model.dimensions);
     if (typeof vectors === 'string') return this.#failed(link, new Fault('ENGINE_FAILED', `of node ${link.id}: ${vectors}`));
     nodes.succeeded(link);

@@ -183,3 +183,10 @@ describe('an assignment that is handed back', () => {
     expect(ends()).toHaveLength(1);
   });
 });
+
+it('of which a server wants to hear again later ends with the time, in whole milliseconds', () => {
+  const { sink, ends } = begin();
+  sink.end({ type: 'failure', reason: 'QUEUE_FULL', message: 'enough', retryAfterMs: 400.2 }, 0, NO_TIMINGS);
+  const value = { code: 8, reason: 'QUEUE_FULL', message: 'enough', retryAfterMs: 401 };
+  expect(ends()).toMatchObject([{ outcome: { $case: 'failure', value } }]);
+});

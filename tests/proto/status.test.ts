@@ -81,9 +81,18 @@ describe('a status that is not ours', () => {
   });
 
   it('of a node is taken by its reason where we know it', () => {
-    expect(faultNamed('CONTEXT_TOO_LONG', 0, 'x').reason).toBe('CONTEXT_TOO_LONG');
-    for (const name of ['toString', '__proto__', '', 'constructor'])
-      expect(faultNamed(name, 5, 'x').reason).toBe('MODEL_NOT_FOUND');
+    const named = (reason: string, code: number) => faultNamed({ reason, code, message: 'x', retryAfterMs: 0 }).reason;
+    expect(named('CONTEXT_TOO_LONG', 0)).toBe('CONTEXT_TOO_LONG');
+    for (const name of ['toString', '__proto__', '', 'constructor']) expect(named(name, 5)).toBe('MODEL_NOT_FOUND');
+  });
+
+  it('of a node says when to try again where that could help, and within ten minutes', () => {
+    const retry = (reason: string, retryAfterMs: number) =>
+      faultNamed({ reason, code: 8, message: 'x', retryAfterMs }).retryAfterMs;
+    expect(retry('QUEUE_FULL', 1500)).toBe(1500);
+    expect(retry('QUEUE_FULL', 0)).toBeUndefined();
+    expect(retry('QUEUE_FULL', 2 ** 32 - 1)).toBe(600_000);
+    expect(retry('CONTEXT_TOO_LONG', 1500)).toBeUndefined();
   });
 });
 

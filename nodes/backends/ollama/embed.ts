@@ -3,7 +3,7 @@ import type { Embedding } from '../backend.ts';
 import { failure } from '../job-run.ts';
 import { unitVector } from '../unit-vector.ts';
 import { toldBy } from './chunks.ts';
-import { faultFrom } from './faults.ts';
+import { failureFrom, faultFrom } from './faults.ts';
 import type { Standing } from './request.ts';
 import { durationOf } from './request.ts';
 import type { OllamaServer } from './server.ts';
@@ -24,8 +24,7 @@ export async function embedTexts(
     const input = texts.map((text) => text.toWellFormed() || ' ');
     return await cutToFit(input, (part) => read(server, standing, part, signal));
   } catch (thrown) {
-    const { reason, message } = faultFrom(thrown);
-    return signal.aborted ? CANCELLED : failure(reason, message);
+    return signal.aborted ? CANCELLED : failureFrom(thrown);
   }
 }
 

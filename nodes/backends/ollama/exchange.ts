@@ -13,6 +13,7 @@ import type { ClientRequest, IncomingMessage } from 'node:http';
 import { request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import { Fault } from '../../../proto/contract/faults.ts';
+import { retryAfterOf } from '../retry-after.ts';
 import { lost, unreachable } from './faults.ts';
 import { JsonLines } from './lines.ts';
 
@@ -20,8 +21,11 @@ import { JsonLines } from './lines.ts';
 const LONGEST_ANSWER_BYTES = 64 << 20;
 const LONGEST_ERROR_BYTES = 65_536;
 
-/** @param status of HTTP; 200 for an error in the middle of a stream */
-export type ErrorReader = (status: number, message: string) => Fault;
+/**
+ * @param status of HTTP; 200 for an error in the middle of a stream
+ * @param retryAfterMs when it wants to be asked again, where it says so
+ */
+export type ErrorReader = (status: number, message: string, retryAfterMs?: number) => Fault;
 
 export class Exchange {
   readonly #faultOf: ErrorReader;
@@ -41,7 +45,9 @@ export class Exchange {
     const response = await this.#send(url, init);
     const status = response.statusCode ?? 0;
     const json = /^application\/json\b/i.test(response.headers['content-type'] ?? '');
-    if (status < 200 || status > 299) throw this.#faultOf(status, await this.#messageOf(response));
+    if (status < 200 || status > 299) {
+      throw this.#faultOf(status, await this.#messageOf(response), retryAfterOf(response.headers, Date.now()));
+    }
     if (json) return new Response(await this.#whole(response), { status });
     return new Response(ReadableStream.from(this.#lines(response)), { status });
   };

@@ -4,6 +4,7 @@ import { EMBED_TASK } from '../../../proto/contract/embedding.ts';
 import { Fault } from '../../../proto/contract/faults.ts';
 import type { ServedModel } from '../../../proto/gen/infermesh/v1/types.ts';
 import type { LoadOptions, OllamaOptions } from '../backend.ts';
+import { asFault } from '../job-run.ts';
 import { assumedWatts } from '../power.ts';
 import { servedModel } from '../served.ts';
 import { rateOf, toldBy } from './chunks.ts';
@@ -105,7 +106,7 @@ async function measureVectors(server: OllamaServer, standing: Standing): Promise
   const made = async () => {
     const start = performance.now();
     const embedding = await embedTexts(server, standing, [MEASURED], NEVER);
-    if (embedding.type === 'failure') throw new Fault(embedding.reason, embedding.message);
+    if (embedding.type === 'failure') throw asFault(embedding);
     return { ...embedding, tookMs: performance.now() - start };
   };
   await made();

@@ -1,7 +1,7 @@
 /** Warms a server up, measures it and finds out what it can do, with requests as any other. */
-import { Fault } from '../../../proto/contract/faults.ts';
 import { Role } from '../../../proto/gen/infermesh/v1/types.ts';
 import type { Backend, Job, Outcome } from '../backend.ts';
+import { asFault } from '../job-run.ts';
 import type { SchemaForm } from './request.ts';
 
 type Generates = Pick<Backend, 'generate'>;
@@ -85,7 +85,7 @@ async function ask(engine: Generates, job: Job): Promise<Asked> {
     end: (outcome) => resolve(outcome),
   });
   const outcome = await promise;
-  if (outcome.type === 'failure') throw new Fault(outcome.reason, outcome.message);
+  if (outcome.type === 'failure') throw asFault(outcome);
   const totalMs = performance.now() - start;
   const { inputTokens, outputTokens } = outcome.usage;
   return { text, inputTokens, outputTokens, firstMs: firstMs || totalMs, lastMs, totalMs };

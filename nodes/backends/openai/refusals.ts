@@ -4,11 +4,13 @@
  */
 import type { Failure } from '../job-run.ts';
 import { failure } from '../job-run.ts';
+import type { Headers } from '../retry-after.ts';
+import { retryAfterOf } from '../retry-after.ts';
 
 export interface Refusal {
   readonly failure: Failure;
-  /** When the server may be asked again, in milliseconds; absent where it is not a matter of time. */
-  readonly retryAfterMs?: number | undefined;
+  /** For how long the server is given less, in milliseconds; absent where it is not a matter of time. */
+  readonly restMs?: number | undefined;
   /** The parameter that the server does not know or permit, where it is one that a request can do without. */
   readonly parameter?: string | undefined;
   /** The prompt is too long, or prompt and `max_tokens` together are. */
@@ -17,8 +19,7 @@ export interface Refusal {
 
 export interface RefusedResponse {
   readonly status: number;
-  /** Lower-case names. */
-  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly headers: Headers;
   readonly body: string;
 }
 
@@ -28,20 +29,20 @@ export const OPTIONAL_PARAMETERS: readonly string[] = [
   ...['seed', 'stream_options', 'return_token_ids', 'timings_per_token', 'max_tokens'],
 ];
 
-const DEFAULT_RETRY_MS = 1_000;
+/** Where it does not say for how long it takes no more. */
+const DEFAULT_REST_MS = 1_000;
 /** A quota that is used up does not come back in a second. */
-const NO_CREDIT_RETRY_MS = 60_000;
-const LONGEST_RETRY_MS = 600_000;
+const NO_CREDIT_MS = 60_000;
 
 /** @param now milliseconds since 1970, for a `retry-after` that is a date */
 export function refusalOf(response: RefusedResponse, now: number): Refusal {
   const { status, body } = response;
   const error = errorIn(body);
   if (status === 408 || status === 429 || status === 503 || status === 529) {
-    const retryAfterMs =
-      retryAfter(response, now) ?? (error.code === 'insufficient_quota' ? NO_CREDIT_RETRY_MS : DEFAULT_RETRY_MS);
-    const message = `the server takes no more for now (HTTP ${status}); it may be asked again in ${Math.ceil(retryAfterMs / 1000)} s`;
-    return { failure: failure('QUEUE_FULL', message), retryAfterMs };
+    const retryAfterMs = retryAfterOf(response.headers, now) ?? (error.code === 'insufficient_quota' ? NO_CREDIT_MS : undefined);
+    const restMs = retryAfterMs ?? DEFAULT_REST_MS;
+    const message = `the server takes no more for now (HTTP ${status}); it may be asked again in ${Math.ceil(restMs / 1000)} s`;
+    return { failure: failure('QUEUE_FULL', message, retryAfterMs), restMs };
   }
   if (status === 401 || status === 403) {
     return {
@@ -166,16 +167,3 @@ function firstNumber(patterns: readonly RegExp[], message: string): number | und
   const found = patterns.map((pattern) => pattern.exec(message)?.[1]).find((each) => each !== undefined);
   return found === undefined || found.length > 12 ? undefined : Number(found);
 }
-
-/** https://www.rfc-editor.org/rfc/rfc9110#field.retry-after; `retry-after-ms` is what Azure and OpenAI send beside it. */
-function retryAfter({ headers }: RefusedResponse, now: number): number | undefined {
-  const header = (name: string) => [headers[name]].flat()[0]?.trim() ?? '';
-  const inMs = header('retry-after-ms');
-  if (/^\d+(?:\.\d+)?$/.test(inMs)) return bounded(Number(inMs));
-  const given = header('retry-after');
-  if (given === '') return undefined;
-  const ms = /^\d+(?:\.\d+)?$/.test(given) ? Number(given) * 1000 : Date.parse(given) - now;
-  return Number.isNaN(ms) ? undefined : bounded(ms);
-}
-
-const bounded = (ms: number) => Math.min(LONGEST_RETRY_MS, Math.max(0, Math.ceil(ms)));

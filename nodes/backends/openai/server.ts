@@ -63,9 +63,10 @@ async function listedModel(http: Http, model: string): Promise<Entry | undefined
       const why = `the server at ${http.host} cannot be reached (${codeOf(error)}); is it running, and is --openai-url right?`;
       throw new Fault('UNREACHABLE', why, { cause: error });
     }
-    const { reason, message } = error.refusal.failure;
+    const { reason, message, retryAfterMs } = error.refusal.failure;
     if (reason === 'MODEL_NOT_FOUND') return undefined;
-    throw new Fault(PASSING.has(reason) ? 'UNREACHABLE' : 'ENGINE_FAILED', `the server at ${http.host}: ${message}`);
+    const what = PASSING.has(reason) ? 'UNREACHABLE' : 'ENGINE_FAILED';
+    throw new Fault(what, `the server at ${http.host}: ${message}`, { retryAfterMs });
   }
   const entries = entriesIn(listed, http.host);
   const entry = entries.find(({ id }) => id === model);

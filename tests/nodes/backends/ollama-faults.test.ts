@@ -155,7 +155,7 @@ describe('an answer', () => {
     ['too long a prompt', 400, recorded('too-long.json'), 'CONTEXT_TOO_LONG', /8889 tokens .* 4095/],
     ['a model that was removed', 404, '{"error":"model \'x\' not found"}', 'MODEL_NOT_FOUND', /removed/],
     ['a full queue', 503, '{"error":"server busy, please try again"}', 'QUEUE_FULL', /queue is full/],
-    ['a page of a proxy', 502, '<html>SECRET</html>', 'ENGINE_CRASHED', /proxy/],
+    ['a page of a proxy', 502, '<html>SECRET</html>', 'DRAINING', /proxy/],
     ['a page where an answer should be', 200, '<html>SECRET</html>\n', 'ENGINE_FAILED', /not a JSON object/],
     ['an error that nobody knows', 500, '{"error":"SECRET"}', 'ENGINE_FAILED', /HTTP 500/],
   ])('to %s is a failure, in words of our own', async (_, status, body, reason, message) => {
@@ -167,6 +167,15 @@ describe('an answer', () => {
     expect(outcome).toMatchObject(failed(reason, message));
     expect(JSON.stringify(outcome)).not.toContain('SECRET');
   });
+});
+
+test.each([429, 503])('Ollama behind a proxy that says with HTTP %i when to come back is given the time', async (status) => {
+  await load();
+  ollama.answer('/api/chat', (_, response) => {
+    response.writeHead(status, { 'Retry-After': '7', 'Content-Type': 'text/html' }).end('<html>SECRET</html>');
+  });
+  const outcome = await outcomeOf(jobOf('x'));
+  expect(outcome).toEqual({ type: 'failure', reason: 'QUEUE_FULL', message: "Ollama's own queue is full", retryAfterMs: 7000 });
 });
 
 test('every request says the same of the runner, or Ollama would load the model anew', async () => {

@@ -105,7 +105,7 @@ describe('errors', () => {
     [429, 'too many requests SECRET', 'QUEUE_FULL'],
     [200, 'an error was encountered while running the model: unexpected EOF', 'ENGINE_CRASHED'],
     [500, 'llama runner process has terminated: exit status 2', 'ENGINE_CRASHED'],
-    [502, '<html>SECRET</html>', 'ENGINE_CRASHED'],
+    [502, '<html>SECRET</html>', 'UNREACHABLE'],
     [500, 'model requires more system memory (5.6 GiB) than is available (3.1 GiB)', 'ENGINE_FAILED'],
     [400, 'invalid JSON schema in format', 'UNSUPPORTED'],
     [400, '"SECRET" does not support chat', 'UNSUPPORTED'],

@@ -161,16 +161,28 @@ test('a slot is kept back for as long as the server says, and while all are, not
   const enough: Script = (response) => refuse(response, 429, { message: 'slow down' }, { 'retry-after-ms': '400' });
   at.server.script(enough, enough);
   const refused = [at.ask(), at.ask()].map(({ sink }) => sink.ended);
-  for (const { outcome } of await Promise.all(refused)) expect(outcome).toMatchObject({ reason: 'QUEUE_FULL' });
+  for (const { outcome } of await Promise.all(refused)) {
+    expect(outcome).toMatchObject({ reason: 'QUEUE_FULL', retryAfterMs: 400 });
+  }
   expect(at.backend.currentLoad()).toMatchObject({ running: 0, usableSlots: 0 });
   const asked = at.server.chats.length;
   expect((await at.ask().sink.ended).outcome).toMatchObject({
     reason: 'QUEUE_FULL',
     message: expect.stringContaining('asked again in 1 s'),
+    retryAfterMs: expect.toSatisfy((ms: number) => ms > 0 && ms <= 400),
   });
   expect(at.server.chats.length).toBe(asked);
   await vi.waitUntil(() => at.backend.currentLoad().usableSlots === undefined);
   expect((await at.ask().sink.ended).outcome.type).toBe('finish');
+});
+
+test('a server that does not say for how long it takes no more is not made to have said it', async () => {
+  await using at = await world();
+  at.server.script((response) => refuse(response, 429, { message: 'slow down' }));
+  const { outcome } = await at.ask().sink.ended;
+  expect(outcome).toMatchObject({ reason: 'QUEUE_FULL' });
+  expect(outcome).not.toHaveProperty('retryAfterMs');
+  expect(at.backend.currentLoad().usableSlots).toBe(1);
 });
 
 test('what a server does not take is left out, and the operator is told once', async () => {

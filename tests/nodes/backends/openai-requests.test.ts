@@ -36,6 +36,7 @@ interface RecordedRefusal {
     readonly reason: string;
     readonly message: string;
     readonly retryAfterMs?: number;
+    readonly restMs?: number;
     readonly parameter?: string;
   };
 }
@@ -46,17 +47,17 @@ const refusals = JSON.parse(
 test.each(refusals.map((each) => [each.of, each] as const))(
   'a refusal of %s is told by its number and by name alone',
   (_, each) => {
-    const { failure, retryAfterMs, parameter } = refusalOf(each, 0);
-    const { reason, message, ...more } = each.expected;
-    expect(failure).toEqual({ type: 'failure', reason, message });
-    expect({ retryAfterMs, parameter }).toEqual({ retryAfterMs: undefined, parameter: undefined, ...more });
+    const { failure, restMs, parameter } = refusalOf(each, 0);
+    const { restMs: rest, parameter: named, ...expected } = each.expected;
+    expect(failure).toEqual({ type: 'failure', ...expected });
+    expect({ restMs, parameter }).toEqual({ restMs: rest, parameter: named });
   },
 );
 
 test.each(['9'.repeat(40), '-5', 'soon', '1e9'])('a retry-after of %s is bounded', (value) => {
-  const { retryAfterMs = -1 } = refusalOf({ status: 429, headers: { 'retry-after': value }, body: '' }, 0);
-  expect(retryAfterMs).toBeGreaterThanOrEqual(0);
-  expect(retryAfterMs).toBeLessThanOrEqual(600_000);
+  const { restMs = -1 } = refusalOf({ status: 429, headers: { 'retry-after': value }, body: '' }, 0);
+  expect(restMs).toBeGreaterThanOrEqual(0);
+  expect(restMs).toBeLessThanOrEqual(600_000);
 });
 
 test('each dialect gets the sampling that it knows, by its own names, and the rest is told', () => {

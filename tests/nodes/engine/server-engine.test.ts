@@ -89,6 +89,19 @@ test('a runner that dies takes its answer along and not the node', async () => {
   expect(engine.state.type).toBe('ready');
 });
 
+test('a server that takes no more while it is measured is asked again, and no sooner than it says', async () => {
+  await using ollama = await FakeOllama.start();
+  ollama.answer(
+    '/api/chat',
+    (_, response) => response.writeHead(429, { 'Retry-After': '40' }).end('{"error":"too many requests"}') as never,
+  );
+  engine = engineOf(ollama.url);
+  const ready = engine.start();
+  expect(await reached('crashed')).toMatchObject({ message: "Ollama's own queue is full", restartInMs: 40_000 });
+  ollama.answer('/api/chat');
+  expect(await ready).toMatchObject({ engine: 'ollama' });
+});
+
 test('a model that nobody has is told at once, and not asked for again', async () => {
   await using ollama = await FakeOllama.start({ installed: [] });
   ollama.answer(

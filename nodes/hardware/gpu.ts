@@ -1,60 +1,63 @@
-/** Accelerators, found without loading any of their libraries: by nvidia-smi, and by what amdgpu tells in /sys. */
-import { execFile } from 'node:child_process';
-import { access, readdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { promisify } from 'node:util';
-import type { Gpu } from '../../proto/gen/infermesh/v1/types.ts';
+/** Accelerators and how busy they are, told without loading any of their libraries: by nvidia-smi, and by amdgpu's files. */
+import type { Gpu, GpuUse } from '../../proto/gen/infermesh/v1/types.ts';
+import { amdGpus, amdUses } from './amd.ts';
+import { nvidiaGpus, nvidiaUses } from './nvidia.ts';
 
-/** A driver that is being reset can hang its tool for minutes. */
-const NVIDIA_SMI_MS = 3_000;
-const QUERY = ['--query-gpu=name,memory.total', '--format=csv,noheader,nounits'];
-const AMD_VENDOR = '0x1002';
-const MIB = 1024 * 1024;
+/** Each look at NVIDIA's is a process of some 30 ms, and what it tells changes slowly. */
+const LOOK_EVERY_MS = 5_000;
 
 export async function findGpus(env: NodeJS.ProcessEnv = process.env, root = '/'): Promise<Gpu[]> {
-  const [nvidia, amd] = await Promise.all([findNvidia(env), findAmd(root)]);
+  const [nvidia, amd] = await Promise.all([nvidiaGpus({ env }), amdGpus(root)]);
   return [...nvidia, ...amd];
 }
 
-async function findNvidia(env: NodeJS.ProcessEnv): Promise<Gpu[]> {
-  try {
-    const { stdout } = await promisify(execFile)('nvidia-smi', QUERY, { timeout: NVIDIA_SMI_MS, killSignal: 'SIGKILL', env });
-    return parseNvidiaSmi(stdout);
-  } catch {
-    return []; // Not installed, no driver, or too slow: nothing that could be used.
-  }
+export interface GpuWatch {
+  /** As of the last look, in the order of the GPUs; empty before the first, and while the machine does not tell of all. */
+  readonly uses: readonly GpuUse[];
+  stop(): void;
 }
 
-/** @param csv a line per GPU: name, memory in MiB. Memory that the driver doesn't tell ([N/A]) is 0. */
-export function parseNvidiaSmi(csv: string): Gpu[] {
-  const lines = csv.split('\n').map((line) => /^(.+),\s*(\d+|\[[^\]]+\])\s*$/.exec(line.trim()));
-  return lines.flatMap((match) =>
-    match ? [{ name: match[1]!.trim(), backend: 'cuda', memoryBytes: (Number(match[2]) || 0) * MIB }] : [],
-  );
+export interface GpuWatchOptions {
+  readonly env?: NodeJS.ProcessEnv;
+  readonly root?: string;
+  /** Told after each look. */
+  readonly onLook?: () => void;
+  /** Returns the cancel. */
+  readonly every?: (ms: number, run: () => void) => () => void;
 }
 
-/** The kernel's amdgpu driver gives memory per card; /dev/kfd is there when ROCm's part of it is on. */
-async function findAmd(root: string): Promise<Gpu[]> {
-  const drm = join(root, 'sys/class/drm');
-  const cards = (await readdir(drm).catch(() => [])).filter((name) => /^card\d+$/.test(name)).sort();
-  const rocm = await access(join(root, 'dev/kfd'))
-    .then(() => true)
-    .catch(() => false);
-  const found = await Promise.all(cards.map((card) => readAmd(join(drm, card, 'device'), rocm ? 'rocm' : 'vulkan')));
-  return found.flat();
+/** Looks at the GPUs that `findGpus` has found, never twice at the same time; a machine without any is never looked at. */
+export function watchGpus(gpus: readonly Gpu[], { env, root, onLook, every = interval }: GpuWatchOptions = {}): GpuWatch {
+  let uses: readonly GpuUse[] = [];
+  if (gpus.length === 0) return { uses, stop: () => {} };
+  const ended = new AbortController();
+  const someAreNvidia = gpus.some(({ backend }) => backend === 'cuda');
+  let looking = false;
+  const look = async () => {
+    if (looking) return;
+    looking = true;
+    const nvidia = someAreNvidia ? nvidiaUses({ env, signal: ended.signal }) : [];
+    const found = (await Promise.all([nvidia, amdUses(root)])).flat();
+    looking = false;
+    if (ended.signal.aborted) return;
+    uses = found.length === gpus.length ? found : [];
+    onLook?.();
+  };
+  void look();
+  const cancel = every(LOOK_EVERY_MS, () => void look());
+  const stop = () => {
+    cancel();
+    ended.abort();
+  };
+  return {
+    get uses() {
+      return uses;
+    },
+    stop,
+  };
 }
 
-async function readAmd(device: string, backend: string): Promise<Gpu[]> {
-  const [vendor, product, id, memory] = await Promise.all(
-    ['vendor', 'product_name', 'device', 'mem_info_vram_total'].map((file) => textOf(join(device, file))),
-  );
-  const memoryBytes = Number(memory);
-  if (vendor !== AMD_VENDOR || !(memoryBytes > 0)) return [];
-  return [{ name: product || `AMD GPU ${id}`, backend, memoryBytes }];
-}
-
-function textOf(path: string): Promise<string> {
-  return readFile(path, 'utf8')
-    .then((text) => text.trim())
-    .catch(() => '');
+function interval(ms: number, run: () => void): () => void {
+  const timer = setInterval(run, ms);
+  return () => clearInterval(timer);
 }

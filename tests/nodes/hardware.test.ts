@@ -1,12 +1,14 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { availableParallelism, cpus, tmpdir, totalmem } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { cpuFeatures, cpuModel } from '../../nodes/hardware/cpu.ts';
-import { findGpus, parseNvidiaSmi } from '../../nodes/hardware/gpu.ts';
+import { findGpus, watchGpus } from '../../nodes/hardware/gpu.ts';
 import { usableMemory } from '../../nodes/hardware/memory.ts';
+import { parseNvidiaGpus, parseNvidiaUses } from '../../nodes/hardware/nvidia.ts';
 import { createUsageSampler, detectHardware } from '../../nodes/hardware.ts';
 
+const MIB = 1024 ** 2;
 const GIB = 1024 ** 3;
 
 let root: string;
@@ -78,19 +80,19 @@ test('memory is the limit of the control group where that is lower than the mach
 
 describe('GPUs', () => {
   test('are read from the lines of nvidia-smi', () => {
-    expect(parseNvidiaSmi('NVIDIA H100 80GB HBM3, 81559\nNVIDIA GeForce RTX 4090, 24564\n')).toEqual([
+    expect(parseNvidiaGpus('NVIDIA H100 80GB HBM3, 81559\nNVIDIA GeForce RTX 4090, 24564\n')).toEqual([
       { name: 'NVIDIA H100 80GB HBM3', backend: 'cuda', memoryBytes: 81_559 * 1024 ** 2 },
       { name: 'NVIDIA GeForce RTX 4090', backend: 'cuda', memoryBytes: 24_564 * 1024 ** 2 },
     ]);
   });
 
   test('that share memory with the processor, so that the tool tells none, are counted all the same', () => {
-    expect(parseNvidiaSmi('NVIDIA GB10, [N/A]\n')).toEqual([{ name: 'NVIDIA GB10', backend: 'cuda', memoryBytes: 0 }]);
+    expect(parseNvidiaGpus('NVIDIA GB10, [N/A]\n')).toEqual([{ name: 'NVIDIA GB10', backend: 'cuda', memoryBytes: 0 }]);
   });
 
   test.each(['', 'No devices were found\n', "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.\n"])(
     'are none when the tool says %j',
-    (text) => expect(parseNvidiaSmi(text)).toEqual([]),
+    (text) => expect(parseNvidiaGpus(text)).toEqual([]),
   );
 
   test('are found by the nvidia-smi on the path', async () => {
@@ -120,6 +122,77 @@ describe('GPUs', () => {
     expect(await findGpus({ PATH: root }, root)).toEqual([{ ...amd, backend: 'vulkan' }]);
     await lay({ 'dev/kfd': '' });
     expect(await findGpus({ PATH: root }, root)).toEqual([{ ...amd, backend: 'rocm' }]);
+  });
+});
+
+describe('what GPUs do', () => {
+  test('is read from the lines of nvidia-smi; what it does not tell stays absent', () => {
+    expect(parseNvidiaUses('45, 12345, 61, 250.12\n0, 3, 28, [N/A]\n[N/A], [N/A], [Not Supported], [Unknown Error]\n')).toEqual([
+      { use: 0.45, memoryUsedBytes: 12_345 * MIB, temperature: 61, power: 250.12 },
+      { use: 0, memoryUsedBytes: 3 * MIB, temperature: 28, power: undefined },
+      { use: undefined, memoryUsedBytes: 0, temperature: undefined, power: undefined },
+    ]);
+  });
+
+  test.each(['', 'No devices were found\n', 'Failed to initialize NVML: Driver/library version mismatch\n'])(
+    'is nothing when the tool says %j',
+    (text) => expect(parseNvidiaUses(text)).toEqual([]),
+  );
+
+  const H100 = { name: 'NVIDIA H100', backend: 'cuda', memoryBytes: 80 * GIB };
+  const RADEON = { name: 'AMD GPU 0x744c', backend: 'rocm', memoryBytes: 24 * GIB };
+
+  /** One look, at a machine whose tools and files are those of the test's folder. */
+  async function look(gpus: Parameters<typeof watchGpus>[0]) {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const env = { PATH: `${root}${delimiter}${process.env.PATH}` };
+    const watch = watchGpus(gpus, { env, root, onLook: resolve, every: () => () => {} });
+    expect(watch.uses).toEqual([]);
+    await promise;
+    watch.stop();
+    return watch.uses;
+  }
+
+  test('is told in the order of the GPUs, by nvidia-smi and by the files of amdgpu', async () => {
+    const device = 'sys/class/drm/card1/device';
+    await lay({
+      'nvidia-smi': '#!/bin/sh\necho "7, 1024, 40, 69.5"\n',
+      [`${device}/vendor`]: '0x1002\n',
+      [`${device}/mem_info_vram_total`]: `${24 * GIB}\n`,
+      [`${device}/mem_info_vram_used`]: `${6 * GIB}\n`,
+      [`${device}/gpu_busy_percent`]: '93\n',
+      [`${device}/hwmon/hwmon4/temp1_input`]: '57000\n',
+      [`${device}/hwmon/hwmon4/power1_average`]: '180500000\n',
+    });
+    expect(await look([H100, RADEON])).toEqual([
+      { use: 0.07, memoryUsedBytes: GIB, temperature: 40, power: 69.5 },
+      { use: 0.93, memoryUsedBytes: 6 * GIB, temperature: 57, power: 180.5 },
+    ]);
+  });
+
+  test('is not told at all when it can be told of some only, for nobody would know of which', async () => {
+    await lay({ 'nvidia-smi': '#!/bin/sh\necho "7, 1024, 40, 69.5"\n' });
+    expect(await look([H100, H100])).toEqual([]);
+  });
+
+  test('is never asked of a machine without any, and a tool that hangs is asked once', async () => {
+    await lay({ 'nvidia-smi': `#!/bin/sh\necho x >>"${root}/asked"\nexec sleep 60\n` });
+    let due = () => {};
+    const env = { PATH: `${root}${delimiter}${process.env.PATH}` };
+    const every = (_ms: number, run: () => void) => {
+      due = run;
+      return () => {};
+    };
+    watchGpus([], { env, root, every }).stop();
+    due();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const watch = watchGpus([H100], { env, root, every, onLook: resolve });
+    due();
+    due();
+    await promise;
+    watch.stop();
+    expect(await readFile(join(root, 'asked'), 'utf8')).toBe('x\n');
+    expect(watch.uses).toEqual([]);
   });
 });
 

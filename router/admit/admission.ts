@@ -3,7 +3,7 @@
  * served by, and nobody waiting for it, takes it; everybody else stands in that model's line. A model whose line is full
  * is out of the choice.
  */
-import type { Fault } from '../../proto/contract/faults.ts';
+import type { Fault, Reason } from '../../proto/contract/faults.ts';
 import type { ChatRequest } from '../../proto/gen/infermesh/v1/inference.ts';
 import { Priority as ChatPriority } from '../../proto/gen/infermesh/v1/inference.ts';
 import type { Delivered } from '../../proto/gen/infermesh/v1/types.ts';
@@ -28,6 +28,9 @@ const WAITING_PER_SLOT = 4;
 const RETURN_MS = 10_000;
 /** After so long, where nobody else was found, a node that failed the stream is as good as none. */
 const FORGIVE_MS = 2000;
+
+/** Why there is nobody for an answer that has begun, and may soon be: none is there, or all want to be left alone. */
+const PASSING: ReadonlySet<Reason> = new Set(['NO_NODE', 'QUEUE_FULL']);
 
 /** An answer that has begun and is to go on behind what was delivered. */
 export interface Resumption {
@@ -152,7 +155,7 @@ export class Admission {
     const { room, clock } = this.#parts;
     const look = (): Look<Admitted> => {
       const seen = this.#look(seeker, new Set());
-      const hopeful = seen.type === 'refused' && seen.fault.reason === 'NO_NODE' && clock.now() - since < RETURN_MS;
+      const hopeful = seen.type === 'refused' && PASSING.has(seen.fault.reason) && clock.now() - since < RETURN_MS;
       return hopeful ? { type: 'busy' } : seen;
     };
     const seen = look();

@@ -321,6 +321,7 @@ export class Series {
     }
     const fault = cut.signal.aborted ? (cut.signal.reason as Fault) : faultIn(result);
     judge(run.trial, fault);
+    if (result.type === 'ended' && fault?.retryAfterMs !== undefined) run.admitted.claim.rests(fault.retryAfterMs);
     // A model that has become slower would else never be seen to have.
     if (fault?.reason === 'NODE_STALLED' && !leads) this.#tookTime(run);
     watch.tell(endedEvent(run.epoch, result, fault));

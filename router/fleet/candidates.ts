@@ -6,10 +6,15 @@ import type { NodeLink } from './node-link.ts';
 import type { Reserved } from './reservations.ts';
 
 /** What this router makes of a node that says it serves. */
-export type Standing = Pick<Candidate, 'trouble' | 'barred'>;
+export type Standing = Pick<Candidate, 'trouble' | 'barred' | 'restsMs'>;
 
 /** @param waiting requests in the router's line for the model */
-export function candidateOf(link: NodeLink, model: ServedModel, waiting: number, { trouble, barred }: Standing): Candidate {
+export function candidateOf(
+  link: NodeLink,
+  model: ServedModel,
+  waiting: number,
+  { trouble, barred, restsMs }: Standing,
+): Candidate {
   const load = link.loads.find((one) => one.model === model.name);
   const own = link.reservations.of(model.name);
   // Where prompts queue there is no free slot, whatever the node claims.
@@ -22,6 +27,7 @@ export function candidateOf(link: NodeLink, model: ServedModel, waiting: number,
     returning: trouble !== undefined || isReturning(link),
     trouble,
     barred,
+    restsMs,
     model,
     freeSlots: Math.max(0, Math.min(forThisRouter - own.requests, roomToProve(own, model))),
     running: model.slots - forThisRouter + own.requests,

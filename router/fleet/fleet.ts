@@ -226,6 +226,7 @@ export class Fleet {
         // Who shows that it works may be given more.
         if (reservation.delivered(tokens)) this.#changed();
       },
+      rests: (ms) => attendance.rests(ms),
       [Symbol.dispose]: () => {
         if (!reservation.free()) return;
         attendance[Symbol.dispose]();
@@ -256,4 +257,6 @@ export interface Claimed extends Disposable {
   readonly link: NodeLink;
   /** So many tokens of the answer have come. */
   delivered(tokens: number): void;
+  /** Its engine wants to be left alone for so long, in milliseconds. */
+  rests(ms: number): void;
 }

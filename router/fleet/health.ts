@@ -10,6 +10,7 @@ import { Canaries } from './canaries.ts';
 import type { Standing } from './candidates.ts';
 import { Damping } from './damping.ts';
 import type { NodeLink } from './node-link.ts';
+import { Rests } from './rests.ts';
 
 export interface HealthOptions {
   readonly clock: Clock;
@@ -25,6 +26,8 @@ export interface HealthOptions {
 export interface Attendance extends Disposable {
   /** A token came. */
   gave(): void;
+  /** Its engine wants to be left alone for so long. */
+  rests(ms: number): void;
 }
 
 type OfModel = (model: string) => boolean;
@@ -33,12 +36,14 @@ export class Health {
   readonly #options: HealthOptions;
   readonly #damping = new Damping();
   readonly #canaries: Canaries;
+  readonly #rests: Rests;
   readonly breakers: Breakers;
 
   constructor(options: HealthOptions) {
     const { clock, random, tell, links, onChange } = options;
     this.#options = options;
     this.#canaries = new Canaries({ random, tell, onChange });
+    this.#rests = new Rests(clock, onChange);
     this.breakers = new Breakers({
       clock,
       random,
@@ -60,6 +65,7 @@ export class Health {
 
   left(link: NodeLink): void {
     this.#canaries.left(link);
+    this.#rests.left(link);
     this.breakers.left(link.id);
     this.#damping.left(link.id, this.#options.clock.now());
   }
@@ -85,6 +91,9 @@ export class Health {
         this.#canaries.gave(link, model, clock.now());
         this.breakers.gave(link.id, model);
       },
+      rests: (ms) => {
+        if (isHere()) this.#rests.wanted(link, model, ms);
+      },
       [Symbol.dispose]: () => {
         promise[Symbol.dispose]();
         if (isHere()) this.#canaries.freed(link, model, clock.now());
@@ -99,8 +108,9 @@ export class Health {
     const hasTrusted = remembering((model) => this.breakers.hasTrusted(model));
     return (link, model) => {
       const barred = this.breakers.barred(link.id, model, hasTrusted);
-      if (link.wedged.has(model)) return { trouble: 'wedged', barred };
-      return { trouble: this.#damping.holds(link.id, now) && mayHold(model) ? 'flapping' : undefined, barred };
+      const restsMs = this.#rests.leftMs(link, model);
+      if (link.wedged.has(model)) return { trouble: 'wedged', barred, restsMs };
+      return { trouble: this.#damping.holds(link.id, now) && mayHold(model) ? 'flapping' : undefined, barred, restsMs };
     };
   }
 
@@ -109,16 +119,21 @@ export class Health {
     const now = this.#options.clock.now();
     const mayHold = this.#damping.holdsAny(now) && this.#mayHold(model);
     for (const link of this.#options.links.values()) {
-      if (serves(link, model) && !(mayHold && this.#damping.holds(link.id, now))) yield link.id;
+      if (this.#serves(link, model) && !(mayHold && this.#damping.holds(link.id, now))) yield link.id;
     }
   }
 
   /** Whether another node is there for a model, is believed and let in by its breakers. */
   hasOther(node: string, model: string): boolean {
     for (const link of this.#options.links.values()) {
-      if (link.id !== node && serves(link, model) && this.breakers.permits(link.id, model)) return true;
+      if (link.id !== node && this.#serves(link, model) && this.breakers.permits(link.id, model)) return true;
     }
     return false;
+  }
+
+  /** And may be asked now. */
+  #serves(link: NodeLink, model: string): boolean {
+    return serves(link, model) && this.#rests.leftMs(link, model) === 0;
   }
 
   /**
@@ -135,6 +150,7 @@ export class Health {
   /** Leaves no timer. */
   stop(): void {
     this.breakers.stop();
+    this.#rests.stop();
   }
 }
 

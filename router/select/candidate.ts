@@ -32,6 +32,8 @@ export interface Candidate {
   readonly trouble?: 'wedged' | 'flapping' | undefined;
   /** Its breaker is open, or tries it with one request now. */
   readonly barred?: 'open' | 'probing' | undefined;
+  /** For how long its engine wants to be left alone, in milliseconds. */
+  readonly restsMs?: number | undefined;
   /** Undefined: its model is in memory. */
   readonly cold?: Cold | undefined;
   /** Its node is short of memory: its smaller models come first, or all others before any of its own. */

@@ -105,6 +105,12 @@ const breaker: Rule = {
     barred === 'open' ? 'too much failed there lately' : 'too much failed there lately, and one request tries it now',
 };
 
+const rest: Rule = {
+  name: 'rest',
+  rulesOut: ({ restsMs = 0 }) => restsMs > 0,
+  reason: ({ restsMs = 0 }) => `its engine takes no more for now; it may be asked again in ${Math.ceil(restsMs / 1000)} s`,
+};
+
 /** A model that has left memory since it failed a request comes back as another. */
 const tried: Rule = {
   name: 'tried',
@@ -128,6 +134,7 @@ export const PERMITS: readonly Rule[] = [
   context,
   state,
   breaker,
+  rest,
   tried,
   load,
 ];

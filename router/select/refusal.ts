@@ -18,6 +18,7 @@ const REASON_OF: Readonly<Record<string, Reason>> = {
   context: 'CONTEXT_TOO_LONG',
   state: 'NO_NODE',
   breaker: 'NO_NODE',
+  rest: 'QUEUE_FULL',
   tried: 'NO_NODE',
   load: 'NO_NODE',
   deadline: 'DEADLINE_EXCEEDED',
@@ -40,8 +41,17 @@ export function furthest({ considered }: Pick<Decision, 'considered'>): Exclusio
 
 export function refusalFault(decision: Decision, { target }: Ask): Fault {
   const exclusion = furthest(decision);
+  if (exclusion?.filter === 'rest') return atRest(decision);
   if (exclusion && exclusion.filter !== 'target') return new Fault(REASON_OF[exclusion.filter] as Reason, exclusion.reason);
   if (target.type === 'model') return new Fault('MODEL_NOT_FOUND', 'no node serves the model that was asked for');
   if (target.type === 'tier') return new Fault('MODEL_NOT_FOUND', `no node serves a model of tier ${tierName(target.tier)}`);
   return new Fault('NO_NODE', 'no node serves any model yet');
+}
+
+/** To come back when the first of them may be asked again. */
+function atRest({ considered }: Decision): Fault {
+  const resting = considered.filter(({ exclusion }) => exclusion?.filter === 'rest');
+  const retryAfterMs = Math.min(...resting.map(({ candidate }) => candidate.restsMs ?? 0));
+  const first = resting.find(({ candidate }) => candidate.restsMs === retryAfterMs);
+  return new Fault('QUEUE_FULL', first?.exclusion?.reason ?? '', { retryAfterMs });
 }

@@ -160,7 +160,7 @@ export class Agent {
 
   #engineChanged(state: EngineState): void {
     const { tell, settings } = this.#parts;
-    const { model } = settings;
+    const [model = ''] = settings.model;
     if (state.type === 'ready') {
       const { slots, prefillTokensPerSecond, decodeTokensPerSecond } = state.model;
       tell({ type: 'engine_ready', model, slots, prefillTokensPerSecond, decodeTokensPerSecond });

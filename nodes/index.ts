@@ -15,6 +15,7 @@ import type { EngineState } from './engine/engine.ts';
 import { createEngine } from './engine/index.ts';
 import { expectedModel } from './expected-model.ts';
 import { createUsageSampler, detectHardware } from './hardware.ts';
+import type { ModelSettings } from './model-settings.ts';
 import type { PullProgress } from './models/store.ts';
 import { openModelStore } from './models/store.ts';
 import { ollamaOptions, ollamaSpec } from './ollama-model.ts';
@@ -57,7 +58,8 @@ export interface RunningNode {
  */
 export async function startNode(settings: NodeSettings, hooks: NodeHooks = {}): Promise<RunningNode> {
   const log = hooks.log ?? createLog({ name: 'node', level: settings.logLevel });
-  const id = settings.id ?? defaultNodeId(settings.model);
+  const [first] = settings.models as [ModelSettings];
+  const id = settings.id ?? defaultNodeId(first.model);
   const credentials = credentialsOf(id, settings);
   const telemetry = await startTelemetry({
     serviceName: 'infermesh-node',
@@ -65,14 +67,14 @@ export async function startNode(settings: NodeSettings, hooks: NodeHooks = {}): 
     warn: (message) => log.warn({ event: 'telemetry' }, message),
   });
   try {
-    const [hardware, spec] = await Promise.all([detectHardware(), modelSpec(settings, hooks)]);
-    const { slots, threads, gpuLayers, watts } = settings;
-    const model = asServed(spec, settings);
-    const server = settings.engine === 'openai' ? serverOf(settings) : undefined;
-    const ollama = settings.engine === 'ollama' ? ollamaOptions(settings) : undefined;
+    const [hardware, spec] = await Promise.all([detectHardware(), modelSpec(first, hooks)]);
+    const { slots, threads, gpuLayers, watts } = first;
+    const model = asServed(spec, first);
+    const server = first.engine === 'openai' ? serverOf(first) : undefined;
+    const ollama = first.engine === 'ollama' ? ollamaOptions(first) : undefined;
     const tell = logNode(log);
-    const warn = (message: string) => tell({ type: 'engine_warned', model: settings.model, message });
-    const engine = createEngine(settings.engine, { model, slots, threads, gpuLayers, watts, server, ollama }, { warn });
+    const warn = (message: string) => tell({ type: 'engine_warned', model: first.model, message });
+    const engine = createEngine(first.engine, { model, slots, threads, gpuLayers, watts, server, ollama }, { warn });
     if (hooks.onState) engine.onState(hooks.onState);
     const agent = new Agent({
       id,
@@ -81,12 +83,12 @@ export async function startNode(settings: NodeSettings, hooks: NodeHooks = {}): 
       version: VERSION,
       hardware,
       engine,
-      expected: expectedModel(model, settings),
+      expected: expectedModel(model, first),
       usage: createUsageSampler(),
       observer: workSpans(),
       tell,
     });
-    tell({ type: 'model_loading', model: settings.model });
+    tell({ type: 'model_loading', model: first.model });
     const close = async () => {
       await agent.close();
       await telemetry.shutdown();
@@ -107,7 +109,7 @@ export async function startNode(settings: NodeSettings, hooks: NodeHooks = {}): 
   }
 }
 
-async function modelSpec(settings: NodeSettings, { onPull, signal }: NodeHooks): Promise<ModelSpec> {
+async function modelSpec(settings: ModelSettings, { onPull, signal }: NodeHooks): Promise<ModelSpec> {
   if (settings.engine === 'replay') return replaySpec(settings);
   if (settings.engine === 'openai') return remoteModel(settings);
   if (settings.engine === 'ollama') return ollamaSpec(settings);
@@ -115,7 +117,7 @@ async function modelSpec(settings: NodeSettings, { onPull, signal }: NodeHooks):
 }
 
 /** What the operator knows better than the catalogue. */
-function asServed(spec: ModelSpec, { inputPrice, outputPrice, asTier }: NodeSettings): ModelSpec {
+function asServed(spec: ModelSpec, { inputPrice, outputPrice, asTier }: ModelSettings): ModelSpec {
   const { inputUsdPerMillion, outputUsdPerMillion } = spec.price;
   return {
     ...spec,
@@ -125,7 +127,7 @@ function asServed(spec: ModelSpec, { inputPrice, outputPrice, asTier }: NodeSett
 }
 
 /** The replay engine has no weights: its answers follow from the prompt. */
-function replaySpec({ model, replay }: NodeSettings): ModelSpec {
+function replaySpec({ model, replay }: ModelSettings): ModelSpec {
   const path = `replay:${replay}`;
   return {
     name: model,

@@ -3,11 +3,11 @@ import { Fault } from '../proto/contract/faults.ts';
 import { isLoopback } from '../proto/contract/settings.ts';
 import { Tier } from '../proto/gen/infermesh/v1/types.ts';
 import type { ModelSpec, OllamaOptions } from './backends/backend.ts';
+import type { ModelSettings } from './model-settings.ts';
 import { modelElsewhere } from './remote-model.ts';
-import type { NodeSettings } from './settings.ts';
 
 type OllamaSettings = Pick<
-  NodeSettings,
+  ModelSettings,
   'model' | 'ollamaUrl' | 'ollamaModel' | 'ollamaContext' | 'ollamaKeepAlive' | 'allowPlaintext'
 >;
 

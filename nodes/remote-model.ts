@@ -2,10 +2,10 @@
 import { isLoopback } from '../proto/contract/settings.ts';
 import { Tier } from '../proto/gen/infermesh/v1/types.ts';
 import type { ModelSpec, ServerSpec } from './backends/backend.ts';
+import type { ModelSettings } from './model-settings.ts';
 import { loadCatalogue } from './models/catalogue.ts';
-import type { NodeSettings } from './settings.ts';
 
-type RemoteSettings = Pick<NodeSettings, 'model' | 'openaiUrl' | 'openaiModel' | 'openaiKeyFile' | 'openaiKeyEnv'>;
+type RemoteSettings = Pick<ModelSettings, 'model' | 'openaiUrl' | 'openaiModel' | 'openaiKeyFile' | 'openaiKeyEnv'>;
 
 /** Of a model that nobody has told more of; a server may know better. */
 const UNKNOWN_CONTEXT = 131_072;

@@ -1,12 +1,25 @@
-/** What a node can be told, with its defaults. */
+/** What a node can be told, with its defaults. What may differ from model to model stands in model-settings.ts. */
 import { hostname } from 'node:os';
+import { basename } from 'node:path';
 import { z } from 'zod';
-import { MODEL_NAME } from '../proto/contract/bounds.ts';
 import { Fault } from '../proto/contract/faults.ts';
 import type { SettingSources } from '../proto/contract/settings.ts';
-import { address, integer, isLoopback, list, logLevel, real, resolveSettings, toggle } from '../proto/contract/settings.ts';
-import { tierSchema } from './models/schema.ts';
-import { checkOllama, isOllamaModel } from './ollama-model.ts';
+import {
+  address,
+  envName,
+  flagName,
+  integer,
+  isLoopback,
+  list,
+  logLevel,
+  memoryAmount,
+  resolveSettings,
+  toggle,
+} from '../proto/contract/settings.ts';
+import type { ModelSettings } from './model-settings.ts';
+import { checkModel, modelSetting, modelShape } from './model-settings.ts';
+import type { ModelEntry } from './models-file.ts';
+import { MOST_MODELS, readModelsFile } from './models-file.ts';
 
 const LABEL = /^[A-Za-z0-9._/-]{1,64}=.{0,256}$/;
 
@@ -24,62 +37,24 @@ export const nodeSchema = z.object({
     .string()
     .regex(/^[a-z0-9](?:[a-z0-9.-]{0,62}[a-z0-9])?$/, 'must be 1 to 64 lower-case letters, digits and .-')
     .optional(),
-  engine: z
-    .enum(['llama-cpp', 'ollama', 'openai', 'replay'], { error: 'must be llama-cpp, ollama, openai or replay' })
-    .default('llama-cpp'),
-  /** A name of the catalogue, or weights of one's own. */
-  model: z
-    .string()
-    .refine(
-      (text) => MODEL_NAME.test(text) || text.startsWith('file:/'),
-      'must be the name of a model, or file:/ABSOLUTE/PATH.gguf',
-    )
-    .default('stories-15m'),
-  /** For the replay engine: rate=TOKENS_PER_SECOND,length=TOKENS. */
-  replay: z.string().default(''),
-  /** For the ollama engine. */
-  ollamaUrl: z
-    .string()
-    .refine(isServerUrl, 'must be an http:// or https:// URL without a user, a query or a fragment')
-    .default('http://127.0.0.1:11434'),
-  /** What Ollama calls the model, where that is not the model's name here. */
-  ollamaModel: z.string().refine(isOllamaModel, 'must be a name of Ollama, such as llama3.2:1b').optional(),
-  /** Tokens of context for each slot; Ollama sets memory aside for all of them. */
-  ollamaContext: integer(256, 10_000_000).default(8192),
-  ollamaKeepAlive: z
-    .string()
-    .regex(/^(?:-?\d{1,9}|(?:\d{1,9}(?:\.\d{1,3})?(?:ms|s|m|h))+)$/, 'must be a time such as 30m, seconds, or -1 for ever')
-    .default('1h'),
-  /** For the openai engine: where the server is, with the API's version, as a rule /v1. */
-  openaiUrl: z
-    .string()
-    .refine(isServerUrl, 'must be an http:// or https:// URL without a user, a query or a fragment')
-    .optional(),
-  /** What the server calls the model, where that is not the model's name here. */
-  openaiModel: z.string().min(1, 'must be a name').max(256, 'must be a name').optional(),
-  /** The API key, never a flag itself: others on the machine could read it. */
-  openaiKeyFile: z.string().min(1, 'must be a path').optional(),
-  openaiKeyEnv: z
-    .string()
-    .regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/, 'must be the name of a variable')
-    .optional(),
-  slots: integer(1, 16_384).default(4),
-  /** 0: the engine chooses. */
-  threads: integer(0, 1024).default(0),
-  gpuLayers: z
-    .union([z.literal('auto'), integer(0, 1024)], { error: 'must be auto or a whole number from 0 to 1024' })
-    .default('auto'),
+  /** Loaded at the start, each with the settings that follow. */
+  model: list(modelSetting)
+    .default(['stories-15m'])
+    .refine((all) => all.length >= 1 && all.length <= MOST_MODELS, `must be 1 to ${MOST_MODELS} models`),
+  /** Announced, and loaded when a router asks for one. */
+  onDemand: list(modelSetting)
+    .default([])
+    .refine((all) => all.length <= MOST_MODELS, `must be up to ${MOST_MODELS} models`),
+  /** Entries in place of both, each with settings of its own. */
+  modelsFile: z.string().min(1, 'must be a path').optional(),
+  /** What all models together may take, of the memory that this machine or its control group has. */
+  memoryBudget: memoryAmount().default('80%'),
+  ...modelShape,
   zone: z
     .string()
     .regex(/^[A-Za-z0-9._-]{0,64}$/, 'must be up to 64 letters, digits and ._-')
     .default(''),
   labels: list(z.string().regex(LABEL, 'must be NAME=VALUE')).default([]),
-  /** Instead of the catalogue's. */
-  asTier: tierSchema.optional(),
-  inputPrice: real(0, 1e6).optional(),
-  outputPrice: real(0, 1e6).optional(),
-  /** Absent: assumed from the engine's threads. */
-  watts: real(0, 1e6).optional(),
   tlsCa: z.string().optional(),
   /** The node's certificate, with the name infermesh://node/ID. */
   tlsCert: z.string().optional(),
@@ -89,7 +64,10 @@ export const nodeSchema = z.object({
   logLevel: logLevel().default('info'),
 });
 
-export type NodeSettings = Readonly<z.infer<typeof nodeSchema>>;
+export type NodeSettings = Readonly<z.infer<typeof nodeSchema>> & {
+  /** One for each model, those first that are loaded at the start; of different names. */
+  readonly models: readonly ModelSettings[];
+};
 
 /** @throws Fault INVALID_REQUEST */
 export function nodeSettings(sources: SettingSources): NodeSettings {
@@ -101,28 +79,40 @@ export function nodeSettings(sources: SettingSources): NodeSettings {
       `--join ${remote} is not loopback: give --tls-ca, or --allow-plaintext on a network you trust`,
     );
   }
-  if (settings.engine === 'openai') checkServer(settings);
-  if (settings.engine === 'ollama') checkOllama(settings);
-  return settings;
+  if (settings.modelsFile !== undefined) checkAlone(sources);
+  const models = modelsOf(settings).toSorted((one, other) => Number(one.onDemand) - Number(other.onDemand));
+  checkModels(models, settings.modelsFile);
+  return Object.freeze({ ...settings, models: Object.freeze(models) });
 }
 
-function checkServer({ openaiUrl, openaiKeyFile, openaiKeyEnv, allowPlaintext }: NodeSettings): void {
-  if (openaiUrl === undefined) throw new Fault('INVALID_REQUEST', '--engine openai needs --openai-url');
-  if (openaiKeyFile !== undefined && openaiKeyEnv !== undefined) {
-    throw new Fault('INVALID_REQUEST', '--openai-key-file and --openai-key-env: give one of them');
-  }
-  const { protocol, host, hostname } = new URL(openaiUrl);
-  const hasKey = openaiKeyFile !== undefined || openaiKeyEnv !== undefined;
-  if (hasKey && protocol === 'http:' && !isLoopback(`${hostname}:`) && !allowPlaintext) {
-    const why = `--openai-url http://${host} would show the API key to the network`;
-    throw new Fault('INVALID_REQUEST', `${why}: give an https:// URL, or --allow-plaintext on a network you trust`);
-  }
+/** Defaults apart, a file of models and flags that name some would be two lists. */
+function checkAlone({ flags = {}, env = {}, file = {} }: SettingSources): void {
+  const given = (['model', 'onDemand'] as const).filter((key) => flags[key] ?? (env[envName(key)] || file[key]));
+  if (given.length === 0) return;
+  throw new Fault('INVALID_REQUEST', `--models-file and ${given.map(flagName).join(', ')}: give one of them`);
 }
 
-function isServerUrl(text: string): boolean {
-  if (!URL.canParse(text)) return false;
-  const { protocol, username, password, search, hash } = new URL(text);
-  return /^https?:$/.test(protocol) && username + password + search + hash === '';
+function modelsOf(settings: Readonly<z.infer<typeof nodeSchema>>): ModelSettings[] {
+  const common = Object.fromEntries(Object.keys(modelShape).map((key) => [key, settings[key as keyof typeof modelShape]]));
+  const entries: readonly ModelEntry[] =
+    settings.modelsFile === undefined
+      ? [...settings.model.map((model) => ({ model })), ...settings.onDemand.map((model) => ({ model, onDemand: true }))]
+      : readModelsFile(settings.modelsFile);
+  const { allowPlaintext } = settings;
+  return entries.map((entry) => Object.freeze({ ...common, onDemand: false, allowPlaintext, ...entry }) as ModelSettings);
+}
+
+function checkModels(models: readonly ModelSettings[], path: string | undefined): void {
+  const names = models.map(({ model }) => model);
+  const twin = names.find((name, at) => names.indexOf(name) !== at);
+  const where = path === undefined ? '--model, --on-demand' : basename(path);
+  if (twin !== undefined) throw new Fault('INVALID_REQUEST', `${where}: ${twin} is there twice`);
+  const [{ ollamaModel, openaiModel } = {}] = models;
+  if (path === undefined && models.length > 1 && (ollamaModel ?? openaiModel) !== undefined) {
+    const flag = ollamaModel === undefined ? '--openai-model' : '--ollama-model';
+    throw new Fault('INVALID_REQUEST', `${flag} is the name of one model, and there are ${models.length}: use --models-file`);
+  }
+  for (const model of models) checkModel(model);
 }
 
 /** The id of a node that was given none: one for each model of a machine. */

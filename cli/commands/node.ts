@@ -25,7 +25,10 @@ const HELP: FlagHelp<typeof nodeSchema> = {
   keyFile: ['FILE', "the node's own key, made at such a join (default: by the node's name in your data folder)"],
   id: ['NAME', "the node's name in the mesh (default: made of host and model)"],
   engine: ['NAME', 'llama-cpp, ollama, openai for a server with that API, or replay for tests'],
-  model: ['NAME', 'which model to serve; it is fetched when it is not here'],
+  model: ['NAME', 'which model to serve; it is fetched when it is not here; repeat it, or use commas, for several'],
+  onDemand: ['NAME', 'model to load when a router asks for it; repeat it, or use commas, for several'],
+  modelsFile: ['FILE', 'YAML of the models, each with settings of its own, in place of both'],
+  memoryBudget: ['AMOUNT', 'what all models together may take: a share of the memory, or a size such as 6GB'],
   replay: ['SPEC', 'what the replay engine does: rate=TOKENS_PER_SECOND,length=TOKENS'],
   ollamaUrl: ['URL', 'server of the ollama engine'],
   ollamaModel: ['NAME', 'what Ollama calls the model, which fetches it where it is missing (default: as --model)'],
@@ -118,7 +121,7 @@ class Telling {
 
   progress(step: Step): void {
     void tellParent({ type: 'progress', step });
-    this.#bars.step(this.#settings.model, step);
+    this.#bars.step(this.#settings.models[0]?.model ?? '', step);
   }
 
   state(state: EngineState): void {
@@ -131,7 +134,8 @@ class Telling {
   }
 
   #ready({ tasks, decodeTokensPerSecond, prefillTokensPerSecond, embeddingDimensions }: ReadyModel): void {
-    const { model, join, slots } = this.#settings;
+    const { join, slots } = this.#settings;
+    const [model = ''] = this.#settings.model;
     const vectors = embedsOnly(tasks);
     const tokensPerSecond = vectors ? prefillTokensPerSecond : decodeTokensPerSecond;
     this.#bars.end();

@@ -55,14 +55,17 @@ export function resolveSettings<T extends z.ZodObject>(
   }));
   for (const issue of parsed.error?.issues ?? []) {
     const key = String(issue.path[0] ?? '');
-    violations.push({ field: origin.get(key) ?? flagName(key), description: `${issue.message}, received ${shown(raw[key])}` });
+    violations.push({
+      field: origin.get(key) ?? flagName(key),
+      description: `${issue.message}, received ${shownValue(raw[key])}`,
+    });
   }
   if (!parsed.success || violations.length > 0) throw invalid(violations);
   return Object.freeze(parsed.data);
 }
 
-/** Without what stands before the host of a URL, which may be a password. */
-function shown(value: unknown): string {
+/** A value as an error names it: without what stands before the host of a URL, which may be a password. */
+export function shownValue(value: unknown): string {
   return value === undefined ? 'nothing' : JSON.stringify(value).replace(/\/\/[^"]*@/g, '//...@');
 }
 
@@ -95,6 +98,23 @@ export const toggle = () =>
 /** One value, several, or a text with commas. */
 export const list = <T extends z.ZodType>(item: T) =>
   z.preprocess((value) => (typeof value === 'string' ? value.split(',').map((part) => part.trim()) : value), z.array(item));
+
+const AMOUNT = /^(\d{1,15}(?:\.\d{1,3})?) ?(%|[kMGT]?B|[KMGT]iB)$/;
+const UNITS = { B: 1, kB: 1e3, MB: 1e6, GB: 1e9, TB: 1e12, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30, TiB: 2 ** 40 };
+
+/** Memory as a share of all there is, or in bytes; `bytesIn` reads it. */
+export const memoryAmount = () =>
+  z.string().refine((text) => {
+    const [, number, unit] = AMOUNT.exec(text) ?? [];
+    return number !== undefined && Number(number) > 0 && (unit !== '%' || Number(number) <= 100);
+  }, 'must be a share such as 80%, or a size such as 6GB or 512MiB');
+
+/** @param amount one that `memoryAmount` has let through; @param whole bytes that 100 % are */
+export function bytesIn(amount: string, whole: number): number {
+  const [, number, unit] = AMOUNT.exec(amount) ?? [];
+  const times = unit === '%' ? whole / 100 : UNITS[unit as keyof typeof UNITS];
+  return Math.round(Number(number) * times);
+}
 
 /** HOST:PORT, with brackets around an IPv6 host. */
 export const address = () =>

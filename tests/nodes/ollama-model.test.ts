@@ -1,9 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { nodeSettings } from '../../nodes/index.ts';
+import type { ModelSettings } from '../../nodes/model-settings.ts';
 import { isOllamaModel, ollamaOptions, ollamaSpec } from '../../nodes/ollama-model.ts';
 import { Tier } from '../../proto/gen/infermesh/v1/types.ts';
 
-const settings = (flags: object) => nodeSettings({ flags: { tokenFile: 'unread', engine: 'ollama', ...flags } });
+const settings = (flags: object) =>
+  nodeSettings({ flags: { tokenFile: 'unread', engine: 'ollama', ...flags } }).models[0] as ModelSettings;
 
 test('a model is asked for by its own name, on this machine, unless it is said otherwise', () => {
   const own = ollamaOptions(settings({ model: 'llama3.2:1b' }));

@@ -1,5 +1,6 @@
 /** What a node is told of a server with the API of OpenAI. */
 import { describe, expect, test } from 'vitest';
+import type { ModelSettings } from '../../nodes/model-settings.ts';
 import { remoteModel, serverOf } from '../../nodes/remote-model.ts';
 import { nodeSettings } from '../../nodes/settings.ts';
 import { Tier } from '../../proto/gen/infermesh/v1/types.ts';
@@ -7,7 +8,8 @@ import { Tier } from '../../proto/gen/infermesh/v1/types.ts';
 const URL_HERE = 'http://127.0.0.1:8000/v1/';
 
 function settings(flags: Record<string, unknown>) {
-  return nodeSettings({ flags: { tokenFile: 'token', engine: 'openai', model: 'borrowed', ...flags }, env: {} });
+  const { models } = nodeSettings({ flags: { tokenFile: 'token', engine: 'openai', model: 'borrowed', ...flags }, env: {} });
+  return models[0] as ModelSettings;
 }
 
 describe('settings of the openai engine', () => {

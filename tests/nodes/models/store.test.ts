@@ -8,8 +8,9 @@ import { folderOf, weightsPath } from '../../../nodes/models/folder.ts';
 import type { ModelStore } from '../../../nodes/models/store.ts';
 import { openModelStore } from '../../../nodes/models/store.ts';
 import { writeCatalogue } from '../../support/catalogue.ts';
+import { ggufFile } from './gguf-file.ts';
 
-const WEIGHTS = Buffer.concat([Buffer.from('GGUF\x03\0\0\0'), Buffer.alloc(5000, 7)]);
+const WEIGHTS = ggufFile({ weights: Buffer.alloc(5000, 7) });
 const SHA256 = createHash('sha256').update(WEIGHTS).digest('hex');
 const NAME = 'fetched';
 
@@ -133,7 +134,7 @@ describe("an operator's own file", () => {
     const path = join(folder, 'page.gguf');
     await expect(store.locate(`file:${path}`)).rejects.toThrow('ENOENT');
     await put(path, Buffer.from('<!doctype html>'));
-    await expect(store.locate(`file:${path}`)).rejects.toThrow('not in GGUF format');
+    await expect(store.locate(`file:${path}`)).rejects.toThrow('is not a GGUF file');
     await expect(store.locate(`file:${folder}`)).rejects.toThrow('not a file');
   });
 });

@@ -15,7 +15,7 @@ import type {
 } from '../proto/gen/infermesh/v1/inference.ts';
 import { Priority } from '../proto/gen/infermesh/v1/inference.ts';
 import type { Delivered } from '../proto/gen/infermesh/v1/types.ts';
-import type { ClientStream, EventStream } from '../proto/transport/event-stream.ts';
+import type { ClientStream } from '../proto/transport/event-stream.ts';
 import type { CallContext } from '../proto/transport/handlers.ts';
 import type { RequestObserver } from '../telemetry/events.ts';
 import type { Admitted, Resumption, Wish } from './admit/admission.ts';
@@ -114,19 +114,19 @@ export class Journey {
   }
 
   /** Answers a conversation from its beginning. */
-  chat(chat: ChatRequest, stream: EventStream, context: CallContext): Promise<void> {
+  chat(chat: ChatRequest, stream: ClientStream, context: CallContext): Promise<void> {
     return this.#answer(chat, stream, context, `${SERVICE}/Chat`);
   }
 
   /** Goes on with an answer that another router began. @throws Fault INVALID_REQUEST */
-  resume(request: ResumeRequest, stream: EventStream, context: CallContext): Promise<void> {
+  resume(request: ResumeRequest, stream: ClientStream, context: CallContext): Promise<void> {
     const { chat, delivered } = checkResume(request);
     return this.#answer(chat, stream, context, `${SERVICE}/Resume`, delivered);
   }
 
   async #answer(
     chat: ChatRequest,
-    stream: EventStream,
+    stream: ClientStream,
     context: CallContext,
     method: string,
     delivered?: Delivered,

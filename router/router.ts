@@ -14,6 +14,8 @@ import { GrpcServer } from '../proto/transport/server.ts';
 import type { CacheEvent } from '../telemetry/cache-events.ts';
 import type { FleetEvent, RequestObserver, Tell } from '../telemetry/events.ts';
 import { WaitingRoom } from './admit/waiting-room.ts';
+import { Batches } from './batch/batches.ts';
+import { errands } from './batch/errands.ts';
 import type { Classifier } from './classify/classification.ts';
 import type { Clock } from './clock.ts';
 import { systemClock } from './clock.ts';
@@ -72,6 +74,7 @@ export class Router {
   readonly #settings: RouterSettings;
   readonly #server: GrpcServer;
   readonly #journey: Journey;
+  readonly #batches: Batches;
   readonly #fleet: Fleet;
   readonly #tally = new Tally();
   readonly #embedder: FleetEmbedder;
@@ -139,10 +142,17 @@ export class Router {
     const { listen, writer } = settings;
     const tls = tlsOf(settings);
     this.#server = new GrpcServer({ address: listen, writer, onDefect, ...(tls ? { tls } : {}) });
-    this.#server.addService(
-      InferenceServiceService,
-      inferenceHandlers(this.#journey, { vectors, callers, quotas, tally, observer }),
-    );
+    const embedding = { vectors, callers, quotas, tally, observer };
+    this.#batches = new Batches({
+      clock,
+      random,
+      callers,
+      fleet,
+      room,
+      embeddingModel: () => vectors.model?.name,
+      begin: errands({ journey: this.#journey, embedding, onDefect }),
+    });
+    this.#server.addService(InferenceServiceService, inferenceHandlers(this.#journey, embedding, this.#batches));
     this.#server.addService(
       AdminServiceService,
       adminHandlers({
@@ -174,6 +184,7 @@ export class Router {
   async close(): Promise<void> {
     this.#server.setServing(false);
     this.#journey.drain();
+    this.#batches.drain();
     await this.#tally.idle(this.#settings.drainMs);
     this.#journey.abort();
     this.#embedder[Symbol.dispose]();

@@ -1,4 +1,5 @@
 /** Where an answer goes that nobody reads. */
+import type { Fault } from '../proto/contract/faults.ts';
 import type { ClientStream } from '../proto/transport/event-stream.ts';
 
 export class UnreadStream implements ClientStream {
@@ -16,7 +17,7 @@ export class UnreadStream implements ClientStream {
     this.open = false;
   }
 
-  fail(): void {
+  fail(_fault: Fault): void {
     this.open = false;
   }
 }

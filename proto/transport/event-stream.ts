@@ -1,5 +1,5 @@
 /**
- * The server's end of a server-streaming call, as bytes: messages go in already framed and leave as they are.
+ * The server's writing end of a call that streams to its client, as bytes: messages go in already framed and leave as they are.
  *
  *   open -> ended (trailers sent)      by end() or fail()
  *   open -> gone                       the client cancelled, vanished, or its deadline passed
@@ -11,7 +11,7 @@
  */
 import type { ServerHttp2Stream } from 'node:http2';
 import { constants } from 'node:http2';
-import type { ServerWritableStream } from '@grpc/grpc-js';
+import type { ServerDuplexStream, ServerWritableStream } from '@grpc/grpc-js';
 import { Metadata } from '@grpc/grpc-js';
 import type { Fault } from '../contract/faults.ts';
 import { messagesOf } from './framing.ts';
@@ -19,6 +19,7 @@ import { streamOf } from './grpc-internals.ts';
 import { serviceError } from './service-error.ts';
 
 export type RawCall = ServerWritableStream<Buffer, Buffer>;
+type Streaming = RawCall | ServerDuplexStream<Buffer, Buffer>;
 
 /** 'http2' writes beneath grpc-js, 'grpc-js' through it; both pass the same tests. */
 export type Writer = 'http2' | 'grpc-js';
@@ -42,7 +43,7 @@ export class EventStream {
   /** Called once if the client goes before the end. */
   onGone: () => void = () => {};
 
-  readonly #call: RawCall;
+  readonly #call: Streaming;
   /** Where the bytes go, with the writer 'http2'. */
   readonly #http2: ServerHttp2Stream | undefined;
   readonly #inner: ServerHttp2Stream | undefined;
@@ -54,7 +55,7 @@ export class EventStream {
     if (this.#state === 'open') this.onRelease();
   };
 
-  constructor(call: RawCall, writer: Writer = 'http2') {
+  constructor(call: Streaming, writer: Writer = 'http2') {
     this.#call = call;
     this.#inner = streamOf(call);
     this.#http2 = writer === 'http2' ? this.#inner : undefined;

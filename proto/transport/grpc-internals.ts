@@ -4,7 +4,7 @@
  * `hardenServer` and `askForCertificates` throw at start, where a test sees it.
  */
 import type { Http2Server, IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
-import type { Server, ServerCredentials, ServerWritableStream } from '@grpc/grpc-js';
+import type { Server, ServerCredentials } from '@grpc/grpc-js';
 import { parseTimeout } from './deadline.ts';
 
 export interface Hardening {
@@ -84,7 +84,7 @@ interface CallInside {
  * The HTTP/2 stream beneath a call, past any interceptors. Writing framed messages straight to it costs a third of
  * grpc-js' path for each (docs/benchmarks.md).
  */
-export function streamOf(call: ServerWritableStream<unknown, unknown>): ServerHttp2Stream | undefined {
+export function streamOf(call: object): ServerHttp2Stream | undefined {
   let inside = (call as unknown as { call?: CallInside }).call;
   while (inside?.nextCall) inside = inside.nextCall;
   return typeof inside?.stream?.write === 'function' ? inside.stream : undefined;

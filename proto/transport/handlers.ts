@@ -1,10 +1,11 @@
-/** The three kinds of call that services of the mesh have, from grpc-js' shape to ours. */
+/** The kinds of call that services of the mesh have, from grpc-js' shape to ours. */
 import type * as grpc from '@grpc/grpc-js';
 import type { Fault } from '../contract/faults.ts';
 import { invalid } from '../contract/faults.ts';
 import type { RawCall, Writer } from './event-stream.ts';
 import { EventStream } from './event-stream.ts';
 import { UNREADABLE_TIMEOUT } from './grpc-internals.ts';
+import { Incoming } from './incoming.ts';
 import type { MessageType } from './messages.ts';
 import { decodeRequest, encodeMessage } from './messages.ts';
 import { namesIn } from './pem.ts';
@@ -18,6 +19,8 @@ export interface CallContext {
   readonly remainingMs: number | undefined;
   /** DNS and URI names in the caller's certificate, where the transport has checked one; else none. */
   certificateNames(): readonly string[];
+  /** Aborted when the caller is gone; undefined where its stream tells that. */
+  readonly signal?: AbortSignal;
 }
 
 export interface UnaryHandler {
@@ -33,9 +36,16 @@ export interface StreamHandler {
 
 export type RawDuplex = grpc.ServerDuplexStream<Buffer, Buffer>;
 
+/** Reads and writes by itself. */
 export interface BidiHandler {
   readonly kind: 'bidi';
   readonly handle: (call: RawDuplex, context: CallContext) => void;
+}
+
+export interface ExchangeHandler {
+  readonly kind: 'exchange';
+  /** Owns `stream` and must end it; a throw ends it too. */
+  readonly handle: (requests: Incoming, stream: EventStream, context: CallContext) => Promise<void>;
 }
 
 export function unary<Req, Res>(
@@ -79,6 +89,21 @@ export function streamCall(
     const stream = new EventStream(call, writer);
     try {
       await handler.handle(call.request, stream, contextOf(call));
+    } catch (thrown) {
+      stream.fail(caught(thrown));
+    }
+  };
+}
+
+export function exchangeCall(
+  handler: ExchangeHandler,
+  caught: Caught,
+  writer: Writer,
+): grpc.handleBidiStreamingCall<Buffer, Buffer> {
+  return async (call) => {
+    const stream = new EventStream(call, writer);
+    try {
+      await handler.handle(new Incoming(call), stream, contextOf(call));
     } catch (thrown) {
       stream.fail(caught(thrown));
     }

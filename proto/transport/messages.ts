@@ -1,5 +1,5 @@
 /** Bytes <-> messages at the edge of a server, stricter than protobuf libraries are by default. */
-import { BinaryReader } from '@bufbuild/protobuf/wire';
+import { BinaryReader, WireType } from '@bufbuild/protobuf/wire';
 import { Fault, invalid } from '../contract/faults.ts';
 
 /** A message type as ts-proto generates it. */
@@ -47,6 +47,22 @@ export function decodeRequest<T>(type: MessageType<T>, name: string, bytes: Uint
     if (thrown instanceof Fault) throw thrown;
     throw invalid([{ field: '(message)', description: `must be a ${name}, received ${bytes.length} bytes that are not` }]);
   }
+}
+
+/** A string at the top of a message that can't be decoded as a whole; empty where there is none. */
+export function stringIn(bytes: Uint8Array, field: number): string {
+  const reader = new BinaryReader(bytes);
+  let found = '';
+  try {
+    while (reader.pos < reader.len) {
+      const [number, type] = reader.tag();
+      if (number === field && type === WireType.LengthDelimited) found = reader.string();
+      else reader.skip(type, number);
+    }
+  } catch {
+    // What stands behind a place that can't be read is not found.
+  }
+  return found;
 }
 
 export function encodeMessage<T>(type: MessageType<T>, message: T): Buffer {

@@ -12,11 +12,11 @@ import { HealthImplementation } from 'grpc-health-check';
 import { Fault, toFault } from '../contract/faults.ts';
 import type { Writer } from './event-stream.ts';
 import { askForCertificates, hardenServer } from './grpc-internals.ts';
-import type { BidiHandler, StreamHandler, UnaryHandler } from './handlers.ts';
-import { bidiCall, streamCall, unaryCall } from './handlers.ts';
+import type { BidiHandler, ExchangeHandler, StreamHandler, UnaryHandler } from './handlers.ts';
+import { bidiCall, exchangeCall, streamCall, unaryCall } from './handlers.ts';
 import type { Identity } from './pem.ts';
 
-export type Handler = UnaryHandler | StreamHandler | BidiHandler;
+export type Handler = UnaryHandler | StreamHandler | ExchangeHandler | BidiHandler;
 
 export interface TlsFiles extends Identity {
   /** Whose certificates clients and nodes are to show; absent: they are not asked for any. */
@@ -90,6 +90,8 @@ export class GrpcServer {
         return unaryCall(handler, caught);
       case 'stream':
         return streamCall(handler, caught, this.#options.writer ?? 'http2');
+      case 'exchange':
+        return exchangeCall(handler, caught, this.#options.writer ?? 'http2');
       case 'bidi':
         return bidiCall(handler, caught);
     }

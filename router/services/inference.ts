@@ -1,5 +1,4 @@
 /** InferenceService: each call is a journey. */
-import { Fault } from '../../proto/contract/faults.ts';
 import {
   ChatRequest,
   EmbedRequest,
@@ -12,11 +11,12 @@ import {
 } from '../../proto/gen/infermesh/v1/inference.ts';
 import { serverStream, unary } from '../../proto/transport/handlers.ts';
 import type { Handler } from '../../proto/transport/server.ts';
+import type { Batches } from '../batch/batches.ts';
 import type { EmbeddingParts } from '../embedding.ts';
 import { embed } from '../embedding.ts';
 import type { Journey } from '../journey.ts';
 
-export function inferenceHandlers(journey: Journey, embedding: EmbeddingParts): Record<string, Handler> {
+export function inferenceHandlers(journey: Journey, embedding: EmbeddingParts, batches: Batches): Record<string, Handler> {
   const { callers } = embedding;
   return {
     chat: serverStream(ChatRequest, 'ChatRequest', (request, stream, context) => journey.chat(request, stream, context)),
@@ -33,11 +33,7 @@ export function inferenceHandlers(journey: Journey, embedding: EmbeddingParts): 
       callers.tenantOf(context);
       return { reward: journey.feedback(request) };
     }),
-    batch: { kind: 'bidi', handle: () => refuseBatch() },
+    batch: { kind: 'exchange', handle: (requests, stream, context) => batches.serve(requests, stream, context) },
     embed: unary(EmbedRequest, EmbedResponse, 'EmbedRequest', (request, context) => embed(request, context, embedding)),
   };
-}
-
-function refuseBatch(): never {
-  throw new Fault('UNSUPPORTED', 'batches are not served yet');
 }

@@ -1,0 +1,118 @@
+/** The batches that are open here, and what they share: the fleet's slots, and the end of the router. */
+import { Fault } from '../../proto/contract/faults.ts';
+import type { ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
+import { NodeState } from '../../proto/gen/infermesh/v1/types.ts';
+import { HOP_MARGIN_MS, MAX_DEADLINE_MS } from '../../proto/transport/deadline.ts';
+import type { EventStream } from '../../proto/transport/event-stream.ts';
+import type { CallContext } from '../../proto/transport/handlers.ts';
+import type { Incoming } from '../../proto/transport/incoming.ts';
+import type { WaitingRoom } from '../admit/waiting-room.ts';
+import type { Clock } from '../clock.ts';
+import type { Fleet } from '../fleet/fleet.ts';
+import { targetOf } from '../request.ts';
+import type { Target } from '../select/candidate.ts';
+import { isTarget } from '../select/filters.ts';
+import type { Callers } from '../trust/callers.ts';
+import { Batch } from './batch.ts';
+import type { Begin } from './errands.ts';
+import type { Item } from './items.ts';
+import type { Load } from './window.ts';
+import { Window } from './window.ts';
+
+/** An embed is one text, often, and a node's engine takes those of several at once. */
+const EMBEDS_PER_SLOT = 16;
+
+export interface BatchesParts {
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly callers: Pick<Callers, 'tenantOf'>;
+  readonly fleet: Pick<Fleet, 'links'>;
+  readonly room: Pick<WaitingRoom<unknown>, 'lengthOf'>;
+  /** Of the embedding model in use. */
+  readonly embeddingModel: () => string | undefined;
+  readonly begin: Begin;
+}
+
+export class Batches {
+  readonly #parts: BatchesParts;
+  readonly #open = new Set<Batch>();
+  #draining = false;
+
+  constructor(parts: BatchesParts) {
+    this.#parts = parts;
+  }
+
+  /** Resolves when the call has ended. @throws Fault UNAUTHENTICATED, FORBIDDEN, DEADLINE_EXCEEDED or DRAINING */
+  async serve(requests: Incoming, stream: EventStream, context: CallContext): Promise<void> {
+    const { callers, clock } = this.#parts;
+    callers.tenantOf(context);
+    if (this.#draining) throw draining();
+    const budgetMs = Math.min(context.remainingMs ?? MAX_DEADLINE_MS, MAX_DEADLINE_MS);
+    if (budgetMs <= 0) throw timeIsOver();
+    // What became of the last items is still to reach their client in time.
+    const deadlineAt = clock.now() + budgetMs - Math.min(HOP_MARGIN_MS, budgetMs / 2);
+    const window = new Window({ clock, load: (working) => this.#load(working), batches: () => this.#counts() });
+    const batch = new Batch({ ...this.#parts, requests, stream, context, deadlineAt, window });
+    const stopTimer = clock.after(deadlineAt - clock.now(), () => batch.close(timeIsOver()));
+    this.#open.add(batch);
+    try {
+      await batch.run();
+    } finally {
+      stopTimer();
+      this.#open.delete(batch);
+    }
+  }
+
+  /** Takes no more items in; those that are at work may end, and their clients go on at another router. */
+  drain(): void {
+    this.#draining = true;
+    for (const batch of this.#open) batch.close(draining());
+  }
+
+  #counts() {
+    let running = 0;
+    for (const batch of this.#open) running += batch.running;
+    return { count: this.#open.size, running };
+  }
+
+  /** Of what those at work ask for; the items that follow are taken to be like them. */
+  #load(working: ReadonlySet<Item>): Load {
+    const { fleet, room } = this.#parts;
+    const serves = this.#servesFor(working);
+    const waiting = new Set<string>();
+    let slots = 0;
+    let busy = 0;
+    for (const { state, models, reservations } of fleet.links) {
+      if (state !== NodeState.NODE_STATE_SERVING) continue;
+      for (const model of models) {
+        const weight = serves(model);
+        slots += weight * model.slots;
+        if (weight === 0) continue;
+        busy += reservations.of(model.name).requests;
+        waiting.add(model.name);
+      }
+    }
+    for (const name of waiting) busy += room.lengthOf(name);
+    return { slots, busy };
+  }
+
+  /** @returns items for each slot of a model */
+  #servesFor(working: ReadonlySet<Item>): (model: ServedModel) => number {
+    const chats = new Map<string, Target>();
+    let embeds: string | undefined;
+    for (const item of working) {
+      if (item.type === 'embed') embeds = this.#parts.embeddingModel();
+      if (item.type !== 'chat') continue;
+      const target = targetOf(item.chat);
+      chats.set(Object.values(target).join(' '), target);
+    }
+    return (model) => {
+      if (model.name === embeds) return EMBEDS_PER_SLOT;
+      for (const target of chats.values()) if (isTarget(model, target)) return 1;
+      return 0;
+    };
+  }
+}
+
+const draining = () => new Fault('DRAINING', 'the router is shutting down');
+const timeIsOver = () => new Fault('DEADLINE_EXCEEDED', 'the deadline of the batch passed before its end');

@@ -10,6 +10,8 @@ export interface ModelSpec {
   readonly name: string;
   /** Absolute path of the weights; empty for engines that keep their own. */
   readonly path: string;
+  /** Absolute paths of what was fetched beside the weights, by its name: tokenizer.json. Absent: whatever lies beside them. */
+  readonly files?: Readonly<Record<string, string>> | undefined;
   /** sha256:HEX of the weights. */
   readonly digest: string;
   readonly sizeBytes: number;

@@ -11,12 +11,8 @@ import { failure } from './job-run.ts';
 import type { EmbeddingModel } from './llama-cpp/embedding.ts';
 import { loadEmbeddingModel, tokensOfText, vectorOf } from './llama-cpp/embedding.ts';
 import { tokenizerDigest } from './llama-cpp/model.ts';
-import { answersNothing } from './no-answers.ts';
+import { answersNothing, MEASURED_TEXT, NO_LOAD } from './no-answers.ts';
 import { assumedWatts } from './power.ts';
-
-/** Of about 100 tokens. */
-const MEASURED = 'The quick brown fox jumps over the lazy dog and runs through the quiet forest. '.repeat(6);
-const NO_LOAD: Load = { running: 0, queued: 0, queuedPromptTokens: 0, kvCacheUse: 0 };
 
 export class LlamaCppEmbeddings implements Backend {
   #loaded: EmbeddingModel | undefined;
@@ -104,7 +100,7 @@ export class LlamaCppEmbeddings implements Backend {
 
 /** Warms up, then times one text. @returns tokens per second */
 async function measure(loaded: EmbeddingModel): Promise<number> {
-  const tokens = tokensOfText(loaded, MEASURED);
+  const tokens = tokensOfText(loaded, MEASURED_TEXT);
   await vectorOf(loaded, tokens);
   const start = performance.now();
   await vectorOf(loaded, tokens);

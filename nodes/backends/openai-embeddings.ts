@@ -3,17 +3,13 @@ import type { ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
 import type { Backend, Embedding, Job, Load, LoadOptions, Run, Sink } from './backend.ts';
 import type { Failure } from './job-run.ts';
 import { asFault, failure } from './job-run.ts';
-import { answersNothing } from './no-answers.ts';
+import { answersNothing, MEASURED_TEXT, NO_LOAD } from './no-answers.ts';
 import { cutToBytes, LIMITS, readVectors } from './openai/embedding.ts';
 import { codeOf, Refused } from './openai/http.ts';
 import { servedBy } from './openai/served.ts';
 import type { Server } from './openai/server.ts';
 import { findServer, lookAfter } from './openai/server.ts';
 import { ServerWatch } from './server-watch.ts';
-
-/** Of about 100 tokens. */
-const MEASURED = 'The quick brown fox jumps over the lazy dog and runs through the quiet forest. '.repeat(6);
-const NO_LOAD: Load = { running: 0, queued: 0, queuedPromptTokens: 0, kvCacheUse: 0 };
 
 export class OpenAiEmbeddings implements Backend {
   #server: Server | undefined;
@@ -117,7 +113,7 @@ export class OpenAiEmbeddings implements Backend {
     let embedding: Embedding | undefined;
     for (let i = 0; i < 2; i++) {
       start = performance.now();
-      embedding = await this.embed([MEASURED], never);
+      embedding = await this.embed([MEASURED_TEXT], never);
       if (embedding.type === 'failure') throw asFault(embedding);
     }
     const { vectors, inputTokens } = embedding as Extract<Embedding, { type: 'vectors' }>;

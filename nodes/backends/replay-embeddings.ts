@@ -5,12 +5,10 @@
 import type { ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
 import type { Backend, Embedding, Job, Load, LoadOptions, Run, Sink } from './backend.ts';
 import { failure } from './job-run.ts';
-import { answersNothing } from './no-answers.ts';
+import { answersNothing, NO_LOAD } from './no-answers.ts';
 import { served } from './replay.ts';
 import { POISON, parseReplayPath, REPLAY_DEFAULTS } from './replay-options.ts';
 import { replayVector, wordsOf } from './replay-vectors.ts';
-
-const NO_LOAD: Load = { running: 0, queued: 0, queuedPromptTokens: 0, kvCacheUse: 0 };
 
 export class ReplayEmbeddings implements Backend {
   readonly #die: () => void;

@@ -22,15 +22,18 @@ export interface EngineDeps extends Partial<ChildEngineDeps> {
 /** Their engines are servers that other people start and stop. */
 const SERVED_OUTSIDE: ReadonlySet<BackendName> = new Set(['ollama', 'openai']);
 
+/** Their native code may end its process, or keep it busy. */
+const NATIVE: ReadonlySet<BackendName> = new Set(['llama-cpp', 'onnx']);
+
 /**
- * The engine is not started yet. llama.cpp runs in a child process, replay in this one, unless it was told that a prompt
+ * The engine is not started yet. llama.cpp and ONNX Runtime run in a child process, replay in this one, unless it was told that a prompt
  * can end its process.
  */
 export function createEngine(backend: BackendName, options: LoadOptions, deps: EngineDeps = {}): Engine {
   const { forceChild = false, warn, ...childDeps } = deps;
   const make = () => makeBackend(backend, options.model, warn);
   if (SERVED_OUTSIDE.has(backend)) return new ServerEngine(make, options, childDeps);
-  const ownProcess = backend === 'llama-cpp' || endsItsProcess(options.model.path);
+  const ownProcess = NATIVE.has(backend) || endsItsProcess(options.model.path);
   if (ownProcess || forceChild) return new ChildEngine(backend, options, childDeps);
   return new InProcessEngine(make, options);
 }

@@ -2,7 +2,7 @@
 import { embedsOnly } from '../../proto/contract/embedding.ts';
 import type { Backend, ModelSpec } from '../backends/backend.ts';
 
-export type BackendName = 'llama-cpp' | 'ollama' | 'openai' | 'replay';
+export type BackendName = 'llama-cpp' | 'ollama' | 'onnx' | 'openai' | 'replay';
 
 /** @param warn is told what the operator should know, by backends in this process */
 export async function makeBackend(
@@ -17,6 +17,8 @@ export async function makeBackend(
       return new (await import('../backends/llama-cpp.ts')).LlamaCppBackend();
     case 'ollama':
       return new (await import('../backends/ollama.ts')).OllamaBackend();
+    case 'onnx':
+      return new (await import('../backends/onnx.ts')).OnnxEmbeddings();
     case 'openai':
       if (vectors) return new (await import('../backends/openai-embeddings.ts')).OpenAiEmbeddings();
       return new (await import('../backends/openai.ts')).OpenAiBackend(warn);

@@ -11,18 +11,32 @@ export interface EngineReport {
   readonly detail: string;
 }
 
-export async function engineReport(): Promise<EngineReport[]> {
-  return [await llamaCpp()];
+export function engineReport(): Promise<EngineReport[]> {
+  return Promise.all([
+    reportOf('llama-cpp', ['node-llama-cpp'], 'llama.cpp in a child process, GGUF models'),
+    reportOf(
+      'onnx',
+      ['onnxruntime-node', '@huggingface/tokenizers'],
+      'ONNX Runtime in a child process, ONNX models that make vectors',
+    ),
+  ]);
 }
 
-/** Looks for the package without loading it: its native code need not run to be found. */
-async function llamaCpp(): Promise<EngineReport> {
-  const engine = 'llama-cpp';
+/**
+ * Looks for the packages without loading them: native code need not run to be found.
+ * @param packages the engine's own first
+ */
+async function reportOf(engine: string, packages: readonly string[], detail: string): Promise<EngineReport> {
   try {
-    const entry = createRequire(import.meta.url).resolve('node-llama-cpp');
-    const manifest = JSON.parse(await readFile(new URL('../package.json', `file://${entry}`), 'utf8')) as { version: string };
-    return { engine, version: manifest.version, available: true, detail: 'llama.cpp in a child process, GGUF models' };
+    const [version = ''] = await Promise.all(packages.map(versionOf));
+    return { engine, version, available: true, detail };
   } catch {
     return { engine, version: '', available: false, detail: 'install with optional dependencies: npm ci' };
   }
+}
+
+async function versionOf(name: string): Promise<string> {
+  const entry = createRequire(import.meta.url).resolve(name);
+  const manifest = JSON.parse(await readFile(new URL('../package.json', `file://${entry}`), 'utf8')) as { version: string };
+  return manifest.version;
 }

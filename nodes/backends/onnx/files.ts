@@ -1,0 +1,120 @@
+/**
+ * What lies beside an ONNX model's weights and tells how to use them. Fetched models bring it in `ModelSpec.files`; for
+ * a file of the operator's own it is looked for beside the weights and one folder above, as Hugging Face lays it out.
+ */
+import { readFile, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { z } from 'zod';
+import type { ModelSpec } from '../backend.ts';
+import { unusable } from '../gguf.ts';
+import type { Pooling } from './pooling.ts';
+
+/** Vocabularies of 250,000 tokens take some 20 MB. */
+const MOST_BYTES = 64 * 2 ** 20;
+/** What "no limit" is written as. */
+const NO_LIMIT = 1e9;
+/** Attention of texts beyond that takes hundreds of megabytes a text. */
+const MOST_TOKENS = 2048;
+/** What most of these models read, where nothing says what this one does. */
+const USUAL_TOKENS = 512;
+
+export interface ModelFiles {
+  readonly tokenizer: string;
+  readonly tokenizerConfig: object;
+  readonly pooling: Pooling;
+  /** Tokens, those that the model itself puts around a text with them. */
+  readonly contextSize: number;
+}
+
+const tokenizerConfigSchema = z.looseObject({ model_max_length: z.number().optional() });
+const configSchema = z.looseObject({ max_position_embeddings: z.number().int().optional(), pad_token_id: z.number().nullish() });
+const poolingSchema = z.looseObject({
+  pooling_mode_mean_tokens: z.boolean().default(false),
+  pooling_mode_cls_token: z.boolean().default(false),
+  pooling_mode_lasttoken: z.boolean().default(false),
+});
+
+/** @throws Fault ENGINE_FAILED that names the file, and what is wrong with it */
+export async function readModelFiles(spec: ModelSpec): Promise<ModelFiles> {
+  if ((await sizeOf(spec.path)) === undefined) throw unusable(spec.path, 'there is no such file');
+  const tokenizer = await read(spec, ['tokenizer.json']);
+  if (tokenizer === undefined) {
+    throw unusable(
+      spec.path,
+      'there is no tokenizer.json beside it or one folder above; an ONNX model needs the one it came with',
+    );
+  }
+  const tokenizerConfig = parse(
+    spec,
+    'tokenizer_config.json',
+    tokenizerConfigSchema,
+    await read(spec, ['tokenizer_config.json']),
+  );
+  const config = parse(spec, 'config.json', configSchema, await read(spec, ['config.json']));
+  const pooling = await read(spec, ['1_Pooling/config.json', 'pooling.json']);
+  return {
+    tokenizer,
+    tokenizerConfig: tokenizerConfig ?? {},
+    pooling: poolingOf(spec, parse(spec, '1_Pooling/config.json', poolingSchema, pooling)),
+    contextSize: contextSizeOf(spec, tokenizerConfig?.model_max_length, config),
+  };
+}
+
+/** Sentence transformers take the mean where they say nothing. */
+function poolingOf(spec: ModelSpec, told: z.infer<typeof poolingSchema> | undefined): Pooling {
+  if (told === undefined || told.pooling_mode_mean_tokens) return 'mean';
+  if (told.pooling_mode_cls_token) return 'first';
+  if (told.pooling_mode_lasttoken) return 'last';
+  throw unusable(spec.path, 'its 1_Pooling/config.json asks for a pooling other than mean_tokens, cls_token and lasttoken');
+}
+
+/** The least that anyone tells: the catalogue, the tokenizer, the model. */
+function contextSizeOf(
+  { contextLength }: ModelSpec,
+  tokenizerLimit: number | undefined,
+  config: z.infer<typeof configSchema> | undefined,
+): number {
+  const limit = tokenizerLimit !== undefined && tokenizerLimit < NO_LIMIT ? tokenizerLimit : undefined;
+  // Models after RoBERTa count positions from behind the number of their filling token.
+  const offset = config?.model_type === 'roberta' || config?.model_type === 'xlm-roberta' ? (config.pad_token_id ?? 1) + 1 : 0;
+  const positions = config?.max_position_embeddings && config.max_position_embeddings - offset;
+  const told = Math.min(limit ?? Number.POSITIVE_INFINITY, positions ?? Number.POSITIVE_INFINITY);
+  return Math.min(contextLength || MOST_TOKENS, Number.isFinite(told) ? told : USUAL_TOKENS, MOST_TOKENS);
+}
+
+function parse<T>(spec: ModelSpec, name: string, schema: z.ZodType<T>, text: string | undefined): T | undefined {
+  if (text === undefined) return undefined;
+  const parsed = schema.safeParse(jsonOf(text));
+  if (parsed.success) return parsed.data;
+  throw unusable(spec.path, `the ${name} beside it is not what it should be; fetch it again`);
+}
+
+/** @returns undefined for what is no JSON */
+export function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** @returns the first of the names that is there */
+async function read(spec: ModelSpec, names: readonly string[]): Promise<string | undefined> {
+  const folder = dirname(spec.path);
+  for (const name of names) {
+    const places = spec.files ? [spec.files[name]] : [join(folder, name), join(dirname(folder), name)];
+    for (const path of places) {
+      const size = path === undefined ? undefined : await sizeOf(path);
+      if (path === undefined || size === undefined) continue;
+      if (size > MOST_BYTES)
+        throw unusable(spec.path, `the ${name} beside it has ${size} bytes, and at most ${MOST_BYTES} are read`);
+      return readFile(path, 'utf8');
+    }
+  }
+  return undefined;
+}
+
+async function sizeOf(path: string): Promise<number | undefined> {
+  const found = await stat(path).catch(() => undefined);
+  return found?.isFile() ? found.size : undefined;
+}

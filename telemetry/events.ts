@@ -261,6 +261,18 @@ export type FleetEvent =
   | { readonly type: 'node_wedged'; readonly node: string; readonly model: string; readonly silentMs: number }
   /** A wedged one gave a token. */
   | { readonly type: 'node_unwedged'; readonly node: string; readonly model: string }
+  /** Requests wait for a model that is not in memory there; it was told to load it. */
+  | { readonly type: 'model_wanted'; readonly node: string; readonly model: string; readonly waiting: number }
+  /** It is there, so long after it was wanted. */
+  | { readonly type: 'model_came'; readonly node: string; readonly model: string; readonly ms: number }
+  /** The node could not load it, and is not asked again for `restMs`. */
+  | {
+      readonly type: 'model_not_loaded';
+      readonly node: string;
+      readonly model: string;
+      readonly reason: Reason;
+      readonly restMs: number;
+    }
   /** It came back `returns` times within a minute and is chosen no more for `heldMs`. */
   | { readonly type: 'node_damped'; readonly node: string; readonly returns: number; readonly heldMs: number }
   /** A node said something that can't be; `field` as in the .proto, numbers as they came. */
@@ -296,6 +308,25 @@ export type NodeEvent =
   | { readonly type: 'engine_crashed'; readonly model: string; readonly message: string; readonly restartInMs: number }
   /** What the operator should know of the engine, once; never user text. */
   | { readonly type: 'engine_warned'; readonly model: string; readonly message: string }
+  /** Memory is short, and the node gives something up for it; of several idle models each is a step. */
+  | {
+      readonly type: 'pressure_step';
+      readonly step: 'unload' | 'smaller-tier' | 'shed';
+      /** With the step. */
+      readonly level: 'none' | 'high' | 'critical';
+      readonly usedBytes: number;
+      readonly limitBytes: number;
+      /** The one that is unloaded. */
+      readonly model?: string | undefined;
+    }
+  /** Memory is there again, and with it what the step had taken. */
+  | {
+      readonly type: 'pressure_step_back';
+      readonly step: 'unload' | 'smaller-tier' | 'shed';
+      readonly level: 'none' | 'high' | 'critical';
+      readonly usedBytes: number;
+      readonly limitBytes: number;
+    }
   | { readonly type: 'draining'; readonly inFlight: number }
   | { readonly type: 'stopped' };
 

@@ -76,6 +76,9 @@ export const FLEET_LEVELS: Readonly<Record<FleetEvent['type'], Level>> = {
   node_wedged: 'error',
   node_unwedged: 'info',
   node_damped: 'warn',
+  model_wanted: 'info',
+  model_came: 'info',
+  model_not_loaded: 'warn',
   claim_clamped: 'warn',
   router_seen: 'info',
   router_gone: 'info',
@@ -90,6 +93,8 @@ export const NODE_LEVELS: Readonly<Record<NodeEvent['type'], Level>> = {
   engine_ready: 'info',
   engine_crashed: 'error',
   engine_warned: 'warn',
+  pressure_step: 'warn',
+  pressure_step_back: 'info',
   draining: 'info',
   stopped: 'info',
 };

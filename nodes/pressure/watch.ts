@@ -1,0 +1,120 @@
+/** Looks at memory each second, and does what `pressure.ts` says: with the models of the shelf, in reports, in the log. */
+import type { Gpu, GpuUse, Pressure as Report } from '../../proto/gen/infermesh/v1/types.ts';
+import { PressureLevel } from '../../proto/gen/infermesh/v1/types.ts';
+import type { NodeEvent, Tell } from '../../telemetry/events.ts';
+import type { LimitedMemory } from '../../telemetry/host/memory.ts';
+import { useOf } from '../../telemetry/host/memory.ts';
+import type { ModelShelf } from '../shelf/view.ts';
+import { gpuMemory, gpuMemoryUse, largestIdle } from './idle.ts';
+import type { Marks, Move } from './pressure.ts';
+import { Pressure } from './pressure.ts';
+
+const LOOK_EVERY_MS = 1_000;
+
+export interface PressureParts {
+  readonly marks: Marks;
+  readonly memory: () => LimitedMemory;
+  readonly gpus: readonly Pick<Gpu, 'memoryBytes'>[];
+  readonly gpuUses: () => readonly GpuUse[];
+  readonly shelf: Pick<ModelShelf, 'models' | 'unload' | 'hold'>;
+  /** For work that comes to a model that is on its way out. */
+  readonly drainMs: number;
+  readonly tell: Tell<NodeEvent>;
+  /** After each step, when routers should hear of it. */
+  readonly onChange: () => void;
+  /** Milliseconds, monotonic. */
+  readonly now?: () => number;
+  /** Returns the cancel. */
+  readonly every?: (ms: number, run: () => void) => () => void;
+}
+
+export class PressureWatch {
+  readonly #parts: PressureParts;
+  readonly #pressure: Pressure;
+  readonly #stop: () => void;
+  #memory: LimitedMemory;
+  /** On their way out. */
+  readonly #unloading = new Set<string>();
+
+  constructor(parts: PressureParts) {
+    const { marks, memory, every = interval } = parts;
+    this.#parts = parts;
+    this.#pressure = new Pressure(marks);
+    this.#memory = memory();
+    this.#stop = every(LOOK_EVERY_MS, () => this.#look());
+  }
+
+  /** New work is refused. */
+  get sheds(): boolean {
+    return this.#pressure.steps.includes('shed');
+  }
+
+  /** For reports, as of the last look. */
+  get report(): Report {
+    const { gpus, gpuUses } = this.#parts;
+    const { level, steps } = this.#pressure;
+    const use = Math.max(useOf(this.#memory), gpuMemoryUse(gpus, gpuUses()));
+    return { level, use: Math.min(1, use), limitBytes: this.#memory.limitBytes, steps: [...steps] };
+  }
+
+  /** Bytes that may be taken, as things are now, before memory is short. */
+  room(): number {
+    const { usedBytes, limitBytes } = this.#parts.memory();
+    return Math.max(0, limitBytes * this.#parts.marks.high - usedBytes);
+  }
+
+  stop(): void {
+    this.#stop();
+  }
+
+  #look(): void {
+    const { memory, gpus, gpuUses, shelf, now = monotonic } = this.#parts;
+    this.#memory = memory();
+    const models = shelf.models.filter(({ name }) => !this.#unloading.has(name));
+    const idle = { memory: largestIdle(models, 'memory'), gpu: largestIdle(models, 'gpu') };
+    const look = {
+      at: now(),
+      use: useOf(this.#memory),
+      stalled: this.#memory.stalled,
+      gpu: gpuMemory(gpus, gpuUses()),
+      acting: this.#unloading.size > 0,
+    };
+    const move = this.#pressure.next(look, { memory: idle.memory.kind, gpu: idle.gpu.kind });
+    if (!move) return;
+    const model = 'of' in move ? idle[move.of].name : undefined;
+    this.#moved(move, model);
+    if (model !== undefined) void this.#unload(model);
+  }
+
+  #moved({ type, step }: Move, model: string | undefined): void {
+    const { shelf, tell, onChange } = this.#parts;
+    const { level, steps } = this.#pressure;
+    const { usedBytes, limitBytes } = this.#memory;
+    const facts = { step, level: LEVELS[level], usedBytes, limitBytes };
+    tell(type === 'take' ? { type: 'pressure_step', ...facts, model } : { type: 'pressure_step_back', ...facts });
+    shelf.hold(steps.length > 0 ? 'the node is short of memory' : undefined);
+    onChange();
+  }
+
+  async #unload(model: string): Promise<void> {
+    const { shelf, drainMs } = this.#parts;
+    this.#unloading.add(model);
+    // Another command may have come first; what is idle then shows at the next look.
+    await shelf.unload(model, drainMs).catch(() => {});
+    this.#unloading.delete(model);
+  }
+}
+
+const LEVELS = {
+  [PressureLevel.PRESSURE_LEVEL_UNSPECIFIED]: 'none',
+  [PressureLevel.PRESSURE_LEVEL_NONE]: 'none',
+  [PressureLevel.PRESSURE_LEVEL_HIGH]: 'high',
+  [PressureLevel.PRESSURE_LEVEL_CRITICAL]: 'critical',
+} as const;
+
+const monotonic = () => performance.now();
+
+function interval(ms: number, run: () => void): () => void {
+  const timer = setInterval(run, ms);
+  return () => clearInterval(timer);
+}

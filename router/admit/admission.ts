@@ -130,6 +130,7 @@ export class Admission {
         const admitted = room.wait(line, who, () => this.#look(seeker, crowded), signal, most);
         // Whoever stands before it may have no use for the slot that it saw.
         if (choice.type === 'chosen') room.lookAgain();
+        else if (!signal.aborted) this.#want(choice.awaited);
         return admitted;
       }
       crowded.add(line);
@@ -180,7 +181,15 @@ export class Admission {
     // Who looks stands at the head of its line.
     const choice = this.#decide(seeker, crowded, nobody);
     if (choice.type === 'chosen') return { type: 'admitted', value: this.#take(choice) };
-    return choice.type === 'awaited' ? { type: 'busy' } : choice;
+    if (choice.type === 'refused') return choice;
+    this.#want(choice.awaited);
+    return { type: 'busy' };
+  }
+
+  /** Who waits for a model that is not in memory has it loaded. */
+  #want({ candidate: { node, model, cold } }: Considered): void {
+    const { fleet, room } = this.#parts;
+    if (cold) fleet.onDemand.wanted(node, model.name, Math.max(1, room.lengthOf(model.name)));
   }
 
   #decide(seeker: Seeker, crowded: ReadonlySet<string>, ahead: (model: string) => number): Choice {

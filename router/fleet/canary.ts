@@ -8,14 +8,14 @@
  *   wedged -> asked        again and again, less and less often
  *          -> quiet        a token came, of whatever
  *
- * Busy is not dead: while requests run there it is judged by those, and only a stall of one of them asks at once. A node
- * that is loading, recovering or draining is not asked either, and begins anew when it serves.
+ * Busy is not dead: while requests run there it is judged by those, and only a stall of one of them asks at once. A model
+ * that is loading, recovering, draining or not in memory is not asked for either, and begins anew when it is served.
  *
  * A request that is sent to the same model cancels the canary before, on the same stream: the request tells as much.
  */
 import type { Fault, Reason } from '../../proto/contract/faults.ts';
 import type { Ended } from '../../proto/gen/infermesh/v1/link.ts';
-import { NodeState, Role } from '../../proto/gen/infermesh/v1/types.ts';
+import { Role } from '../../proto/gen/infermesh/v1/types.ts';
 import type { FleetEvent, Tell } from '../../telemetry/events.ts';
 import type { AttemptPort, NodeLink } from './node-link.ts';
 
@@ -74,8 +74,8 @@ export class Canary implements AttemptPort {
 
   look(now: number, forgiven: number): void {
     this.#now = now;
-    const { lease, report } = this.#link;
-    if (lease !== 'held' || report?.state !== NodeState.NODE_STATE_SERVING) return this.#anew();
+    const link = this.#link;
+    if (link.lease !== 'held' || !link.claimsToServe(this.#model)) return this.#anew();
     if (this.#asked && !this.#asked.overdue) {
       this.#asked.at += forgiven;
       if (now - this.#asked.at >= CANARY_LIMIT_MS) this.#overdue(this.#asked);

@@ -1,36 +1,39 @@
 /** What selection sees of a node's model: what the node said, corrected by what this router has given it. */
 import type { ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
-import { NodeState } from '../../proto/gen/infermesh/v1/types.ts';
+import { NodeState, PressureLevel } from '../../proto/gen/infermesh/v1/types.ts';
 import type { Candidate } from '../select/candidate.ts';
 import type { NodeLink } from './node-link.ts';
 import type { Reserved } from './reservations.ts';
 
 /** What this router makes of a node that says it serves. */
 export type Standing = Pick<Candidate, 'trouble' | 'barred' | 'restsMs'>;
+type Known = Standing & Pick<Candidate, 'cold'>;
 
 /** @param waiting requests in the router's line for the model */
-export function candidateOf(
-  link: NodeLink,
-  model: ServedModel,
-  waiting: number,
-  { trouble, barred, restsMs }: Standing,
-): Candidate {
-  const load = link.loads.find((one) => one.model === model.name);
+export function candidateOf(link: NodeLink, model: ServedModel, waiting: number, known: Known): Candidate {
+  const { trouble, barred, restsMs, cold } = known;
+  const load = link.loadOf(model.name);
   const own = link.reservations.of(model.name);
   // Where prompts queue there is no free slot, whatever the node claims.
   const claimed = (load?.queued ?? 0) > 0 ? own.requests : (load?.freeSlots ?? model.slots);
   const forThisRouter = Math.min(model.slots, claimed);
+  const said = link.stateOf(model.name);
+  // What is being loaded because it is wanted counts as served, after a wait.
+  const state = cold && said === NodeState.NODE_STATE_LOADING ? NodeState.NODE_STATE_SERVING : said;
   return {
     node: link.id,
     zone: link.hello.zone,
-    state: link.state,
-    returning: trouble !== undefined || isReturning(link),
+    state,
+    alone: state !== link.state,
+    returning: trouble !== undefined || isReturning(state, link.served.has(model.name)),
     trouble,
     barred,
     restsMs,
+    cold,
+    short: shortOf(link),
     model,
-    freeSlots: Math.max(0, Math.min(forThisRouter - own.requests, roomToProve(own, model))),
-    running: model.slots - forThisRouter + own.requests,
+    freeSlots: cold ? 0 : Math.max(0, Math.min(forThisRouter - own.requests, roomToProve(own, model))),
+    running: cold ? 0 : model.slots - forThisRouter + own.requests,
     queuedPromptTokens: Math.max(own.promptTokens, load?.queuedPromptTokens ?? 0),
     expectedTokens: own.outputTokens,
     waiting,
@@ -52,8 +55,15 @@ function roomToProve({ unbegun, mostBegun }: Reserved, { decodeTokensPerSecond }
   return Math.max(UNPROVEN, 2 * mostBegun) - unbegun;
 }
 
+/** The pressure that its node reports, as far as it matters to a choice. */
+function shortOf({ report }: NodeLink): Candidate['short'] {
+  const { level = PressureLevel.PRESSURE_LEVEL_NONE, steps = [] } = report?.pressure ?? {};
+  if (level >= PressureLevel.PRESSURE_LEVEL_CRITICAL) return 'others_first';
+  return level >= PressureLevel.PRESSURE_LEVEL_HIGH && steps.includes('smaller-tier') ? 'smaller_first' : undefined;
+}
+
 /** Out of service for a moment only; one that loads for the first time may take long, and its router never had it. */
-function isReturning({ state, hasServed }: NodeLink): boolean {
+function isReturning(state: NodeState, hasServed: boolean): boolean {
   switch (state) {
     case NodeState.NODE_STATE_RECOVERING:
     case NodeState.NODE_STATE_SUSPECT:

@@ -2,8 +2,10 @@
  * What nodes say of themselves, brought to what can be true. Pure. A claim is clamped, never refused: a node with one
  * wrong figure still serves, and the name of what was clamped goes to the log.
  */
-import type { Report } from '../../proto/gen/infermesh/v1/link.ts';
-import type { ModelLoad, ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
+import type { ModelProgress, Report } from '../../proto/gen/infermesh/v1/link.ts';
+import { ModelStage } from '../../proto/gen/infermesh/v1/link.ts';
+import type { GpuUse, ModelLoad, Pressure, ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
+import { ModelState, PressureLevel } from '../../proto/gen/infermesh/v1/types.ts';
 
 export const MAX_SLOTS = 16_384;
 const MAX_CONTEXT = 16 * 1024 * 1024;
@@ -16,6 +18,9 @@ const MAX_TOKENS = 1e9;
 const MAX_DIMENSIONS = 16_384;
 const MAX_BYTES = 2 ** 50;
 const MAX_LOAD_MS = 3_600_000;
+const MAX_CELSIUS = 1000;
+/** Of what a node says of a failure. */
+const MAX_MESSAGE = 1024;
 
 /** A field that was out of range, named as in the .proto. */
 export interface Claim {
@@ -67,8 +72,48 @@ export function clampReport(claim: Report, models: readonly ServedModel[]): Clam
     .filter((load) => slotsOf.has(load.model))
     .map((load) => clampLoad(load, slotsOf.get(load.model) ?? 1, clamp));
   const cachedPrefixes = claim.cachedPrefixes.filter(({ model }) => slotsOf.has(model));
-  const value: Report = { ...claim, loads, cachedPrefixes, cpuUse: clamp.to('cpu_use', claim.cpuUse, 0, 1) };
+  const value: Report = {
+    ...claim,
+    loads,
+    cachedPrefixes,
+    cpuUse: clamp.to('cpu_use', claim.cpuUse, 0, 1),
+    gpus: claim.gpus.map((use) => clampGpu(use, clamp)),
+    pressure: claim.pressure && clampPressure(claim.pressure, clamp),
+  };
   return { value, claims: clamp.claims };
+}
+
+function clampGpu({ use, memoryUsedBytes, temperature, power }: GpuUse, clamp: Clamp): GpuUse {
+  return {
+    use: use && clamp.to('gpus.use', use, 0, 1),
+    memoryUsedBytes: clamp.to('gpus.memory_used_bytes', memoryUsedBytes, 0, MAX_BYTES),
+    temperature: temperature && clamp.to('gpus.temperature', temperature, -MAX_CELSIUS, MAX_CELSIUS),
+    power: power && clamp.to('gpus.power', power, 0, MAX_WATTS),
+  };
+}
+
+function clampPressure({ level, use, limitBytes, steps }: Pressure, clamp: Clamp): Pressure {
+  return {
+    level: isOneOf(PressureLevel, level) ? level : PressureLevel.PRESSURE_LEVEL_UNSPECIFIED,
+    use: clamp.to('pressure.use', use, 0, 1),
+    limitBytes: clamp.to('pressure.limit_bytes', limitBytes, 0, MAX_BYTES),
+    steps,
+  };
+}
+
+/** How far a model command has come, as the node says. */
+export function clampProgress({ stage, fraction, failure, ...rest }: ModelProgress): ModelProgress {
+  return {
+    ...rest,
+    stage: isOneOf(ModelStage, stage) ? stage : ModelStage.MODEL_STAGE_UNSPECIFIED,
+    fraction: new Clamp().to('fraction', fraction, 0, 1),
+    failure: failure && { ...failure, message: failure.message.slice(0, MAX_MESSAGE).toWellFormed() },
+  };
+}
+
+/** A newer node may know values that this router does not. */
+function isOneOf(values: Readonly<Record<string, number>>, value: number): boolean {
+  return Object.values(values).includes(value);
 }
 
 function clampLoad(load: ModelLoad, slots: number, clamp: Clamp): ModelLoad {
@@ -81,7 +126,7 @@ function clampLoad(load: ModelLoad, slots: number, clamp: Clamp): ModelLoad {
     kvCacheUse: clamp.to('kv_cache_use', load.kvCacheUse, 0, 1),
     prefillTokensPerSecond: clamp.to('load.prefill_tokens_per_second', load.prefillTokensPerSecond, 0, MAX_RATE),
     decodeTokensPerSecond: clamp.to('load.decode_tokens_per_second', load.decodeTokensPerSecond, 0, MAX_RATE),
-    state: load.state,
+    state: isOneOf(ModelState, load.state) ? load.state : ModelState.MODEL_STATE_UNSPECIFIED,
     loadMs: clamp.to('load_ms', load.loadMs, 0, MAX_LOAD_MS),
   };
 }

@@ -18,6 +18,7 @@ import { CHECK_INTERVAL_MS, forgiveness, leaseAt } from './lease.ts';
 import { Locality } from './locality.ts';
 import { Missing } from './missing.ts';
 import type { NodeLink } from './node-link.ts';
+import { OnDemand } from './on-demand.ts';
 import type { Work } from './reservations.ts';
 
 export type Leaving = Extract<FleetEvent, { type: 'node_left' }>['reason'];
@@ -29,6 +30,8 @@ export class Fleet {
   readonly #listeners = new Set<() => void>();
   readonly #missing: Missing;
   readonly #health: Health;
+  /** Models that are loaded when requests wait for them. */
+  readonly onDemand: OnDemand;
   /** What the nodes' KV caches hold. */
   readonly locality = new Locality();
   #dueAt: number;
@@ -40,6 +43,7 @@ export class Fleet {
     this.#tell = tell;
     this.#missing = new Missing(clock);
     this.#health = new Health({ clock, random, tell, links: this.#links, onChange: () => this.#changed() });
+    this.onDemand = new OnDemand({ clock, tell, links: this.#links, onChange: () => this.#changed() });
     this.#dueAt = clock.now() + CHECK_INTERVAL_MS;
     this.#stopTicking = clock.every(CHECK_INTERVAL_MS, () => this.#tick());
   }
@@ -128,7 +132,8 @@ export class Fleet {
     link.report = value;
     link.loads = value.loads;
     for (const cached of value.cachedPrefixes) this.locality.report(link.id, cached);
-    if (value.state === NodeState.NODE_STATE_SERVING) link.hasServed = true;
+    this.onDemand.reported(link);
+    for (const { name } of link.models) if (link.claimsToServe(name)) link.served.add(name);
     if (value.state === NodeState.NODE_STATE_DRAINING && before !== NodeState.NODE_STATE_DRAINING) {
       this.#tell({ type: 'node_draining', node: link.id });
     }
@@ -200,7 +205,8 @@ export class Fleet {
     for (const link of this.#links.values()) {
       for (const model of link.models) {
         const waiting = this.#share(model.name, waitingFor(model.name));
-        all.push(candidateOf(link, model, waiting, standing(link, model.name)));
+        const cold = this.onDemand.coldOf(link, model);
+        all.push(candidateOf(link, model, waiting, { ...standing(link, model.name), cold }));
       }
     }
     return all;

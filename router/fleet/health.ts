@@ -2,7 +2,6 @@
  * Which of the nodes that say they serve are believed: their breakers, canaries and damping together, each told here of
  * what happens to a node, and asked when somebody is to be chosen.
  */
-import { NodeState } from '../../proto/gen/infermesh/v1/types.ts';
 import type { FleetEvent, Tell } from '../../telemetry/events.ts';
 import { Breakers } from '../breakers/breakers.ts';
 import type { Clock } from '../clock.ts';
@@ -133,7 +132,7 @@ export class Health {
 
   /** And may be asked now. */
   #serves(link: NodeLink, model: string): boolean {
-    return serves(link, model) && this.#rests.leftMs(link, model) === 0;
+    return link.serves(model) && this.#rests.leftMs(link, model) === 0;
   }
 
   /**
@@ -142,7 +141,7 @@ export class Health {
    */
   #mayHold(model: string): boolean {
     const now = this.#options.clock.now();
-    const serving = [...this.#options.links.values()].filter((link) => serves(link, model));
+    const serving = [...this.#options.links.values()].filter((link) => link.serves(model));
     const held = serving.filter(({ id }) => this.#damping.holds(id, now));
     return held.length <= serving.length / 2;
   }
@@ -162,9 +161,4 @@ function remembering(ask: OfModel): OfModel {
     known.set(model, answer);
     return answer;
   };
-}
-
-/** Says that it serves the model, and gives tokens as far as is known. */
-function serves(link: NodeLink, model: string): boolean {
-  return link.state === NodeState.NODE_STATE_SERVING && !link.wedged.has(model) && link.models.some(({ name }) => name === model);
 }

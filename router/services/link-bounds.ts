@@ -23,6 +23,7 @@ const MAX_LABEL_BYTES = 256;
 const MAX_CPU_FEATURES = 256;
 const MAX_GPUS = 64;
 const MAX_TASKS = 32;
+const MAX_STEPS = 16;
 const SIGNATURE_BYTES = 64;
 /** Of names, versions, places and the like. */
 const SHORT_BYTES = 128;
@@ -90,9 +91,11 @@ function checkModel(found: Violations, at: string, model: ServedModel): void {
 }
 
 /** @throws Fault INVALID_REQUEST with every violation */
-export function checkReport({ loads, cachedPrefixes }: Report): void {
+export function checkReport({ loads, cachedPrefixes, gpus, pressure }: Report): void {
   const found = new Violations('report');
   found.count('loads', loads.length, MAX_LOADS);
+  found.count('gpus', gpus.length, MAX_GPUS);
+  found.texts('pressure.steps', pressure?.steps ?? [], MAX_STEPS, SHORT_BYTES);
   if (found.count('cached_prefixes', cachedPrefixes.length, MAX_CACHES)) {
     cachedPrefixes.forEach(({ hashes }, i) => {
       found.count(`cached_prefixes[${i}].hashes`, hashes.length, MOST_CACHED_PREFIXES);

@@ -7,6 +7,7 @@ import { sendChallenge } from '../../proto/transport/node-proof.ts';
 import { serviceError } from '../../proto/transport/service-error.ts';
 import type { FleetEvent, Tell } from '../../telemetry/events.ts';
 import type { Clock } from '../clock.ts';
+import { clampProgress } from '../fleet/claims.ts';
 import type { Fleet, Leaving } from '../fleet/fleet.ts';
 import { REPORT_INTERVAL_MS } from '../fleet/lease.ts';
 import { NodeLink } from '../fleet/node-link.ts';
@@ -106,6 +107,9 @@ class Session {
       case 'embedded':
         this.#parts.fleet.heard(link);
         return link.embedded(frame.value);
+      case 'modelProgress':
+        this.#parts.fleet.heard(link);
+        return link.commands.progressed(clampProgress(frame.value));
       case 'report':
         checkReport(frame.value);
         return this.#parts.fleet.report(link, frame.value);

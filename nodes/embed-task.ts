@@ -1,6 +1,6 @@
 /**
  * One list of texts that a router wants the vectors of, between the link and the engine. It is answered once: when the
- * engine is done, when it is late, or when it is handed back. Over it is when the engine has stopped.
+ * engine is done or has stopped, when it is late, or when it is handed back. Over it is when the engine has stopped.
  */
 import { Code, REASONS } from '../proto/contract/faults.ts';
 import type { Embed, Embedded } from '../proto/gen/infermesh/v1/link.ts';
@@ -46,9 +46,9 @@ export class EmbedTask {
     });
   }
 
-  /** Nobody waits for it any more. */
+  /** Nobody waits for it any more; the router hears of its end when the engine has stopped. */
   cancel(): void {
-    this.#cutShort(CANCELLED);
+    this.#cancel.abort();
   }
 
   /** The node leaves: another one makes them. */
@@ -80,7 +80,6 @@ export class EmbedTask {
   }
 }
 
-const CANCELLED = failure('CANCELLED', 'cancelled');
 const DRAINING = failure('DRAINING', 'the node is shutting down');
 const EXPIRED = failure('DEADLINE_EXCEEDED', 'the deadline passed before all texts were read');
 

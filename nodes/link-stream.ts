@@ -81,6 +81,8 @@ export class LinkStream {
         return this.#assignments.get(frame.value.request)?.credit(frame.value.bytes);
       case 'embed':
         return this.#embed(frame.value);
+      case 'cancelEmbed':
+        return this.#embeds.get(frame.value.request)?.cancel();
       case 'drain':
         return this.#events.onDrain(frame.value.limitMs);
       default:

@@ -22,7 +22,7 @@ export interface EmbeddingParts {
   readonly observer: RequestObserver;
 }
 
-/** @throws Fault UNAUTHENTICATED, FORBIDDEN, INVALID_REQUEST, QUOTA_EXCEEDED, MODEL_NOT_FOUND, or why there are none */
+/** @throws Fault UNAUTHENTICATED, FORBIDDEN, INVALID_REQUEST, QUOTA_EXCEEDED, MODEL_NOT_FOUND, CANCELLED, or why there are none */
 export async function embed(request: EmbedRequest, context: CallContext, parts: EmbeddingParts): Promise<EmbedResponse> {
   const { tally } = parts;
   using _open = tally.request();
@@ -59,7 +59,7 @@ async function made(
   const tokens = texts.reduce((sum, text) => sum + tokensOf(text), 0);
   using lease = quotas.enter(tenant, tokens);
   const deadlineMs = budgetMs - Math.min(HOP_MARGIN_MS, budgetMs / 2);
-  const answer = await vectors.of(texts, { tenant, refresh, deadlineMs, traceparent });
+  const answer = await vectors.of(texts, { tenant, refresh, deadlineMs, traceparent, signal: context.signal });
   // What was in the cache has taken none.
   lease.settle(tokens * (1 - answer.cached / texts.length));
   return {

@@ -35,7 +35,7 @@ export class Vectors {
     return this.#parts.embedder.model;
   }
 
-  /** @throws Fault NO_NODE, NODE_LOST, DEADLINE_EXCEEDED, or as the node failed */
+  /** @throws Fault NO_NODE, NODE_LOST, DEADLINE_EXCEEDED, CANCELLED, or as the node failed */
   async of(texts: readonly string[], { tenant, refresh = false, ...options }: VectorsWish): Promise<Made> {
     const { cache } = this.#parts;
     const { model } = this;

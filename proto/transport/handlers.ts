@@ -73,7 +73,7 @@ type Caught = (thrown: unknown) => Fault;
 export function unaryCall(handler: UnaryHandler, caught: Caught): grpc.handleUnaryCall<Buffer, Buffer> {
   return async (call, callback) => {
     try {
-      callback(null, await handler.handle(call.request, contextOf(call)));
+      callback(null, await handler.handle(call.request, { ...contextOf(call), signal: signalOf(call) }));
     } catch (thrown) {
       callback(serviceError(caught(thrown)));
     }
@@ -118,6 +118,12 @@ export function bidiCall(handler: BidiHandler, caught: Caught): grpc.handleBidiS
       call.emit('error', serviceError(caught(thrown)));
     }
   };
+}
+
+function signalOf(call: grpc.ServerUnaryCall<Buffer, Buffer>): AbortSignal {
+  const left = new AbortController();
+  call.once('cancelled', () => left.abort());
+  return left.signal;
 }
 
 interface AnyCall {

@@ -27,7 +27,7 @@ const DEATHS: ReadonlySet<Reason> = new Set(['NODE_LOST', 'ENGINE_CRASHED']);
 /** It gave nothing any more. */
 const STALLS: ReadonlySet<Reason> = new Set(['NODE_STALLED']);
 /** It never began, or was handed back. */
-const RETURNS: ReadonlySet<Reason> = new Set(['DRAINING', 'QUEUE_FULL', 'MODEL_NOT_FOUND']);
+const RETURNS: ReadonlySet<Reason> = new Set(['DRAINING', 'QUEUE_FULL', 'MODEL_NOT_FOUND', 'NO_ROOM']);
 
 export class Survival {
   #highWater: number;

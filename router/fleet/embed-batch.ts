@@ -11,10 +11,10 @@ import { checkedVectors } from './vectors.ts';
 
 /** More is cut off: 64 such texts fit into a frame, and hardly a model reads as much. */
 const MOST_CHARACTERS = 16_384;
-/** A node that does not answer by then is waited for no longer, and what it worked on counts as over. */
+/** A node that has not answered a cancel by then is waited for no longer, and what it worked on counts as over. */
 const GIVE_UP_AFTER_MS = 10_000;
-/** Nodes that give work back are no failures. */
-const NO_VERDICT: ReadonlySet<Reason> = new Set(['DRAINING', 'QUEUE_FULL']);
+/** Nodes that give work back are no failures, nor are those that stop as they are told. */
+const NO_VERDICT: ReadonlySet<Reason> = new Set(['DRAINING', 'QUEUE_FULL', 'NO_ROOM']);
 
 /** Texts of one caller, until they have an answer. */
 export interface EmbedCall {
@@ -26,6 +26,8 @@ export interface EmbedCall {
   resolve(embeddings: Embeddings): void;
   reject(fault: Fault): void;
   ended: boolean;
+  /** Called once if it ends for itself: its caller is gone, or its deadline has passed. */
+  onLeft: () => void;
 }
 
 export interface EmbedBatchParts {
@@ -42,33 +44,50 @@ export class EmbedBatch {
   readonly #texts: readonly string[];
   readonly #deadlineAt: number;
   #first: NodeLink | undefined;
+  #cancelled = false;
+  /** Tells the node that nobody waits any more. */
+  #cancel: () => void = () => {};
 
   constructor(parts: EmbedBatchParts) {
     this.#parts = parts;
     this.#texts = parts.calls.flatMap(({ texts }) => texts.map((text) => text.slice(0, MOST_CHARACTERS).toWellFormed()));
     this.#deadlineAt = Math.max(...parts.calls.map(({ deadlineAt }) => deadlineAt));
+    for (const call of parts.calls) {
+      call.onLeft = () => {
+        if (parts.calls.every(({ ended }) => ended)) this.#cancel();
+      };
+    }
   }
 
   sendTo(link: NodeLink): void {
     const { nodes, clock, model, calls, onFree } = this.#parts;
-    const leftMs = this.#deadlineAt - clock.now();
     let over = false;
+    let stopTimer = () => {};
     nodes.sent(link);
     const end = (tell: () => void) => {
       if (over) return;
       over = true;
+      this.#cancel = () => {};
       stopTimer();
       nodes.freed(link);
       tell();
       onFree();
     };
-    let stopTimer = clock.after(leftMs, () => {
-      nodes.failed(link);
-      stopTimer = clock.after(GIVE_UP_AFTER_MS, () => end(() => link.forgetEmbed(request)));
-    });
+    this.#cancel = () => {
+      this.#cancelled = true;
+      // Who was not done by the deadline has failed; who is told to stop before it fails by not stopping.
+      const isLate = clock.now() >= this.#deadlineAt;
+      if (isLate) nodes.failed(link);
+      link.cancelEmbed(request);
+      stopTimer = clock.after(GIVE_UP_AFTER_MS, () => {
+        if (!isLate) nodes.failed(link);
+        end(() => link.forgetEmbed(request));
+      });
+    };
     const traceparent = calls.find((call) => call.traceparent !== '')?.traceparent ?? '';
+    const deadlineMs = Math.ceil(this.#deadlineAt - clock.now());
     const request = link.embed(
-      { model: model.name, texts: [...this.#texts], deadlineMs: Math.ceil(leftMs), traceparent },
+      { model: model.name, texts: [...this.#texts], deadlineMs, traceparent },
       {
         embedded: (embedded) => end(() => this.#embedded(link, embedded)),
         lost: (fault) => end(() => this.#failed(link, fault)),
@@ -91,7 +110,8 @@ export class EmbedBatch {
 
   #failed(link: NodeLink, fault: Fault): void {
     const { calls, model, nodes, clock } = this.#parts;
-    if (!NO_VERDICT.has(fault.reason)) nodes.failed(link);
+    if (fault.retryAfterMs !== undefined) nodes.rests(link, fault.retryAfterMs);
+    else if (!this.#cancelled && !NO_VERDICT.has(fault.reason)) nodes.failed(link);
     const wanted = calls.some(({ ended }) => !ended) && clock.now() < this.#deadlineAt;
     const other = this.#first === undefined && wanted ? nodes.candidates(model, link)[0] : undefined;
     this.#first = link;

@@ -13,6 +13,8 @@ export interface EmbedOptions {
   readonly deadlineMs: number;
   /** W3C trace context; empty when nothing traces. */
   readonly traceparent: string;
+  /** Aborted when nobody waits for them any more; the promise then rejects with CANCELLED. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface Embeddings {
@@ -30,7 +32,7 @@ export interface Embedder {
   readonly model: EmbeddingModel | undefined;
   /**
    * @param texts 1 to 64; each is cut where the model's context ends
-   * @throws Fault NO_NODE, NODE_LOST, QUEUE_FULL, DEADLINE_EXCEEDED, DRAINING, or as the node failed
+   * @throws Fault NO_NODE, NODE_LOST, QUEUE_FULL, DEADLINE_EXCEEDED, CANCELLED, DRAINING, or as the node failed
    */
   embed(texts: readonly string[], options: EmbedOptions): Promise<Embeddings>;
 }

@@ -4,7 +4,8 @@
  *   waiting -> sent -> answered
  *                   -> sent to another node, once, because the first was lost or failed
  *
- * A call ends at its own deadline wherever it is. What nodes send is not believed: a wrong number of vectors, or one that
+ * A call ends at its own deadline, or when its caller leaves, wherever it is; what nobody waits for any more is cancelled
+ * at its node. What nodes send is not believed: a wrong number of vectors, or one that
  * can't be, is a failure of the node.
  */
 import { MOST_EMBED_TEXTS } from '../../proto/contract/embedding.ts';
@@ -50,8 +51,8 @@ export class FleetEmbedder implements Embedder, Disposable {
     return this.#nodes.model;
   }
 
-  embed(texts: readonly string[], { deadlineMs, traceparent }: EmbedOptions): Promise<Embeddings> {
-    const refusal = this.#refusal(texts, deadlineMs);
+  embed(texts: readonly string[], { deadlineMs, traceparent, signal }: EmbedOptions): Promise<Embeddings> {
+    const refusal = signal?.aborted ? CANCELLED : this.#refusal(texts, deadlineMs);
     if (refusal) return Promise.reject(refusal);
     const { promise, resolve, reject } = Promise.withResolvers<Embeddings>();
     const limitMs = Math.min(deadlineMs, LONGEST_MS);
@@ -62,12 +63,20 @@ export class FleetEmbedder implements Embedder, Disposable {
       ended: false,
       resolve: (embeddings) => end(() => resolve(embeddings)),
       reject: (fault) => end(() => reject(fault)),
+      onLeft: () => {},
     };
-    const stopTimer = this.#clock.after(limitMs, () => call.reject(late()));
+    const leave = (fault: Fault) => {
+      call.reject(fault);
+      call.onLeft();
+    };
+    const onAbort = () => leave(CANCELLED);
+    const stopTimer = this.#clock.after(limitMs, () => leave(late()));
+    signal?.addEventListener('abort', onAbort, { once: true });
     const end = (tell: () => void) => {
       if (call.ended) return;
       call.ended = true;
       stopTimer();
+      signal?.removeEventListener('abort', onAbort);
       tell();
     };
     this.#waiting.push(call);
@@ -83,7 +92,7 @@ export class FleetEmbedder implements Embedder, Disposable {
     if (this.#disposed) return new Fault('DRAINING', 'the router is shutting down');
     if (!(deadlineMs > 0)) return late();
     const { model } = this;
-    if (!model || this.#nodes.candidates(model).length === 0) return nobody();
+    if (!model || this.#nodes.candidates(model).length === 0) return this.#nobody(model);
     this.#waiting = this.#waiting.filter(({ ended }) => !ended);
     const waiting = this.#waiting.reduce((sum, call) => sum + call.texts.length, 0);
     if (waiting + texts.length <= MOST_WAITING_TEXTS) return undefined;
@@ -108,9 +117,14 @@ export class FleetEmbedder implements Embedder, Disposable {
       const link = model && links.find((one) => this.#nodes.hasRoom(one, model));
       if (links.length > 0 && !link) return;
       this.#waiting = this.#waiting.filter((call) => !calls.includes(call));
-      if (!model || !link) for (const call of calls) call.reject(nobody());
+      if (!model || !link) for (const call of calls) call.reject(this.#nobody(model));
       else new EmbedBatch({ calls, model, nodes: this.#nodes, clock: this.#clock, onFree: () => this.#send() }).sendTo(link);
     }
+  }
+
+  #nobody(model: EmbeddingModel | undefined): Fault {
+    const retryAfterMs = model && this.#nodes.restsMs(model);
+    return new Fault('NO_NODE', 'no node makes vectors of texts now', { retryAfterMs });
   }
 
   /** As many of those that wait as fit into one embed; each has at most as many texts as fit. */
@@ -135,4 +149,4 @@ export class FleetEmbedder implements Embedder, Disposable {
 }
 
 const late = () => new Fault('DEADLINE_EXCEEDED', 'the deadline passed before the vectors were there');
-const nobody = () => new Fault('NO_NODE', 'no node makes vectors of texts now');
+const CANCELLED = new Fault('CANCELLED', 'cancelled');

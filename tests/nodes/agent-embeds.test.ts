@@ -147,6 +147,16 @@ it('takes a deadline in weeks for what it is', async () => {
   expect(await one.next('embedded')).toMatchObject({ failure: undefined });
 });
 
+it('cancels the engine when its router asks for that, and answers when the engine has stopped', async () => {
+  const embed = await embeds(one, 7);
+  for (const request of [7, 8]) one.send({ $case: 'cancelEmbed', value: { request } });
+  await vi.waitFor(() => expect(embed.signal.aborted).toBe(true));
+  await other.next('report', ({ loads }) => loads[0]?.freeSlots === 1);
+  embed.end({ type: 'failure', reason: 'CANCELLED', message: 'cancelled' });
+  expect(await one.next('embedded')).toMatchObject({ request: 7, failure: { code: 1, reason: 'CANCELLED' } });
+  await other.next('report', ({ loads }) => loads[0]?.freeSlots === 2);
+});
+
 it('cancels what a router asked for whose stream is lost', async () => {
   const embed = await embeds(one);
   one.end();

@@ -47,9 +47,9 @@ function leave({ link }: FakeLink): void {
 }
 
 /** Keeps what became of a call, and lets the window pass in which others may join it. */
-function ask(texts: readonly string[], deadlineMs = 1000) {
+function ask(texts: readonly string[], deadlineMs = 1000, signal?: AbortSignal) {
   const call: { embeddings?: Embeddings; fault?: Fault; done: Promise<void> } = { done: Promise.resolve() };
-  call.done = embedder.embed(texts, { deadlineMs, traceparent: '' }).then(
+  call.done = embedder.embed(texts, { deadlineMs, traceparent: '', signal }).then(
     (embeddings) => {
       call.embeddings = embeddings;
     },
@@ -71,6 +71,7 @@ const vector = (text: string) => ({ values: [Math.cos(text.length), Math.sin(tex
 const answer = ({ link }: FakeLink, { request, texts }: Embed, more: Partial<Embedded> = {}) =>
   link.embedded(Embedded.fromPartial({ request, vectors: texts.map(vector), ...more }));
 const failed = (reason: string) => ({ vectors: [], failure: { code: 14, reason, message: 'no', retryAfterMs: 0 } });
+const cancelled = ({ frames }: FakeLink) => frames('cancelEmbed').map(({ request }) => request);
 const last = ({ frames }: FakeLink) => frames('embed').at(-1) as Embed;
 
 describe('the embedding model', () => {
@@ -269,6 +270,22 @@ describe('a node that fails', () => {
     expect(node.frames('embed')).toHaveLength(2);
   });
 
+  it('because its engine takes no more for now is left alone for so long, and callers hear when to come back', async () => {
+    const node = join('a');
+    const call = asked(['x']);
+    const enough = { code: 8, reason: 'QUEUE_FULL', message: 'enough', retryAfterMs: 1500 };
+    answer(node, last(node), { vectors: [], failure: enough });
+    await call.done;
+    expect(call.fault).toMatchObject({ reason: 'QUEUE_FULL', retryAfterMs: 1500 });
+    clock.advance(500);
+    const early = ask(['x']);
+    await early.done;
+    expect(early.fault).toMatchObject({ reason: 'NO_NODE', retryAfterMs: 1000 });
+    clock.advance(1000);
+    asked(['x']);
+    expect(node.frames('embed')).toHaveLength(2);
+  });
+
   it('ever to answer is waited for no longer than 10 s beyond the deadline', () => {
     const node = join('a', { slots: 1 });
     asked(['x'], 100);
@@ -281,6 +298,68 @@ describe('a node that fails', () => {
       fleet.heard(node.link);
     }
     expect(node.frames('embed')).toHaveLength(2);
+  });
+});
+
+describe('texts that nobody waits for any more', () => {
+  it('are cancelled at their node when the last caller has left, which is no failure of the node', async () => {
+    const node = join('a', { slots: 1 });
+    const leave = [new AbortController(), new AbortController()] as const;
+    const calls = leave.map(({ signal }) => ask(['x'], 60_000, signal));
+    clock.advance(2);
+    leave[0].abort();
+    expect(cancelled(node)).toEqual([]);
+    leave[1].abort();
+    await Promise.all(calls.map(({ done }) => done));
+    expect(calls.map(({ fault }) => fault?.reason)).toEqual(['CANCELLED', 'CANCELLED']);
+    expect(cancelled(node)).toEqual([last(node).request]);
+    // Its slot is taken until its engine has stopped.
+    asked(['y']);
+    expect(node.frames('embed')).toHaveLength(1);
+    answer(node, last(node), failed('CANCELLED'));
+    expect(node.frames('embed')).toMatchObject([{ texts: ['x', 'x'] }, { texts: ['y'] }]);
+  });
+
+  it('because the deadline has passed are cancelled too', () => {
+    const node = join('a');
+    asked(['x'], 100);
+    clock.advance(100);
+    expect(cancelled(node)).toEqual([last(node).request]);
+  });
+
+  it('are not sent, nor sent again to another node', async () => {
+    const [a, b] = [join('a'), join('b')] as const;
+    const leave = new AbortController();
+    const [gone, going] = [ask(['x'], 1000, AbortSignal.abort()), ask(['y'], 1000, leave.signal)];
+    clock.advance(2);
+    leave.abort();
+    answer(a, last(a), failed('ENGINE_CRASHED'));
+    await Promise.all([gone.done, going.done]);
+    expect(a.frames('embed').map(({ texts }) => texts)).toEqual([['y']]);
+    expect(b.frames('embed')).toEqual([]);
+  });
+
+  it('are waited for no longer than 10 s at a node that does not stop', async () => {
+    const node = join('a', { slots: 1 });
+    const leave = new AbortController();
+    asked(['x'], 60_000);
+    const [first] = node.frames('embed');
+    answer(node, first as Embed);
+    const call = ask(['x'], 60_000, leave.signal);
+    clock.advance(2);
+    leave.abort();
+    await call.done;
+    for (let i = 0; i < 10; i++) {
+      clock.advance(1000);
+      fleet.heard(node.link);
+    }
+    const after = ask(['y']);
+    await after.done;
+    expect(after.fault?.reason).toBe('NO_NODE');
+    clock.advance(1000);
+    fleet.heard(node.link);
+    asked(['z']);
+    expect(last(node).texts).toEqual(['z']);
   });
 });
 

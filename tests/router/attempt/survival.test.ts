@@ -50,6 +50,7 @@ describe('after a failed attempt', () => {
     survival.failed(stalled, 0);
     survival.failed(fault('DRAINING'), 0);
     survival.failed(fault('QUEUE_FULL'), 0);
+    survival.failed(fault('NO_ROOM'), 0);
     expect(survival.strikes).toBe(0);
     expect(survival.failed(lost, 0).type).toBe('again');
   });

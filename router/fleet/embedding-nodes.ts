@@ -5,7 +5,6 @@
  */
 import { embedsOnly } from '../../proto/contract/embedding.ts';
 import type { ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
-import { NodeState } from '../../proto/gen/infermesh/v1/types.ts';
 import type { EmbeddingModel } from './embedder.ts';
 import type { NodeLink } from './node-link.ts';
 
@@ -37,7 +36,7 @@ export class EmbeddingNodes {
     const links = this.#links();
     const current = this.#current;
     if (current && links.some((link) => offers(link, current))) return current;
-    const serving = links.filter(isServing).flatMap(modelsOf);
+    const serving = links.flatMap((link) => modelsOf(link).filter(({ name }) => link.serves(name)));
     this.#current = (serving.length > 0 ? serving : links.flatMap(modelsOf)).toSorted(byName)[0];
     return this.#current;
   }
@@ -46,7 +45,7 @@ export class EmbeddingNodes {
   candidates(model: EmbeddingModel, except?: NodeLink): NodeLink[] {
     const now = this.#now();
     return this.#links()
-      .filter((link) => link !== except && isServing(link) && offers(link, model) && this.#of(link).restsUntil <= now)
+      .filter((link) => link !== except && link.serves(model.name) && offers(link, model) && this.#of(link).restsUntil <= now)
       .toSorted((a, b) => this.#of(a).inFlight - this.#of(b).inFlight);
   }
 
@@ -78,7 +77,7 @@ export class EmbeddingNodes {
 
   /** Until the first of those that would serve the model may be asked again; undefined where none would. */
   restsMs(model: EmbeddingModel): number | undefined {
-    const resting = this.#links().filter((link) => isServing(link) && offers(link, model));
+    const resting = this.#links().filter((link) => link.serves(model.name) && offers(link, model));
     const soonest = Math.min(...resting.map((link) => this.#of(link).restsUntil)) - this.#now();
     return Number.isFinite(soonest) ? Math.max(1, soonest) : undefined;
   }
@@ -96,8 +95,6 @@ export class EmbeddingNodes {
     return counts;
   }
 }
-
-const isServing = ({ state }: NodeLink) => state === NodeState.NODE_STATE_SERVING;
 
 /** Vectors of models that answer are not near each other where texts mean the same; see nodes/README.md. */
 const makesVectors = ({ tasks, embeddingDimensions }: ServedModel) => embedsOnly(tasks) && embeddingDimensions > 0;

@@ -10,10 +10,11 @@ import { Fault, toFault } from '../../proto/contract/faults.ts';
 import type { Embed, Embedded, Ended, Hello, Progress, Report, Work } from '../../proto/gen/infermesh/v1/link.ts';
 import { AttachResponse } from '../../proto/gen/infermesh/v1/link.ts';
 import type { ModelLoad, ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
-import { NodeState } from '../../proto/gen/infermesh/v1/types.ts';
+import { ModelState, NodeState } from '../../proto/gen/infermesh/v1/types.ts';
 import type { RawDuplex } from '../../proto/transport/handlers.ts';
 import { encodeMessage } from '../../proto/transport/messages.ts';
 import type { Lease } from './lease.ts';
+import { ModelCommands } from './model-commands.ts';
 import { Reservations } from './reservations.ts';
 
 /** Takes what a node says of one attempt. */
@@ -41,14 +42,15 @@ export class NodeLink {
   models: readonly ServedModel[] = [];
   loads: readonly ModelLoad[] = [];
   report: Report | undefined;
-  /** Whether it ever served on this stream. */
-  hasServed = false;
+  /** Models that served on this stream. */
+  readonly served = new Set<string>();
   /** Models whose engine gives no token, though the node says that it serves. */
   readonly wedged = new Set<string>();
   lastHeardAt: number;
   lease: Lease = 'held';
 
   readonly #call: RawDuplex;
+  readonly commands = new ModelCommands((value) => this.#send({ frame: { $case: 'modelCommand', value } }));
   readonly #attempts = new Map<number, AttemptPort>();
   /** What this router's own requests occupy here. */
   readonly reservations = new Reservations();
@@ -75,7 +77,36 @@ export class NodeLink {
 
   /** In all that it serves. */
   get #isWedged(): boolean {
-    return this.wedged.size > 0 && this.models.every(({ name }) => this.wedged.has(name));
+    return this.wedged.size > 0 && this.models.every(({ name }) => this.wedged.has(name) || !this.claimsToServe(name));
+  }
+
+  loadOf(model: string): ModelLoad | undefined {
+    return this.loads.find((load) => load.model === model);
+  }
+
+  /** Of one of its models, wedged or not; of one that is not in memory, as if it were. */
+  stateOf(model: string): NodeState {
+    return this.lease === 'held' ? this.#saysOf(model) : NodeState.NODE_STATE_SUSPECT;
+  }
+
+  /** Whether the node says that it has the model in memory and serves it. */
+  claimsToServe(model: string): boolean {
+    return this.#saysOf(model) === NodeState.NODE_STATE_SERVING && !this.isLoadable(model);
+  }
+
+  /** Whether it is believed to serve the model. */
+  serves(model: string): boolean {
+    const isHere = this.lease === 'held' && this.models.some(({ name }) => name === model);
+    return isHere && this.claimsToServe(model) && !this.wedged.has(model);
+  }
+
+  /** Not in memory, and loaded when somebody asks for it. */
+  isLoadable(model: string): boolean {
+    return this.loadOf(model)?.state === ModelState.MODEL_STATE_LOADABLE;
+  }
+
+  #saysOf(model: string): NodeState {
+    return stateOfModel(this.report?.state ?? NodeState.NODE_STATE_LOADING, this.loadOf(model));
   }
 
   get attempts(): number {
@@ -176,6 +207,7 @@ export class NodeLink {
     tell(fault);
     const lost = this.#lostBy(fault);
     for (const port of ports) port.lost(lost);
+    this.commands.lost(lost);
   }
 
   #lostBy(fault: Fault): Fault {
@@ -195,6 +227,20 @@ export class NodeLink {
     if (this.#closed || this.#call.cancelled || this.#call.writableEnded) return;
     this.#call.write(encodeMessage(AttachResponse, frame));
   }
+}
+
+const OF_MODEL: Readonly<Record<number, NodeState>> = {
+  [ModelState.MODEL_STATE_LOADING]: NodeState.NODE_STATE_LOADING,
+  [ModelState.MODEL_STATE_SERVING]: NodeState.NODE_STATE_SERVING,
+  [ModelState.MODEL_STATE_RECOVERING]: NodeState.NODE_STATE_RECOVERING,
+  [ModelState.MODEL_STATE_DRAINING]: NodeState.NODE_STATE_DRAINING,
+  [ModelState.MODEL_STATE_LOADABLE]: NodeState.NODE_STATE_SERVING,
+};
+
+/** A node that leaves takes all its models along; else each has its own. */
+function stateOfModel(node: NodeState, load: ModelLoad | undefined): NodeState {
+  if (node === NodeState.NODE_STATE_DRAINING) return node;
+  return OF_MODEL[load?.state ?? ModelState.MODEL_STATE_UNSPECIFIED] ?? node;
 }
 
 /** The number after one, of 32 bits and never 0. */

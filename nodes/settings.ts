@@ -13,6 +13,7 @@ import {
   list,
   logLevel,
   memoryAmount,
+  percent,
   resolveSettings,
   toggle,
 } from '../proto/contract/settings.ts';
@@ -20,6 +21,7 @@ import type { ModelSettings } from './model-settings.ts';
 import { checkModel, modelSetting, modelShape } from './model-settings.ts';
 import type { ModelEntry } from './models-file.ts';
 import { MOST_MODELS, readModelsFile } from './models-file.ts';
+import { marksOf } from './pressure/marks.ts';
 
 const LABEL = /^[A-Za-z0-9._/-]{1,64}=.{0,256}$/;
 
@@ -49,6 +51,11 @@ export const nodeSchema = z.object({
   modelsFile: z.string().min(1, 'must be a path').optional(),
   /** What all models together may take, of the memory that this machine or its control group has. */
   memoryBudget: memoryAmount().default('80%'),
+  /** What the node and its engines may take; absent: as much as the machine or its control group has. */
+  memoryLimit: memoryAmount().optional(),
+  /** Of the limit: over the high mark idle models go, below the low one everything is as before. */
+  memoryHigh: percent(10, 98).default('85%'),
+  memoryLow: percent(5, 97).default('75%'),
   ...modelShape,
   zone: z
     .string()
@@ -79,6 +86,7 @@ export function nodeSettings(sources: SettingSources): NodeSettings {
       `--join ${remote} is not loopback: give --tls-ca, or --allow-plaintext on a network you trust`,
     );
   }
+  marksOf(settings);
   if (settings.modelsFile !== undefined) checkAlone(sources);
   const models = modelsOf(settings).toSorted((one, other) => Number(one.onDemand) - Number(other.onDemand));
   checkModels(models, settings.modelsFile);

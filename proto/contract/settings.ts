@@ -116,6 +116,13 @@ export function bytesIn(amount: string, whole: number): number {
   return Math.round(Number(number) * times);
 }
 
+/** A share of a whole, as text: 85%. */
+export const percent = (low: number, high: number) =>
+  z.string().refine((text) => {
+    const [, number] = /^(\d{1,3}(?:\.\d{1,3})?)%$/.exec(text) ?? [];
+    return number !== undefined && Number(number) >= low && Number(number) <= high;
+  }, `must be a share from ${low}% to ${high}%`);
+
 /** HOST:PORT, with brackets around an IPv6 host. */
 export const address = () =>
   z.string().refine((text) => {

@@ -1,0 +1,60 @@
+import { describe, expect, test } from 'vitest';
+import { gpuMemory, gpuMemoryUse, largestIdle } from '../../../nodes/pressure/idle.ts';
+import { ModelState } from '../../../proto/gen/infermesh/v1/types.ts';
+
+const GIB = 2 ** 30;
+const { MODEL_STATE_SERVING: SERVING, MODEL_STATE_LOADING: LOADING, MODEL_STATE_LOADABLE: LOADABLE } = ModelState;
+
+function model(name: string, gib: number, { state = SERVING as ModelState, running = 0, remote = false, gpuShare = 0 } = {}) {
+  return { name, state, running, remote, memoryBytes: gib * GIB, served: { sizeBytes: gib * GIB, gpuShare } };
+}
+
+describe('of the models in memory', () => {
+  test('the largest without work is the one that goes', () => {
+    const models = [model('a', 1), model('b', 4, { running: 1 }), model('c', 3), model('d', 2)];
+    expect(largestIdle(models, 'memory')).toEqual({ name: 'c', kind: 'some' });
+  });
+
+  test('none goes that has work, loads, or is no memory of ours', () => {
+    const busy = [model('a', 1, { running: 2 }), model('b', 2, { state: LOADING }), model('c', 9, { remote: true })];
+    expect(largestIdle(busy, 'memory')).toEqual({ name: undefined, kind: 'none' });
+    expect(largestIdle([], 'memory')).toEqual({ name: undefined, kind: 'none' });
+  });
+
+  test('the last one is told apart: others that are not in memory serve nobody', () => {
+    const others = [model('b', 2, { state: LOADABLE }), model('c', 2, { state: ModelState.MODEL_STATE_DRAINING })];
+    expect(largestIdle([model('a', 1), ...others, model('d', 1, { remote: true })], 'memory')).toEqual({
+      name: 'a',
+      kind: 'last',
+    });
+  });
+
+  test('for memory of GPUs only those count that lie there, by what lies there', () => {
+    const models = [model('a', 9), model('b', 4, { gpuShare: 0.5 }), model('c', 3, { gpuShare: 1 })];
+    expect(largestIdle(models, 'gpu')).toEqual({ name: 'c', kind: 'some' });
+    expect(largestIdle(models.slice(0, 2), 'gpu')).toEqual({ name: 'b', kind: 'last' });
+  });
+});
+
+describe('memory of GPUs', () => {
+  const used = (...gib: number[]) => gib.map((each) => ({ memoryUsedBytes: each * GIB }));
+  const sized = (...gib: number[]) => gib.map((each) => ({ memoryBytes: each * GIB }));
+
+  test('is short when less than half of the rest is left that engines leave', () => {
+    expect(gpuMemory(sized(80), used(79))).toBe('free');
+    expect(gpuMemory(sized(80), used(79.45))).toBe('scarce');
+    expect(gpuMemory(sized(80), used(79.6))).toBe('short');
+    expect(gpuMemory(sized(8), used(7.82))).toBe('scarce');
+    expect(gpuMemory(sized(8), used(7.9))).toBe('short');
+  });
+
+  test('is that of the fullest of them', () => {
+    expect(gpuMemory(sized(24, 24), used(1, 23.9))).toBe('short');
+    expect(gpuMemoryUse(sized(24, 24), used(6, 12))).toBe(0.5);
+  });
+
+  test('that nobody tells of is free', () => {
+    expect([gpuMemory([], []), gpuMemory(sized(24), []), gpuMemory(sized(0), used(3))]).toEqual(['free', 'free', 'free']);
+    expect([gpuMemoryUse([], []), gpuMemoryUse(sized(24), []), gpuMemoryUse(sized(0), used(3))]).toEqual([0, 0, 0]);
+  });
+});

@@ -91,7 +91,7 @@ describe('a node that runs short of memory', () => {
     const node = new FakeNode({ small: 10, large: 30, busy: 40 });
     node.models[2]!.running = 3;
     node.others = 6 * GIB;
-    await node.seconds(6);
+    await node.seconds(7);
     expect(node.unloaded).toEqual([{ name: 'large', running: 0, steps: ['unload'] }]);
     expect(node.events).toEqual([
       { type: 'pressure_step', step: 'unload', level: 'high', usedBytes: 86 * GIB, limitBytes: 100 * GIB, model: 'large' },

@@ -8,3 +8,10 @@ export type ChatEvent =
   | ({ readonly type: 'delta' } & Delta)
   /** Last, once: usage, cost and timings. */
   | ({ readonly type: 'finished' } & Finished);
+
+/** What a whole answer came to. */
+export interface Answer {
+  readonly text: string;
+  readonly started: Extract<ChatEvent, { type: 'started' }>;
+  readonly finished: Extract<ChatEvent, { type: 'finished' }>;
+}

@@ -11,13 +11,15 @@ export { CacheLayer, RedisState } from '../proto/gen/infermesh/v1/admin.ts';
 export type { Cached, Candidate, Decision, ExplainResponse, Objectives } from '../proto/gen/infermesh/v1/inference.ts';
 export { CacheSource } from '../proto/gen/infermesh/v1/inference.ts';
 export { Complexity, FinishReason, NodeState, Tier } from '../proto/gen/infermesh/v1/types.ts';
-export type { ChatEvent } from './events.ts';
+export type { BatchOptions } from './batch.ts';
+export type { BatchItem, BatchOutcome } from './batch-items.ts';
+export type { Embeddings, EmbedInput } from './embed.ts';
+export type { Answer, ChatEvent } from './events.ts';
 export type { EvidenceChunk, FoundEvidence } from './evidence.ts';
 export {
   type CallOptions,
   type ConnectOptions,
   connect,
-  type Embeddings,
   type EmbedOptions,
   Mesh,
   type Purge,

@@ -1,6 +1,5 @@
 /** A connection to a mesh, by one of its routers or several. */
 import { checkFeedback } from '../proto/contract/bounds.ts';
-import { checkEmbed } from '../proto/contract/embed-bounds.ts';
 import type {
   CreateJoinTokenResponse,
   DrainNodeResponse,
@@ -18,10 +17,15 @@ import { FeedbackRequest } from '../proto/gen/infermesh/v1/inference.ts';
 import type { DialOptions } from '../proto/transport/channel.ts';
 import { clampDeadline } from '../proto/transport/deadline.ts';
 import { Answered } from './answered.ts';
+import type { BatchOptions } from './batch.ts';
+import { streamBatch } from './batch.ts';
+import type { BatchItem, BatchOutcome } from './batch-items.ts';
 import type { CallOptions } from './call-options.ts';
 import { factsOf } from './call-options.ts';
 import { streamChat } from './chat.ts';
-import type { ChatEvent } from './events.ts';
+import type { Embeddings, EmbedInput } from './embed.ts';
+import { embeddingsOf, embedRequest } from './embed.ts';
+import type { Answer, ChatEvent } from './events.ts';
 import { EvidenceStore } from './evidence.ts';
 import type { ChatInput } from './request.ts';
 import { chatRequest } from './request.ts';
@@ -61,30 +65,7 @@ const LAYERS = {
   embeddings: CacheLayer.CACHE_LAYER_EMBEDDINGS,
 } as const;
 
-/** What a whole answer came to. */
-export interface Answer {
-  readonly text: string;
-  readonly started: Extract<ChatEvent, { type: 'started' }>;
-  readonly finished: Extract<ChatEvent, { type: 'finished' }>;
-}
-
-export interface EmbedOptions extends CallOptions {
-  /** Who must make them; absent: whoever does. */
-  readonly model?: string;
-  /** All are made anew, instead of taken from the cache where they are there. */
-  readonly refresh?: boolean;
-}
-
-export interface Embeddings {
-  /** As many as texts, in their order. */
-  readonly vectors: readonly Float32Array[];
-  /** Only vectors with the same model and digest can be compared. */
-  readonly model: string;
-  readonly modelDigest: string;
-  readonly dimensions: number;
-  /** Of the vectors, those that came from the cache. */
-  readonly cached: number;
-}
+export type EmbedOptions = CallOptions & Omit<EmbedInput, 'texts'>;
 
 /**
  * Connects lazily: the first call dials.
@@ -146,13 +127,25 @@ export class Mesh implements Disposable {
    * Vectors of texts, each of length 1, by the embedding model that the mesh has in use.
    * @param texts 1 to 1,024 @throws Fault INVALID_REQUEST, MODEL_NOT_FOUND where `model` is not in use, NO_NODE
    */
-  async embed(texts: readonly string[], { model = '', refresh = false, ...options }: EmbedOptions = {}): Promise<Embeddings> {
-    const request = checkEmbed({ texts: [...texts], model, refresh });
+  async embed(texts: readonly string[], options: EmbedOptions = {}): Promise<Embeddings> {
+    const request = embedRequest({ ...options, texts });
     const facts = factsOf(options, clampDeadline(options.deadlineMs));
-    const answer = await this.#ask<EmbedResponse>(({ inference }, ...call) => inference.embed(request, ...call), facts);
-    const { model: by, modelDigest, dimensions, cached } = answer;
-    const vectors = answer.vectors.map(({ values }) => Float32Array.from(values));
-    return { vectors, model: by, modelDigest, dimensions, cached };
+    return embeddingsOf(await this.#ask<EmbedResponse>(({ inference }, ...call) => inference.embed(request, ...call), facts));
+  }
+
+  /**
+   * Works off any number of chats and embeds at the best rate of all together, and tells what becomes of each, in any
+   * order. Items are taken as the mesh gets on with them, and no faster than outcomes are read. The call begins with the
+   * first step of the iteration, and leaving the iteration cancels what is at work. Where its router is lost, another one
+   * goes on with what has no outcome yet.
+   * @throws Fault, out of the iteration, for what is no item's own failure; and whatever `items` throws
+   */
+  batch(
+    items: Iterable<BatchItem> | AsyncIterable<BatchItem>,
+    options: BatchOptions = {},
+  ): AsyncGenerator<BatchOutcome, void, void> {
+    const failover = options.failover ?? this.#failover;
+    return streamBatch({ routers: this.#routers, answered: this.#answered, items, options, failover });
   }
 
   /** What `chat` would choose for the same request now, and why. @throws Fault */

@@ -1,11 +1,17 @@
 /** The connection to one router, and the calls on it with their errors as faults. */
-import type { ClientReadableStream, ClientUnaryCall, ServiceError } from '@grpc/grpc-js';
+import type { ClientDuplexStream, ClientReadableStream, ClientUnaryCall, ServiceError } from '@grpc/grpc-js';
 import { connectivityState, Metadata } from '@grpc/grpc-js';
 import { Code, Fault, toFault } from '../proto/contract/faults.ts';
 import type { WatchNodesResponse } from '../proto/gen/infermesh/v1/admin.ts';
 import { AdminServiceClient } from '../proto/gen/infermesh/v1/admin.ts';
 import { CacheServiceClient } from '../proto/gen/infermesh/v1/cache.ts';
-import type { ChatRequest, ChatResponse, ResumeRequest } from '../proto/gen/infermesh/v1/inference.ts';
+import type {
+  BatchRequest,
+  BatchResponse,
+  ChatRequest,
+  ChatResponse,
+  ResumeRequest,
+} from '../proto/gen/infermesh/v1/inference.ts';
 import { InferenceServiceClient } from '../proto/gen/infermesh/v1/inference.ts';
 import type { DialOptions } from '../proto/transport/channel.ts';
 import { channelOptions, checkDial, credentialsFor } from '../proto/transport/channel.ts';
@@ -72,6 +78,11 @@ export class Router {
     return this.#streaming(this.#inference.resume(request, metadata, { deadline }));
   }
 
+  batch({ metadata, deadline }: CallFacts): Exchange<BatchRequest, BatchResponse> {
+    const call = this.#inference.batch(metadata, { deadline });
+    return new Exchange(call, new Ending(call, this.#connectLimit(call)));
+  }
+
   watchNodes(intervalMs: number): Streaming<WatchNodesResponse> {
     return this.#streaming(this.#admin.watchNodes({ intervalMs }));
   }
@@ -128,6 +139,47 @@ export class Streaming<T> {
   /** What came out of the iteration. */
   fault(thrown: unknown): Fault {
     return this.#ending.fault(thrown);
+  }
+}
+
+/** A call that takes several messages as well. */
+export class Exchange<Req, Res> extends Streaming<Res> {
+  readonly #call: ClientDuplexStream<Req, Res>;
+  #over = false;
+  #wake: () => void = () => {};
+
+  constructor(call: ClientDuplexStream<Req, Res>, ending: Ending) {
+    super(call, ending);
+    this.#call = call;
+    call.on('drain', () => this.#wake());
+    call.once('status', () => this.#end());
+  }
+
+  /** Resolves when another one may follow. @returns false when the call takes nothing any more */
+  async send(request: Req): Promise<boolean> {
+    if (!this.#over && !this.#call.write(request)) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+    return !this.#over;
+  }
+
+  /** Nothing more is sent. */
+  finish(): void {
+    if (this.#over) return;
+    this.#end();
+    this.#call.end();
+  }
+
+  override cancel(): void {
+    this.#end();
+    super.cancel();
+  }
+
+  #end(): void {
+    this.#over = true;
+    this.#wake();
   }
 }
 

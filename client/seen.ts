@@ -59,7 +59,8 @@ export class Seen {
   }
 }
 
-function serverOf(address: string): Server {
+/** As spans name it. */
+export function serverOf(address: string): Server {
   const [host = '', port = ''] = address.split(/:(?=\d+$)/);
   return { address: host, port: Number(port) };
 }

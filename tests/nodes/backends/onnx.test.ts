@@ -1,0 +1,264 @@
+/** The onnx backend on ONNX Runtime: the bundled model's weights in ONNX, and small models made to be difficult. */
+import { mkdirSync, truncateSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { LlamaCppEmbeddings } from '../../../nodes/backends/llama-cpp-embeddings.ts';
+import { OnnxEmbeddings } from '../../../nodes/backends/onnx.ts';
+import { createEngine } from '../../../nodes/engine/index.ts';
+import { engineReport } from '../../../nodes/engine/report.ts';
+import { dot, embeddingContract, NEVER, vectorsOf } from '../../contract/embeddings.ts';
+import { loadOptions } from '../../contract/jobs.ts';
+import { Folder } from '../../support/folder.ts';
+import { FLOAT, Graph, INT64 } from '../../support/onnx/graph.ts';
+import { bertTokenizer, MINILM_GGUF, writeMiniLm } from '../../support/onnx/minilm.ts';
+
+const installed = (await engineReport()).some(({ engine, available }) => engine === 'onnx' && available);
+if (!installed) test.skip('ONNX Runtime is an optional package, and it is not installed here');
+
+const folder = new Folder();
+afterAll(() => folder[Symbol.dispose]());
+/** Loads of this path share one file. */
+const path = installed ? await writeMiniLm(folder.path) : '';
+const options = (file = path) => loadOptions({ path: file, contextLength: 256, tasks: ['embed'] });
+
+async function opened(file = path): Promise<OnnxEmbeddings & { readonly model: Awaited<ReturnType<OnnxEmbeddings['load']>> }> {
+  const backend = new OnnxEmbeddings();
+  const model = await backend.load(options(file), () => {});
+  return Object.assign(backend, { model });
+}
+
+async function embedded(file: string, ...texts: string[]): Promise<readonly Float32Array[]> {
+  await using backend = disposing(await opened(file));
+  return vectorsOf(await backend.embed(texts, NEVER));
+}
+
+const disposing = <T extends { dispose(): Promise<void> }>(backend: T) =>
+  Object.assign(backend, { [Symbol.asyncDispose]: () => backend.dispose() });
+
+describe.runIf(installed)('vectors by ONNX Runtime', () => {
+  embeddingContract('in this process', opened, 5);
+  embeddingContract(
+    'in a child process',
+    async () => {
+      const engine = createEngine('onnx', options());
+      const model = await engine.start();
+      return {
+        model,
+        embed: engine.embed.bind(engine),
+        generate: engine.generate.bind(engine),
+        dispose: engine.dispose.bind(engine),
+      };
+    },
+    5,
+  );
+
+  test('are those of llama.cpp with the same weights', async () => {
+    await using onnx = disposing(await opened());
+    await using llama = disposing(new LlamaCppEmbeddings());
+    await llama.load(loadOptions({ path: MINILM_GGUF, contextLength: 256, tasks: ['embed'] }), () => {});
+    const theirs = await llama.embed(TEXTS, NEVER);
+    const ours = await onnx.embed(TEXTS, NEVER);
+    const cosines = vectorsOf(ours).map((vector, i) => dot(vector, vectorsOf(theirs)[i] as Float32Array));
+    expect(Math.min(...cosines)).toBeGreaterThan(0.999);
+    // Who pays by tokens pays the same at either.
+    expect(ours).toMatchObject({ inputTokens: theirs.type === 'vectors' && theirs.inputTokens });
+  });
+
+  test('tell what made them', async () => {
+    await using backend = disposing(await opened());
+    expect(backend.model).toMatchObject({
+      engine: 'onnx',
+      engineVersion: expect.stringMatching(/^\d+\.\d+\.\d+ (cpu|cuda)$/),
+      contextLength: 256,
+      embeddingDimensions: 384,
+      tokenizerDigest: expect.stringMatching(/^sha256:[0-9a-f]{64}$/),
+      gpuShare: 0,
+    });
+  });
+});
+
+const TEXTS = [
+  'What is the capital of France?',
+  'How do I sort a list in Python?',
+  'The quick brown fox jumps over the lazy dog.',
+  'Die Katze sitzt auf dem Dach und schaut in den Regen.',
+  'Café au lait, crème brûlée — 12,50 € (sans service)',
+  'x = [i ** 2 for i in range(10)]',
+  'supercalifragilisticexpialidocious',
+  'It looks like a [SEP] or a [CLS], and is none.',
+  'a text that is rather longer than the others: '.repeat(12),
+];
+
+const WORDS = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', 'red', 'green', 'blue', 'beyond'];
+/** The table of the small models has no row for the last word. */
+const ROWS = WORDS.length - 1;
+
+interface Small {
+  readonly build?: (graph: Graph, ids: string, rows: string) => void;
+  readonly inputs?: readonly string[];
+  readonly files?: Readonly<Record<string, string>>;
+}
+
+/** Looks each token up, and does nothing else unless it is told to. */
+function small(name: string, { build = perToken, inputs = ['input_ids', 'attention_mask'], files = {} }: Small = {}): string {
+  const graph = new Graph();
+  const [ids = ''] = inputs.map((input) => graph.input(input, INT64, ['batch', 'tokens']));
+  const table = Float32Array.from({ length: ROWS * ROWS }, (_, i) => (i % (ROWS + 1) === 0 ? 1 : 0));
+  build(graph, ids, graph.node('Gather', [graph.floats(table, [ROWS, ROWS]), ids]));
+  const place = join(folder.path, name);
+  mkdirSync(join(place, '1_Pooling'), { recursive: true });
+  const all = { 'tokenizer.json': JSON.stringify(bertTokenizer(WORDS)), ...files };
+  for (const [file, content] of Object.entries(all)) writeFileSync(join(place, file), content);
+  writeFileSync(join(place, 'model.onnx'), graph.finish());
+  return join(place, 'model.onnx');
+}
+
+function perToken(graph: Graph, _ids: string, rows: string): void {
+  graph.node('Identity', [rows], {}, 'last_hidden_state');
+  graph.output('last_hidden_state', FLOAT, ['batch', 'tokens', ROWS]);
+}
+
+/** The biggest token of a whole batch shows in all its vectors, as the one scale of a batch does with weights of 8 bits. */
+function acrossTexts(graph: Graph, ids: string, rows: string): void {
+  const biggest = graph.node('ReduceMax', [graph.node('Cast', [ids], { to: FLOAT })], { keepdims: 0 });
+  perToken(graph, ids, graph.node('Add', [rows, biggest]));
+}
+
+describe.runIf(installed)('a model in ONNX', () => {
+  test('is pooled as the file beside it says, else by the mean over its tokens', async () => {
+    const pooling = (mode: string) => ({ '1_Pooling/config.json': JSON.stringify({ [mode]: true }) });
+    const [mean] = await embedded(small('mean'), 'red red');
+    const [first] = await embedded(small('first', { files: pooling('pooling_mode_cls_token') }), 'red red');
+    const [last] = await embedded(small('last', { files: pooling('pooling_mode_lasttoken') }), 'red red');
+    expect([...(first ?? [])]).toEqual([0, 0, 1, 0, 0, 0, 0]);
+    expect([...(last ?? [])]).toEqual([0, 0, 0, 1, 0, 0, 0]);
+    const length = Math.hypot(1, 1, 2);
+    expect([...(mean ?? [])]).toEqual([0, 0, 1, 1, 2, 0, 0].map((value) => expect.closeTo(value / length, 6)));
+  });
+
+  test('that pools by itself is taken at its word', async () => {
+    const build = (graph: Graph, ids: string, rows: string) => {
+      perToken(graph, ids, rows);
+      graph.node('ReduceMax', [rows, graph.integers([1])], { keepdims: 0 }, 'sentence_embedding');
+      graph.output('sentence_embedding', FLOAT, ['batch', ROWS]);
+    };
+    const [vector] = await embedded(small('pools', { build }), 'red red');
+    const length = Math.sqrt(3);
+    expect([...(vector ?? [])]).toEqual([0, 0, 1, 1, 1, 0, 0].map((value) => expect.closeTo(value / length, 6)));
+  });
+
+  test('whose vectors depend on what else is in the batch reads one text at a time', async () => {
+    const file = small('across', { build: acrossTexts });
+    await using backend = disposing(await opened(file));
+    const alone = vectorsOf(await backend.embed(['red'], NEVER));
+    const together = vectorsOf(await backend.embed(['red', 'blue green', 'blue'], NEVER));
+    expect(together[0]).toEqual(alone[0]);
+  });
+
+  test('without a mask reads one text at a time where filling would show', async () => {
+    const spread = (graph: Graph, ids: string, rows: string) =>
+      perToken(graph, ids, graph.node('Add', [rows, graph.node('ReduceMean', [rows, graph.integers([1])])]));
+    await using backend = disposing(await opened(small('unmasked', { build: spread, inputs: ['input_ids'] })));
+    const alone = vectorsOf(await backend.embed(['red'], NEVER));
+    expect(vectorsOf(await backend.embed(['red', 'green green blue'], NEVER))[0]).toEqual(alone[0]);
+  });
+
+  test('takes for text what a user spells like a token of its own', async () => {
+    const [spelled, unknown] = await embedded(small('special'), '[SEP]', 'sep ? !');
+    expect(spelled).toEqual(unknown);
+  });
+
+  test('fails the text that it cannot read, and no other', async () => {
+    await using backend = disposing(await opened(small('beyond')));
+    const [broken, whole] = await Promise.all([backend.embed(['red beyond'], NEVER), backend.embed(['red green'], NEVER)]);
+    expect(broken).toMatchObject({ type: 'failure', reason: 'ENGINE_FAILED', message: expect.not.stringContaining('beyond') });
+    expect(vectorsOf(whole)).toHaveLength(1);
+  });
+
+  test('is found with the files that were fetched for it, and with no others', async () => {
+    const file = small('named');
+    const backend = new OnnxEmbeddings();
+    const model = { ...options(file).model, files: { 'tokenizer.json': join(dirname(file), 'tokenizer.json') } };
+    await backend.load({ ...options(file), model }, () => {});
+    await backend.dispose();
+    await expect(new OnnxEmbeddings().load({ ...options(file), model: { ...model, files: {} } }, () => {})).rejects.toThrow(
+      'there is no tokenizer.json',
+    );
+  });
+
+  test('reads no more than the least of what is said of its context, and what most can where nobody says', async () => {
+    const contextOf = async (name: string, contextLength: number, files: Readonly<Record<string, string>>) => {
+      const backend = new OnnxEmbeddings();
+      const at = options(small(name, { files }));
+      const { contextLength: served } = await backend.load({ ...at, model: { ...at.model, contextLength } }, () => {});
+      await backend.dispose();
+      return served;
+    };
+    const tokenizer = (limit: number) => ({ 'tokenizer_config.json': JSON.stringify({ model_max_length: limit }) });
+    const config = (positions: number, more = {}) => ({
+      'config.json': JSON.stringify({ max_position_embeddings: positions, ...more }),
+    });
+    expect(await contextOf('catalogue', 64, tokenizer(128))).toBe(64);
+    expect(await contextOf('tokenizer', 131_072, { ...tokenizer(128), ...config(256) })).toBe(128);
+    expect(await contextOf('positions', 131_072, { ...tokenizer(1e30), ...config(256) })).toBe(256);
+    expect(await contextOf('roberta', 131_072, config(514, { model_type: 'roberta', pad_token_id: 1 }))).toBe(512);
+    expect(await contextOf('nobody', 131_072, {})).toBe(512);
+  });
+});
+
+describe.runIf(installed)('a file that is no model of texts', () => {
+  const nothing = (graph: Graph, _ids: string, rows: string) => {
+    graph.node('Mul', [rows, graph.floats(new Float32Array([0]))], {}, 'last_hidden_state');
+    graph.output('last_hidden_state', FLOAT, ['batch', 'tokens', ROWS]);
+  };
+  const logits = (graph: Graph, _ids: string, rows: string) => {
+    graph.node('ReduceSum', [rows, graph.integers([1])], { keepdims: 0 }, 'logits');
+    graph.output('logits', FLOAT, ['batch', ROWS]);
+  };
+  const cutShort = () => {
+    const file = small('cut');
+    truncateSync(file, 100);
+    return file;
+  };
+  const noText = () => {
+    const file = small('page');
+    writeFileSync(file, '<html>Not found</html>');
+    return file;
+  };
+  const refused: [string, () => string, string][] = [
+    ['that is not there', () => join(folder.path, 'nowhere.onnx'), 'there is no such file'],
+    ['cut short', cutShort, 'fetch it again'],
+    ['that is a web page', noText, 'fetch it again'],
+    ['without a tokenizer', () => small('bare', { files: { 'tokenizer.json': '' } }), 'tokenizer.json beside it is damaged'],
+    [
+      'with half a tokenizer',
+      () => small('half', { files: { 'tokenizer.json': '{"model":{}}' } }),
+      'tokenizer.json beside it is damaged',
+    ],
+    ['with a config of another kind', () => small('config', { files: { 'config.json': '[1]' } }), 'config.json beside it is not'],
+    [
+      'with a pooling that is not known',
+      () => small('max', { files: { '1_Pooling/config.json': '{"pooling_mode_max_tokens":true}' } }),
+      'a pooling other than',
+    ],
+    [
+      'that wants pictures',
+      () => small('pictures', { inputs: ['input_ids', 'pixel_values'] }),
+      'its inputs are ["input_ids","pixel_values"]',
+    ],
+    ['that classifies', () => small('classes', { build: logits }), 'its outputs are ["logits"]'],
+    ['whose vectors are 0', () => small('zero', { build: nothing }), 'no direction'],
+  ];
+
+  test.each(refused)('%s ends with ENGINE_FAILED that says so', async (_, make, words) => {
+    const fault = await new OnnxEmbeddings().load(options(make()), () => {}).catch((error: unknown) => error);
+    expect(fault).toMatchObject({ reason: 'ENGINE_FAILED', message: expect.stringContaining(words) });
+  });
+
+  test('fails the load of its engine, and this process lives', async () => {
+    const engine = createEngine('onnx', options(cutShort()));
+    await expect(engine.start()).rejects.toMatchObject({ reason: 'ENGINE_FAILED' });
+    expect(engine.state.type).toBe('disposed');
+    await engine.dispose();
+  });
+});

@@ -11,6 +11,7 @@ const BENCHES: Readonly<Record<string, () => Promise<(args: readonly string[]) =
   split: async () => (await import('./split.ts')).split,
   overload: async () => (await import('./overload.ts')).overload,
   cache: async () => (await import('./cache.ts')).cache,
+  engines: async () => (await import('./engines.ts')).engines,
 };
 
 const [name = '', ...rest] = process.argv.slice(2);

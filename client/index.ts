@@ -10,7 +10,7 @@ export type {
 export { CacheLayer, RedisState } from '../proto/gen/infermesh/v1/admin.ts';
 export type { Cached, Candidate, Decision, ExplainResponse, Objectives } from '../proto/gen/infermesh/v1/inference.ts';
 export { CacheSource } from '../proto/gen/infermesh/v1/inference.ts';
-export { Complexity, FinishReason, NodeState, Tier } from '../proto/gen/infermesh/v1/types.ts';
+export { Complexity, FinishReason, ModelState, NodeState, PressureLevel, Tier } from '../proto/gen/infermesh/v1/types.ts';
 export type { BatchOptions } from './batch.ts';
 export type { BatchItem, BatchOutcome } from './batch-items.ts';
 export type { Embeddings, EmbedInput } from './embed.ts';
@@ -25,4 +25,5 @@ export {
   type Purge,
   type Ratings,
 } from './mesh.ts';
+export type { ControlOptions, LoadOptions, ModelStep, SwapOptions, UnloadOptions } from './models.ts';
 export type { CacheInput, ChatInput, ChatMessage } from './request.ts';

@@ -27,6 +27,9 @@ import type { Embeddings, EmbedInput } from './embed.ts';
 import { embeddingsOf, embedRequest } from './embed.ts';
 import type { Answer, ChatEvent } from './events.ts';
 import { EvidenceStore } from './evidence.ts';
+import { messagesOf } from './messages.ts';
+import type { LoadOptions, ModelStep, SwapOptions, UnloadOptions } from './models.ts';
+import { streamControl } from './models.ts';
 import type { ChatInput } from './request.ts';
 import { chatRequest } from './request.ts';
 import type { Router, Start } from './router.ts';
@@ -216,6 +219,33 @@ export class Mesh implements Disposable {
   }
 
   /**
+   * Has a node bring a model into memory; one that has it is done at once. The credential must be an admin's. Leaving the
+   * iteration, or a lost connection, ends the telling and not the load.
+   * @param model as the catalogue names it, or with @ and the first digits of a version's digest
+   * @throws Fault INVALID_REQUEST, FORBIDDEN, NODE_UNKNOWN or NO_NODE out of the iteration; what a node could not do is a step
+   */
+  loadModel(model: string, { pull = false, slots, ...options }: LoadOptions = {}): AsyncGenerator<ModelStep, void, void> {
+    return streamControl(this.#routers, { $case: 'load', value: { model, pull, slots } }, options);
+  }
+
+  /** Has nodes take a model out of memory; they load it again when somebody asks for it. Else as `loadModel`. */
+  unloadModel(model: string, { limitMs, ...options }: UnloadOptions = {}): AsyncGenerator<ModelStep, void, void> {
+    return streamControl(this.#routers, { $case: 'unload', value: { model, limitMs } }, options);
+  }
+
+  /**
+   * Has nodes load a model beside another and let it take over; no request fails for it. Several nodes follow each other.
+   * Else as `loadModel`.
+   */
+  swapModel(
+    from: string,
+    to: string,
+    { pull = false, limitMs, ...options }: SwapOptions = {},
+  ): AsyncGenerator<ModelStep, void, void> {
+    return streamControl(this.#routers, { $case: 'swap', value: { from, to, pull, limitMs } }, options);
+  }
+
+  /**
    * Lets one node join once; the credential must be an admin's.
    * @param wanted `node`: the only id that it lets in; `ttlSeconds`: 1 to 86,400, absent: 600
    * @throws Fault, FORBIDDEN without such a credential
@@ -229,21 +259,8 @@ export class Mesh implements Disposable {
 
   /** The fleet at once and after each change, until the iteration is left. @throws Fault */
   async *watchNodes(intervalMs = 1000, signal?: AbortSignal): AsyncGenerator<Node[], void, void> {
-    if (signal?.aborted) return;
-    const router = this.#routers.inUse;
-    const call = router.watchNodes(intervalMs);
-    const abort = () => call.cancel();
-    signal?.addEventListener('abort', abort, { once: true });
-    try {
-      for await (const { nodes } of call.messages) yield nodes;
-    } catch (thrown) {
-      const fault = call.fault(thrown);
-      this.#routers.after(router, fault);
-      throw fault;
-    } finally {
-      signal?.removeEventListener('abort', abort);
-      call.cancel();
-    }
+    const watched = messagesOf(this.#routers, (router) => router.watchNodes(intervalMs), signal);
+    for await (const { nodes } of watched) yield nodes;
   }
 
   #ask<T>(start: Start<T>, facts = factsOf({}, ADMIN_DEADLINE_MS)): Promise<T> {

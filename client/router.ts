@@ -2,7 +2,7 @@
 import type { ClientDuplexStream, ClientReadableStream, ClientUnaryCall, ServiceError } from '@grpc/grpc-js';
 import { connectivityState, Metadata } from '@grpc/grpc-js';
 import { Code, Fault, toFault } from '../proto/contract/faults.ts';
-import type { WatchNodesResponse } from '../proto/gen/infermesh/v1/admin.ts';
+import type { ControlModelRequest, ControlModelResponse, WatchNodesResponse } from '../proto/gen/infermesh/v1/admin.ts';
 import { AdminServiceClient } from '../proto/gen/infermesh/v1/admin.ts';
 import { CacheServiceClient } from '../proto/gen/infermesh/v1/cache.ts';
 import type {
@@ -85,6 +85,10 @@ export class Router {
 
   watchNodes(intervalMs: number): Streaming<WatchNodesResponse> {
     return this.#streaming(this.#admin.watchNodes({ intervalMs }));
+  }
+
+  controlModel(request: ControlModelRequest): Streaming<ControlModelResponse> {
+    return this.#streaming(this.#admin.controlModel(request));
   }
 
   /** @throws Fault */

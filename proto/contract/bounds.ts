@@ -12,6 +12,8 @@ import { invalid } from './faults.ts';
 export const MAX_TEXT_BYTES = 1_048_576;
 export const MAX_SCHEMA_BYTES = 65_536;
 export const MODEL_NAME = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$/;
+export const NODE_ID = /^[a-z0-9](?:[a-z0-9.-]{0,62}[a-z0-9])?$/;
+export const NODE_ID_BOUND = '1 to 64 lower-case letters, digits and .-';
 /** The model name that leaves the choice to the router. */
 export const AUTO_MODEL = 'auto';
 export const DEFAULT_MAX_TOKENS = 512;

@@ -35,6 +35,7 @@ import type { Callers } from '../trust/callers.ts';
 import type { NodeGate } from '../trust/node-gate.ts';
 import { JOIN_TOKEN_TTL_MS } from '../trust/node-gate.ts';
 import type { CacheAdmin } from './cache-admin.ts';
+import { controlModel } from './control-model.ts';
 import { checkNodeId } from './link-bounds.ts';
 
 export interface AdminParts {
@@ -73,15 +74,13 @@ export function adminHandlers(parts: AdminParts): Record<string, Handler> {
     purgeCache: forReaders(
       unary(PurgeCacheRequest, PurgeCacheResponse, 'PurgeCacheRequest', (request) => parts.cache.purge(request)),
     ),
-    controlModel: forAdmins(serverStream(ControlModelRequest, 'ControlModelRequest', () => refuseControl())),
+    controlModel: forAdmins(
+      serverStream(ControlModelRequest, 'ControlModelRequest', (request, stream) => controlModel(request, stream, fleet)),
+    ),
     createJoinToken: forAdmins(
       unary(CreateJoinTokenRequest, CreateJoinTokenResponse, 'CreateJoinTokenRequest', (request) => joinToken(request, parts)),
     ),
   };
-}
-
-function refuseControl(): never {
-  throw new Fault('UNSUPPORTED', 'models are not controlled yet');
 }
 
 type Handled = UnaryHandler | StreamHandler;
@@ -159,8 +158,16 @@ function modelsOf(fleet: Fleet): FleetModel[] {
   for (const link of fleet.links) {
     for (const model of link.models) {
       const known = byName.get(model.name) ?? { model, nodes: [], loadableOn: [], loadMs: 0 };
-      known.nodes.push(link.id);
       byName.set(model.name, known);
+      const cold = fleet.onDemand.coldOf(link, model);
+      if (cold) {
+        known.loadMs = known.loadableOn.length === 0 ? cold.readyMs : Math.min(known.loadMs, cold.readyMs);
+        known.loadableOn.push(link.id);
+      } else {
+        // Measured, where the others say what they expect.
+        if (known.nodes.length === 0) known.model = model;
+        known.nodes.push(link.id);
+      }
     }
   }
   return [...byName.values()];

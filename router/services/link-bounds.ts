@@ -3,14 +3,13 @@
  * spans, keys and other people's screens, so a node out of bounds is refused; figures are clamped instead, in
  * fleet/claims.ts.
  */
-import { MODEL_NAME } from '../../proto/contract/bounds.ts';
+import { MODEL_NAME, NODE_ID, NODE_ID_BOUND } from '../../proto/contract/bounds.ts';
 import type { Violation } from '../../proto/contract/faults.ts';
 import { invalid } from '../../proto/contract/faults.ts';
 import { MOST_CACHED_PREFIXES } from '../../proto/contract/prefix.ts';
 import type { Hello, Report } from '../../proto/gen/infermesh/v1/link.ts';
 import type { Hardware, ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
 
-const NODE_ID = /^[a-z0-9](?:[a-z0-9.-]{0,62}[a-z0-9])?$/;
 /** Of weights or a tokenizer, by whatever its engine reckons: a name, and never a place. */
 const DIGEST = /^(?:[A-Za-z0-9][A-Za-z0-9._:-]{0,127})?$/;
 const DIGEST_BOUND = 'up to 128 letters, digits and ._:-';
@@ -29,8 +28,6 @@ const SIGNATURE_BYTES = 64;
 const SHORT_BYTES = 128;
 /** Of what a maker calls its processor or accelerator. */
 const LONG_BYTES = 256;
-
-const NODE_ID_BOUND = '1 to 64 lower-case letters, digits and .-';
 
 /** @throws Fault INVALID_REQUEST */
 export function checkNodeId(nodeId: string): void {

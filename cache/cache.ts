@@ -3,6 +3,7 @@ import type { CacheLayerStats, PurgeCacheRequest, PurgeCacheResponse, RedisStats
 import { CacheLayer as LayerId, RedisState } from '../proto/gen/infermesh/v1/admin.ts';
 import type { CachedAnswer, CachedModel } from '../proto/gen/infermesh/v1/cache.ts';
 import type { CacheEvent } from '../telemetry/cache-events.ts';
+import type { LimitedMemory } from '../telemetry/host/memory.ts';
 import type { Clock } from './clock.ts';
 import type { Codec } from './codecs.ts';
 import { answerCodec, evidenceCodec, modelCodec, vectorCodec } from './codecs.ts';
@@ -12,6 +13,7 @@ import { kindOf, prefixesOf } from './names.ts';
 import type { Cache, LayerName, Store, StoredEvidence } from './port.ts';
 import { Purges } from './purges.ts';
 import { SecretMark } from './secret-mark.ts';
+import { shrinkWith } from './shrinking.ts';
 import { SnapshotFile } from './snapshot-file.ts';
 import { Writer } from './writer.ts';
 
@@ -57,6 +59,8 @@ export interface CacheParts {
   readonly redis?: (() => RedisStats) | undefined;
   /** Path of the snapshot, without Redis; absent: none is kept. */
   readonly snapshot?: string | undefined;
+  /** How full memory is; absent: the cache never shrinks. */
+  readonly memory?: (() => LimitedMemory) | undefined;
   readonly clock: Clock;
   readonly tell: (event: CacheEvent) => void;
 }
@@ -73,9 +77,10 @@ export class MeshCache implements Cache {
   readonly #writer: Writer;
   readonly #shared: Shared | undefined;
   readonly #snapshot: SnapshotFile | undefined = undefined;
+  readonly #stopShrinking: (() => void) | undefined;
 
   constructor(parts: CacheParts) {
-    const { store, secret, snapshot, tell, clock } = parts;
+    const { store, secret, snapshot, memory, tell, clock } = parts;
     this.#parts = parts;
     this.store = store;
     this.keys = new SecretKeyring(secret);
@@ -85,6 +90,7 @@ export class MeshCache implements Cache {
     this.evidence = this.#layer('evidence', evidenceCodec, PARTS.evidence);
     this.embeddings = this.#layer('embeddings', vectorCodec, PARTS.embeddings);
     this.#shared = store.kind === 'memory' ? undefined : this.#share();
+    this.#stopShrinking = memory && shrinkWith({ ...parts, memory, layers: Object.values<AnyLayer>(this.#layers) });
     if (snapshot !== undefined) this.#snapshot = new SnapshotFile({ path: snapshot, layers: this.#layers, clock, tell });
   }
 
@@ -108,6 +114,7 @@ export class MeshCache implements Cache {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#shared?.stop();
+    this.#stopShrinking?.();
     await Promise.all([this.#snapshot?.close(), this.#written()]);
     await this.store[Symbol.asyncDispose]();
   }
@@ -166,7 +173,7 @@ interface Shared {
 }
 
 /** What does not depend on the kind of value. */
-type AnyLayer = Pick<CacheLayer<never>, 'counts' | 'purge' | 'settle'> & {
+type AnyLayer = Pick<CacheLayer<never>, 'counts' | 'purge' | 'resize' | 'settle'> & {
   readonly held: Pick<CacheLayer<never>['held'], 'count' | 'bytes' | 'limit' | 'evicted'>;
 };
 

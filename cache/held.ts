@@ -21,15 +21,15 @@ export type Held<Value> =
   | { readonly state: 'sealed'; readonly sealed: Buffer; readonly expiresAt: number; hits: number };
 
 export class HeldValues<Value> {
-  readonly limit: number;
+  #limit: number;
   readonly #entries: LRUCache<string, Held<Value>>;
   readonly #clock: Pick<Clock, 'now' | 'wall'>;
   /** Entries that made room for others. */
   evicted = 0;
 
-  /** @param limit in bytes, over 0 */
+  /** @param limit in bytes, over 0; the most that it will ever have */
   constructor(limit: number, clock: Pick<Clock, 'now' | 'wall'>) {
-    this.limit = limit;
+    this.#limit = limit;
     this.#clock = clock;
     this.#entries = new LRUCache({
       maxSize: limit,
@@ -38,6 +38,17 @@ export class HeldValues<Value> {
         if (reason === 'evict') this.evicted++;
       },
     });
+  }
+
+  /** In bytes. */
+  get limit(): number {
+    return this.#limit;
+  }
+
+  /** @param limit in bytes, up to the first one */
+  resize(limit: number): void {
+    this.#limit = limit;
+    this.#makeRoom();
   }
 
   get count(): number {
@@ -56,12 +67,18 @@ export class HeldValues<Value> {
   set(name: string, held: Held<Value>, bytes: number): boolean {
     const size = bytes + ENTRY_BYTES;
     const ttl = held.expiresAt - this.#clock.wall();
-    if (size > this.limit || ttl <= 0) {
+    if (size > this.#limit || ttl <= 0) {
       this.#entries.delete(name);
       return false;
     }
     this.#entries.set(name, held, { size, ttl });
+    this.#makeRoom();
     return true;
+  }
+
+  /** The entries themselves keep to the first limit alone. */
+  #makeRoom(): void {
+    while (this.#entries.calculatedSize > this.#limit) this.#entries.pop();
   }
 
   delete(name: string): boolean {

@@ -2,6 +2,7 @@
 import type { RedisStats } from '../proto/gen/infermesh/v1/admin.ts';
 import { RedisState } from '../proto/gen/infermesh/v1/admin.ts';
 import type { CacheEvent } from '../telemetry/cache-events.ts';
+import type { LimitedMemory } from '../telemetry/host/memory.ts';
 import { MeshCache } from './cache.ts';
 import type { Clock } from './clock.ts';
 import { MemoryStore } from './memory-store.ts';
@@ -24,6 +25,8 @@ export interface CacheOptions {
   readonly url?: string | undefined;
   /** Path of the snapshot that a cache without Redis keeps; absent: none. */
   readonly snapshot?: string | undefined;
+  /** How full memory is, for a cache that gives some back where it is short; absent: it never does. */
+  readonly memory?: (() => LimitedMemory) | undefined;
   readonly clock: Clock;
   readonly tell: (event: CacheEvent) => void;
 }

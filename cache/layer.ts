@@ -143,6 +143,11 @@ export class CacheLayer<Value> implements Layer<Value> {
     return this.held.purge(prefix);
   }
 
+  /** @param share of the memory that it was given, over 0 to 1; what does not fit in goes, what was used longest ago first */
+  resize(share: number): void {
+    this.held.resize(Math.floor(this.#parts.limit * share));
+  }
+
   /** One of a snapshot; opened when somebody asks for it. */
   restore(name: string, sealed: Buffer, expiresAt: number, hits: number): void {
     // A copy: a slice would keep all of the file.

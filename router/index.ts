@@ -8,6 +8,7 @@ import { isExposed, readOrCreateSecret, readOrCreateToken } from '../proto/trans
 import type { CacheEvent } from '../telemetry/cache-events.ts';
 import { logCache } from '../telemetry/cache-events.ts';
 import type { Tell } from '../telemetry/events.ts';
+import { openMemory } from '../telemetry/host/memory.ts';
 import type { Log } from '../telemetry/log.ts';
 import { createLog, logFleet, logRequests } from '../telemetry/log.ts';
 import { watchAll } from '../telemetry/observers.ts';
@@ -115,6 +116,7 @@ async function cacheOf(settings: RouterSettings, tell: Tell<CacheEvent>): Promis
     memoryBytes: cacheMemoryMb * 2 ** 20,
     url: redis,
     snapshot: cacheSnapshot,
+    memory: openMemory(),
     clock: systemClock,
     tell,
   });

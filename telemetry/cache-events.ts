@@ -16,6 +16,10 @@ export type CacheEvent =
   | { readonly type: 'cache_snapshot_ignored'; readonly code: string }
   /** The snapshot cannot be written; told once until it can. */
   | { readonly type: 'cache_snapshot_failed'; readonly code: string }
+  /** Memory is short, and the cache keeps at most so many bytes of its own for now. */
+  | { readonly type: 'cache_shrunk'; readonly cacheBytes: number; readonly usedBytes: number; readonly limitBytes: number }
+  /** Memory is there again, and the cache may have so many bytes of it. */
+  | { readonly type: 'cache_grown'; readonly cacheBytes: number; readonly usedBytes: number; readonly limitBytes: number }
   /** A hit by meaning was generated as well, and the two answers compared. */
   | { readonly type: 'semantic_checked'; readonly tenant: string; readonly same: boolean }
   /** Too many of a tenant's hits by meaning were false: it has none any more until an operator purges, or a restart. */
@@ -30,6 +34,8 @@ export const CACHE_LEVELS: Readonly<Record<CacheEvent['type'], 'debug' | 'info' 
   cache_writes_lost: 'warn',
   cache_snapshot_ignored: 'warn',
   cache_snapshot_failed: 'warn',
+  cache_shrunk: 'warn',
+  cache_grown: 'info',
   semantic_checked: 'debug',
   semantic_stopped: 'error',
 };

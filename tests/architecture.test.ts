@@ -51,7 +51,7 @@ const OWNERS: Readonly<Record<string, readonly string[]>> = {
 /** No I/O, no timers, no clock, no chance: these come in as arguments. */
 const PURE = [
   'cache/redis/{circuit,refusals,replies,standing,url}.ts',
-  'cache/{canonical,canonical-json,names,unsettled}.ts',
+  'cache/{canonical,canonical-json,names,shrinking,unsettled}.ts',
   'client/{answered,failover,progress}.ts',
   'cache/semantic/{agree,facts,normalise,number-of,question,stem,tokens}.ts',
   'cache/semantic/{entry,evidence,same-answer,vectors,watch}.ts',

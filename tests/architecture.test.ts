@@ -37,7 +37,7 @@ const OWNERS: Readonly<Record<string, readonly string[]>> = {
   ioredis: ['cache/redis/client.ts'],
   pino: ['telemetry/log.ts', 'telemetry/pretty.ts'],
   'eventsource-parser': ['nodes/backends/openai/chunks.ts'],
-  'node-llama-cpp': ['nodes/backends/llama-cpp.ts', 'nodes/backends/llama-cpp/', 'nodes/models/sources/hf.ts'],
+  'node-llama-cpp': ['nodes/backends/llama-cpp.ts', 'nodes/backends/llama-cpp/'],
   ollama: ['nodes/backends/ollama/'],
   'onnxruntime-node': ['nodes/backends/onnx/session.ts'],
   '@huggingface/tokenizers': ['nodes/backends/onnx/tokenizer.ts'],
@@ -72,6 +72,7 @@ const PURE = [
   'nodes/pressure/{idle,pressure}.ts',
   'nodes/backends/openai/{beginning,chunks,embedding,metrics,refusals,request}.ts',
   'nodes/models/gguf/{facts,header,reader,types}.ts',
+  'nodes/models/version.ts',
   'nodes/backends/ollama/{chunks,facts,faults,lines,request}.ts',
 ];
 const IMPURE =

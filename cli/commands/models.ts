@@ -135,7 +135,7 @@ function row({ entry, state, bytes: here }: ListedModel): string[] {
   ];
 }
 
-function facts({ entry, state, bytes: here }: ListedModel): [label: string, value: string][] {
+function facts({ entry, sources, state, bytes: here }: ListedModel): [label: string, value: string][] {
   const { title, family, quantization, tier, licence, commercial_use, context_length, tasks, size_bytes, memory_bytes } = entry;
   return [
     ['name', style('bold', entry.name)],
@@ -147,25 +147,12 @@ function facts({ entry, state, bytes: here }: ListedModel): [label: string, valu
     ['licence', `${licence}${commercial_use ? '' : ', not for commercial use'}`],
     ['size', bytes(size_bytes ?? 0)],
     ['memory', bytes(memory_bytes)],
-    ['source', sourceOf(entry)],
+    ['source', sources.join(' ')],
     ['sha256', entry.sha256 ?? 'checked against the first fetch'],
     ['here', state === 'present' ? 'yes' : state === 'partial' ? `${bytes(here)} of it` : 'no'],
   ];
 }
 
-function readable({ entry, state, bytes: here }: ListedModel): object {
-  return { ...entry, tier: tierName(entry.tier), source: sourceOf(entry), state, bytes: here };
-}
-
-function sourceOf({ source }: ListedModel['entry']): string {
-  switch (source.type) {
-    case 'npm':
-      return source.parts.map(({ packageName, version, file }) => `npm:${packageName}@${version}/${file}`).join(' ');
-    case 'hf':
-      return source.uri;
-    case 'file':
-      return `file:${source.path}`;
-    case 'bundled':
-      return `bundled:${source.file}`;
-  }
+function readable({ entry, sources, state, bytes: here }: ListedModel): object {
+  return { ...entry, tier: tierName(entry.tier), source: sources.join(' '), state, bytes: here };
 }

@@ -1,26 +1,39 @@
 /**
  * The user's folder of fetched models, and what lies in it:
  *
- *   FOLDER/NAME/sha256-HEX.gguf    weights, complete and checked
- *   FOLDER/NAME/verified.json      the marker of digest.ts
- *   FOLDER/NAME/*.partial, ...     what an interrupted pull left, for the next one to go on with
- *   FOLDER/.locks/NAME             who is pulling it
+ *   FOLDER/NAME/sha256-HEX.gguf      weights, complete and checked; several are versions of the model. Or .onnx
+ *   FOLDER/NAME/sha256-HEX.verified  the marker of digest.ts for them
+ *   FOLDER/NAME/sha256-HEX.FILE      a file that the engine needs beside the weights
+ *   FOLDER/NAME/verified.json        the marker of weights that lie elsewhere: bundled, or the operator's own
+ *   FOLDER/NAME/*.partial            what an interrupted pull left, for the next one to go on with
+ *   FOLDER/.locks/NAME               who is pulling it
  */
 import { lstat, mkdir, open, readdir, rm, statfs } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import envPaths from 'env-paths';
 import { damaged, noSpace, unwritable } from './problems.ts';
+import type { Format } from './source.ts';
 
 export interface ModelFolder {
   readonly root: string;
   readonly folder: string;
   readonly marker: string;
   readonly lock: string;
-  /** Where weights are put together before they are known to be right. */
+  /** Where a file is put together before it is known to be right. */
   readonly target: string;
 }
 
-const WEIGHTS = /^sha256-([0-9a-f]{64})\.gguf$/;
+/** Complete weights, and the digest that they must have. */
+export interface Weights {
+  readonly path: string;
+  readonly sha256: string;
+  readonly sizeBytes: number;
+  /** When they came, in milliseconds since 1970. */
+  readonly cameAt: number;
+}
+
+const WEIGHTS = /^sha256-([0-9a-f]{64})\.(?:gguf|onnx)$/;
+const CHECKED = /^sha256-[0-9a-f]{64}\./;
 
 /** @param root INFERMESH_MODELS or an option; the user's cache folder without it */
 export function modelsRoot(root: string | undefined): string {
@@ -39,26 +52,37 @@ export function folderOf(root: string, name: string): ModelFolder {
   };
 }
 
-export function weightsPath(place: ModelFolder, sha256: string): string {
-  return join(place.folder, `sha256-${sha256}.gguf`);
+export function weightsPath(place: ModelFolder, sha256: string, format: Format): string {
+  return join(place.folder, `sha256-${sha256}.${format}`);
+}
+
+/** @param file its name in the catalogue */
+export function besidePath(place: ModelFolder, sha256: string, file: string): string {
+  return join(place.folder, `sha256-${sha256}.${file}`);
+}
+
+export function markerOf(place: ModelFolder, path: string): string {
+  return dirname(path) === place.folder ? path.replace(/\.[a-z]+$/, '.verified') : place.marker;
 }
 
 /**
- * @param sha256 undefined for catalogue entries without one: then the digest that they came with counts, their file's name
- * @returns complete weights and the digest that they must have, or undefined
+ * All versions that lie here, the one that came last first.
  * @throws Fault MODEL_UNAVAILABLE when a link stands where the weights should
  */
-export async function findWeights(name: string, place: ModelFolder, sha256: string | undefined) {
+export async function findVersions(name: string, place: ModelFolder): Promise<Weights[]> {
   const folder = await lstatOrNothing(place.folder);
-  if (!folder) return undefined;
+  if (!folder) return [];
   if (!folder.isDirectory()) throw damaged(name, `cannot be used: ${place.folder} is not a folder, or is a link; remove it`);
-  const digest = sha256 ?? (await readdir(place.folder)).flatMap((file) => WEIGHTS.exec(file)?.[1] ?? [])[0];
-  if (digest === undefined) return undefined;
-  const path = weightsPath(place, digest);
-  const file = await lstatOrNothing(path);
-  if (!file) return undefined;
-  if (!file.isFile()) throw damaged(name, `cannot be used: ${path} is a link or a folder; remove it`);
-  return { path, sizeBytes: file.size, sha256: digest };
+  const found: Weights[] = [];
+  for (const file of await readdir(place.folder)) {
+    const sha256 = WEIGHTS.exec(file)?.[1];
+    if (sha256 === undefined) continue;
+    const path = join(place.folder, file);
+    const weights = await lstatOrNothing(path);
+    if (weights && !weights.isFile()) throw damaged(name, `cannot be used: ${path} is a link or a folder; remove it`);
+    if (weights) found.push({ path, sha256, sizeBytes: weights.size, cameAt: weights.mtimeMs });
+  }
+  return found.sort((a, b) => b.cameAt - a.cameAt || (a.sha256 < b.sha256 ? -1 : 1));
 }
 
 /** Makes the folders. @throws Fault MODEL_UNAVAILABLE when they can't be written to */
@@ -81,15 +105,14 @@ export async function checkSpace(name: string, place: ModelFolder, bytes: number
 /** Bytes of an interrupted pull. */
 export async function partialBytes(place: ModelFolder): Promise<number> {
   const files = await readdir(place.folder).catch(() => []);
-  const partial = files.filter((file) => file !== basename(place.marker) && !file.startsWith('sha256-'));
+  const partial = files.filter((file) => file.endsWith('.partial'));
   const sizes = await Promise.all(partial.map(async (file) => (await lstatOrNothing(join(place.folder, file)))?.size ?? 0));
   return sizes.reduce((sum, size) => sum + size, 0);
 }
 
-/** Removes what isn't `keep` or the marker: partial files, and weights that an older catalogue named. */
-export async function tidy(place: ModelFolder, keep: string): Promise<void> {
-  const kept = [basename(keep), basename(place.marker)];
-  const files = (await readdir(place.folder)).filter((file) => !kept.includes(file));
+/** Removes all but what was checked: what interrupted pulls left. */
+export async function tidy(place: ModelFolder): Promise<void> {
+  const files = (await readdir(place.folder)).filter((file) => !CHECKED.test(file));
   await Promise.all(files.map((file) => rm(join(place.folder, file), { recursive: true, force: true })));
 }
 

@@ -2,6 +2,7 @@
  * How much memory a model will take, before it is loaded: what its file and the file's header tell, and what engines were
  * seen to take beside that.
  */
+import { isAbsolute } from 'node:path';
 import type { ModelSpec } from '../backends/backend.ts';
 import type { ModelFacts } from './gguf/facts.ts';
 import { factsOf } from './gguf/facts.ts';
@@ -30,7 +31,8 @@ const UNTOLD = 0.2;
  * Never rejects: of a file that cannot be read its size counts, and loading it will say what is wrong.
  */
 export async function needsBytes(spec: ModelSpec, { slots, contextPerSlot }: Use): Promise<number> {
-  if (spec.path === '') return 0;
+  // A server outside has the model, or the engine needs no weights.
+  if (!isAbsolute(spec.path)) return 0;
   const facts = await readFacts(spec);
   const context = Math.min(contextPerSlot ?? Number.POSITIVE_INFINITY, contextOf(facts, spec));
   return estimate(spec, facts, slots, context);

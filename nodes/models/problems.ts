@@ -5,6 +5,12 @@ export function unknownModel(known: Iterable<string>): Fault {
   return new Fault('MODEL_NOT_FOUND', `the catalogue has no model of this name; it has ${[...known].sort().join(', ')}`);
 }
 
+/** @param versions as they are written, NAME@DIGEST */
+export function noVersion(name: string, digest: string, versions: readonly string[]): Fault {
+  const known = versions.length > 0 ? `there is ${versions.join(' and ')}` : 'none is here';
+  return new Fault('MODEL_NOT_FOUND', `${name} has no version here whose digest begins with ${digest}; ${known}`);
+}
+
 export function damaged(name: string, what: string, cause?: unknown): Fault {
   return new Fault('MODEL_UNAVAILABLE', `the weights of ${name} ${what}`, { facts: { model: name }, cause });
 }
@@ -24,7 +30,7 @@ export function unwritable(name: string, folder: string, code: string, cause?: u
   return new Fault('MODEL_UNAVAILABLE', message, { facts: { model: name }, cause });
 }
 
-const DISK_CODES = ['ENOSPC', 'EDQUOT', 'EFBIG', 'EIO', 'EROFS', 'EACCES', 'EPERM'];
+const DISK_CODES = ['ENOSPC', 'EDQUOT', 'EFBIG', 'EIO', 'EROFS', 'EACCES', 'EPERM', 'ELOOP'];
 
 /** Whether it is this machine's disk that failed, which asking a server again doesn't mend. */
 export function isDiskError(error: unknown): boolean {

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { EMBED_TASK } from '../../proto/contract/embedding.ts';
 import { Tier } from '../../proto/gen/infermesh/v1/types.ts';
 import type { Source } from './source.ts';
-import { parseSource } from './source.ts';
+import { formatOf, parseSource } from './source.ts';
 
 /** A name is only ever a name: it becomes a folder, so nothing in it can mean another place. */
 export const modelName = z
@@ -35,6 +35,16 @@ const source = z.union([z.string(), z.array(z.string())]).transform((text, conte
   return z.NEVER;
 });
 
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 lower-case hexadecimal digits');
+
+/** A file beside the weights, such as the tokenizer of an ONNX model. */
+const besideSchema = z.strictObject({
+  source: source.refine(({ type }) => type === 'npm' || type === 'hf', 'must be npm: or hf:'),
+  size_bytes: bytes,
+  sha256,
+});
+const besideName = z.string().regex(/^[a-z0-9][a-z0-9_-]*(\.[a-z0-9_-]+)+$/, 'must be a name such as tokenizer.json');
+
 export const entrySchema = z
   .strictObject({
     name: modelName,
@@ -61,18 +71,22 @@ export const entrySchema = z
     price: z
       .strictObject({ input_usd_per_million: usd, output_usd_per_million: usd })
       .default({ input_usd_per_million: 0, output_usd_per_million: 0 }),
-    source,
+    source: source.refine((from) => formatOf(from) !== undefined, 'must be a .gguf or .onnx'),
+    /** What the engine needs beside the weights, by the name under which it looks for it. */
+    files: z.record(besideName, besideSchema).default({}),
+    /** How its prompts are put together, for people; the engine takes the template of the file. */
+    prompt_format: sentence.optional(),
     /** Exact when sha256 is given, rounded otherwise. */
     size_bytes: bytes.optional(),
-    sha256: z
-      .string()
-      .regex(/^[0-9a-f]{64}$/, 'must be 64 lower-case hexadecimal digits')
-      .optional(),
+    sha256: sha256.optional(),
   })
   .superRefine((entry, context) => {
     const fetched = entry.source.type === 'npm' || entry.source.type === 'bundled';
     if (fetched && entry.sha256 === undefined) {
       context.addIssue({ code: 'custom', path: ['sha256'], message: 'must be given for bundled: and npm: sources' });
+    }
+    if (Object.keys(entry.files).length > 0 && entry.source.type !== 'npm' && entry.source.type !== 'hf') {
+      context.addIssue({ code: 'custom', path: ['files'], message: 'must stand beside an npm: or hf: source' });
     }
     if (entry.sha256 !== undefined && entry.size_bytes === undefined) {
       context.addIssue({ code: 'custom', path: ['size_bytes'], message: 'must be given, exactly, beside a sha256' });

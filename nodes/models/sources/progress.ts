@@ -15,6 +15,16 @@ export interface PullOptions {
   readonly signal?: AbortSignal | undefined;
   /** At most about ten times a second, and at the end of every phase. */
   readonly onProgress?: ((progress: PullProgress) => void) | undefined;
+  /** Asks the source for a newer version where the catalogue gives no digest; those that lie here are kept. */
+  readonly refresh?: boolean | undefined;
+}
+
+/** What a source tells of weights before it gives them. */
+export interface Offer {
+  /** 64 hexadecimal digits. */
+  readonly sha256: string | undefined;
+  /** What will be written to the disk while they come. */
+  readonly sizeBytes: number;
 }
 
 /** What a source needs to bring weights into a folder. */
@@ -28,5 +38,7 @@ export interface FetchOptions {
   /** Exact size of the weights, where known; more than that is refused. */
   readonly sizeBytes: number | undefined;
   readonly signal: AbortSignal;
+  /** Called before bytes are asked for; resolves to whether they are wanted. */
+  readonly onOffer: (offer: Offer) => Promise<boolean>;
   readonly onProgress: (progress: PullProgress) => void;
 }

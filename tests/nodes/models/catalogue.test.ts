@@ -142,7 +142,8 @@ describe('a source', () => {
       'npm:@scope/a@1.2.3-rc.1/x/model.part',
       { type: 'npm', parts: [{ packageName: '@scope/a', version: '1.2.3-rc.1', file: 'x/model.part' }] },
     ],
-    ['hf:user/repo/a.gguf#main', { type: 'hf', uri: 'hf:user/repo/a.gguf#main' }],
+    ['hf:user/repo/a.gguf', { type: 'hf', repository: 'user/repo', file: 'a.gguf', branch: 'main' }],
+    ['hf:user/repo/x/a.gguf#v2', { type: 'hf', repository: 'user/repo', file: 'x/a.gguf', branch: 'v2' }],
     ['file:/a b.gguf', { type: 'file', path: '/a b.gguf' }],
   ])('is read from %j', (text, source) => expect(parseSource(text)).toEqual(source));
 

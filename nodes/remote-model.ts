@@ -5,7 +5,10 @@ import type { ModelSpec, ServerSpec } from './backends/backend.ts';
 import type { ModelSettings } from './model-settings.ts';
 import { loadCatalogue } from './models/catalogue.ts';
 
-type RemoteSettings = Pick<ModelSettings, 'model' | 'openaiUrl' | 'openaiModel' | 'openaiKeyFile' | 'openaiKeyEnv'>;
+type RemoteSettings = Pick<
+  ModelSettings,
+  'model' | 'openaiUrl' | 'openaiModel' | 'openaiKeyFile' | 'openaiKeyEnv' | 'billsAfterDisconnect'
+>;
 
 /** Of a model that nobody has told more of; a server may know better. */
 const UNKNOWN_CONTEXT = 131_072;
@@ -36,8 +39,17 @@ export function modelElsewhere(name: string, unknown: Pick<ModelSpec, 'tier' | '
   };
 }
 
-export function serverOf({ model, openaiUrl = '', openaiModel, openaiKeyFile, openaiKeyEnv }: RemoteSettings): ServerSpec {
-  return { url: openaiUrl.replace(/\/+$/, ''), model: openaiModel ?? model, keyFile: openaiKeyFile, keyEnv: openaiKeyEnv };
+export function serverOf(settings: RemoteSettings): ServerSpec {
+  const { model, openaiUrl = '', openaiModel, openaiKeyFile, openaiKeyEnv } = settings;
+  // Many clouds do, and one that is wrongly taken for such loses no more than the hedges.
+  const { billsAfterDisconnect = !isNearby(openaiUrl) } = settings;
+  return {
+    url: openaiUrl.replace(/\/+$/, ''),
+    model: openaiModel ?? model,
+    keyFile: openaiKeyFile,
+    keyEnv: openaiKeyEnv,
+    billsAfterDisconnect,
+  };
 }
 
 const isNearby = (url: string) => url.startsWith('http:') || isLoopback(`${new URL(url).hostname}:`);

@@ -41,6 +41,10 @@ const HELP: FlagHelp<typeof nodeSchema> = {
   openaiModel: ['NAME', 'what that server calls the model (default: as --model)'],
   openaiKeyFile: ['FILE', 'its API key: one line in a file that only you read'],
   openaiKeyEnv: ['NAME', 'variable of the environment that holds the API key instead'],
+  billsAfterDisconnect: [
+    'true|false',
+    'whether that server charges for all of an answer that was given up (default: true unless it is on loopback or http://)',
+  ],
   slots: ['N', 'requests to generate for at the same time'],
   threads: ['N', 'threads of the engine; 0 lets it choose'],
   gpuLayers: ['N', 'layers of the model on the GPU: auto, or 0 for none'],

@@ -46,6 +46,8 @@ export interface Wish {
   /** Nodes that failed it, each while this link of theirs lasts. */
   readonly failed: ReadonlyMap<string, unknown>;
   readonly resumption: Resumption | undefined;
+  /** The slot is for an attempt beside another, one of which will be given up. */
+  readonly hedge?: boolean;
 }
 
 const NOTHING_TRIED: Wish = { failed: new Map(), resumption: undefined };
@@ -223,6 +225,7 @@ export class Admission {
       ...(session ? { session } : {}),
       ...(resumption ? { resume: resumption, target: { type: 'model', name: resumption.model } } : {}),
       tried: this.#tried(wish),
+      hedge: wish.hedge,
       crowded,
       remainingMs,
     };

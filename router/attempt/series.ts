@@ -332,14 +332,16 @@ export class Series {
   /** Starts a second attempt when the first one is slower than its node nearly always is. */
   #hedgeLater(run: Run): () => void {
     const { clock, pacing } = this.#parts;
-    if (this.#tokens > 0 || this.#options.resumption) return () => {};
+    const { model } = run.admitted.chosen.candidate;
+    if (this.#tokens > 0 || this.#options.resumption || model.billsAfterDisconnect) return () => {};
     const afterMs = pacing.hedgeAfterMs(run.admitted.chosen);
     if (afterMs === undefined) return () => {};
     return clock.after(afterMs, () => {
       if (this.#leader || run.over || this.#options.cut.signal.aborted || !this.#options.hasOther(run.admitted)) return;
       if (!pacing.mayHedge()) return;
       const { link } = run.admitted.claim;
-      const admitted = this.#options.admitNow({ failed: new Map([...this.#failed, [link.id, link]]), resumption: undefined });
+      const failed = new Map([...this.#failed, [link.id, link]]);
+      const admitted = this.#options.admitNow({ failed, resumption: undefined, hedge: true });
       if (!admitted) return;
       this.#parts.tally.hedges++;
       this.#start(admitted, undefined);

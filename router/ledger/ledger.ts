@@ -3,7 +3,7 @@
  * what it cost. A request has an entry here from its choice to its end, and may be rated for a day after.
  */
 import { hash } from 'node:crypto';
-import type { Fault } from '../../proto/contract/faults.ts';
+import type { Fault, Reason } from '../../proto/contract/faults.ts';
 import type { Finish } from '../../proto/gen/infermesh/v1/link.ts';
 import type { ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
 import { FinishReason } from '../../proto/gen/infermesh/v1/types.ts';
@@ -23,7 +23,7 @@ import type { Outcome as Ending, Ratings, Signs } from './outcomes.ts';
 import { Outcomes } from './outcomes.ts';
 import { looksLikeRefusal } from './refusal-wording.ts';
 import type { RewardWeights } from './reward.ts';
-import { billOf, referenceCost } from './savings.ts';
+import { billOf, billOfPart, referenceCost } from './savings.ts';
 import type { ShareFigures } from './shares.ts';
 import { ModelShares } from './shares.ts';
 
@@ -176,7 +176,10 @@ export class Entry {
   /** @param tokens of the answer that the client got */
   failed({ reason }: Fault, tokens: number): void {
     const latencyMs = this.#clock.now() - this.#request.arrivedAt;
-    const spent = { costUsd: 0, referenceUsd: 0, inputTokens: 0, cachedInputTokens: 0, outputTokens: tokens };
+    const { ask, chosen } = this.#opened;
+    const usd = billOfPart(chosen.candidate.model, ask, tokens, GIVEN_UP.has(reason), ask.policy.usdPerKwh);
+    // Given up, the reference model would have saved nothing.
+    const spent = { costUsd: usd, referenceUsd: usd, inputTokens: 0, cachedInputTokens: 0, outputTokens: tokens };
     const cancelled = reason === 'CANCELLED';
     this.#end({ finish: cancelled ? 'cancelled' : 'failed', ...(cancelled ? {} : { fault: reason }), latencyMs, ...spent }, {});
   }
@@ -190,6 +193,9 @@ export class Entry {
     return this.#opened.decision.considered.filter(({ standing }) => standing).map(({ candidate }) => candidate.model);
   }
 }
+
+/** Nobody wanted the rest, while the engine was at it. */
+const GIVEN_UP: ReadonlySet<Reason> = new Set(['CANCELLED', 'DEADLINE_EXCEEDED', 'SLOW_CONSUMER', 'NODE_STALLED']);
 
 const FINISHES: Readonly<Record<number, Ending['finish']>> = {
   [FinishReason.FINISH_REASON_STOP]: 'stop',

@@ -116,7 +116,10 @@ export class Outcomes<Lesson> {
     memory.finish = outcome.finish;
     memory.known = { ...memory.known, ...signs, ...shownBy(outcome) };
     this.#credit(memory);
-    if (memory.chosen && isComplete(outcome.finish)) shares.finished(arm, outcome, outcome.costUsd, outcome.referenceUsd);
+    if (memory.chosen) {
+      if (isComplete(outcome.finish)) shares.finished(arm, outcome, outcome.costUsd, outcome.referenceUsd);
+      else shares.brokenOff(arm, outcome.costUsd);
+    }
     if (memory.choice) {
       const at = new Date(memory.at).toISOString();
       const who = { request, ...(tenant === undefined ? {} : { tenant }) };

@@ -1,5 +1,6 @@
 /** What an answer cost, and what it would have cost from the model that it is compared with. Pure. */
 import type { ServedModel, Usage } from '../../proto/gen/infermesh/v1/types.ts';
+import type { Extent } from '../select/estimate.ts';
 import { costOf } from '../select/objectives.ts';
 import type { Policy } from '../select/policy.ts';
 
@@ -13,6 +14,18 @@ type Terms = Pick<Policy, 'reference' | 'usdPerKwh'>;
 export function billOf(model: ServedModel, usage: Tokens, usdPerKwh: number): number {
   const { inputTokens: promptTokens, outputTokens: expectedOutputTokens } = usage;
   return costOf(model, { promptTokens, expectedOutputTokens }, engineMsOf(model, usage), usdPerKwh);
+}
+
+/**
+ * Of an answer that was given up, or broke off: its prompt and what came of it; where the provider goes on and charges,
+ * all of it that was expected.
+ * @param goesOn whether the engine was at work when nobody wanted the rest any more
+ */
+export function billOfPart(model: ServedModel, expected: Extent, tokens: number, goesOn: boolean, usdPerKwh: number): number {
+  const isCharged = goesOn && model.billsAfterDisconnect;
+  if (tokens === 0 && !isCharged) return 0;
+  const outputTokens = isCharged ? Math.max(tokens, expected.expectedOutputTokens) : tokens;
+  return billOf(model, { inputTokens: expected.promptTokens, outputTokens }, usdPerKwh);
 }
 
 /**

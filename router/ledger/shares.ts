@@ -50,6 +50,13 @@ export class ModelShares {
     counts.referenceUsd += referenceUsd;
   }
 
+  /** It was paid for all the same, and nothing was saved by it. */
+  brokenOff(arm: Arm, costUsd: number): void {
+    const counts = this.#countsOf(arm);
+    counts.costUsd += costUsd;
+    counts.referenceUsd += costUsd;
+  }
+
   /** @param before what the same answer was credited with until now */
   rewarded(arm: Arm, reward: number, before: number | undefined): void {
     const counts = this.#countsOf(arm);

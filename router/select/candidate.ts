@@ -84,6 +84,8 @@ export interface Ask {
   readonly tried: ReadonlySet<string>;
   /** Models whose line is full. */
   readonly crowded: ReadonlySet<string>;
+  /** It is for an attempt beside another, one of which will be given up. */
+  readonly hedge?: boolean | undefined;
 }
 
 /** What selection knows beside the fleet. */

@@ -118,6 +118,12 @@ const tried: Rule = {
   reason: () => 'the request has failed there already',
 };
 
+const hedge: Rule = {
+  name: 'hedge',
+  rulesOut: ({ model }, { hedge = false }) => hedge && model.billsAfterDisconnect,
+  reason: () => 'its provider charges for answers that are given up',
+};
+
 const load: Rule = {
   name: 'load',
   rulesOut: ({ cold }) => cold?.refused !== undefined,
@@ -136,6 +142,7 @@ export const PERMITS: readonly Rule[] = [
   breaker,
   rest,
   tried,
+  hedge,
   load,
 ];
 

@@ -20,6 +20,7 @@ const REASON_OF: Readonly<Record<string, Reason>> = {
   breaker: 'NO_NODE',
   rest: 'QUEUE_FULL',
   tried: 'NO_NODE',
+  hedge: 'NO_NODE',
   load: 'NO_NODE',
   deadline: 'DEADLINE_EXCEEDED',
   cost: 'UNSUPPORTED',

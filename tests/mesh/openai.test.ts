@@ -3,11 +3,13 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test, vi } from 'vitest';
+import type { Fault } from '../../client/index.ts';
 import { NodeState } from '../../client/index.ts';
+import { Code } from '../../proto/contract/faults.ts';
 import type { NodeOptions } from '../support/mesh.ts';
 import { startMesh } from '../support/mesh.ts';
-import type { OpenAiServer } from '../support/openai-server.ts';
-import { startOpenAiServer } from '../support/openai-server.ts';
+import type { OpenAiServer, Script } from '../support/openai-server.ts';
+import { refuse, startOpenAiServer } from '../support/openai-server.ts';
 import { freePort } from '../support/ports.ts';
 
 const KEY = 'sk-a-key-that-nobody-may-see';
@@ -50,6 +52,30 @@ test('what the server does not take is said once in the log of its node', async 
   await vi.waitUntil(() => told().length > 0);
   expect(told()).toEqual([expect.stringContaining('the server takes no top_k: requests go without it')]);
 });
+
+test('a 429 with retry-after sends requests elsewhere, or back with the time, and nothing to that server until then', async () => {
+  await using server = await startOpenAiServer({ models: ['borrowed'] });
+  await using mesh = await startMesh({ nodes: [nodeFor(server)] });
+  const enough: Script = (response) => refuse(response, 429, { message: 'slow down' }, { 'retry-after': '600' });
+  server.script(enough);
+  const ask = (messages: string) => mesh.client.ask({ ...CHAT, messages, model: 'borrowed' }, { failover: false });
+  const refused = await ask('first').catch((fault: Fault) => fault);
+  expect(refused).toMatchObject({ reason: 'QUEUE_FULL', code: Code.RESOURCE_EXHAUSTED, retryAfterMs: 600_000 });
+  const asked = server.chats.length;
+  const again = (await ask('second').catch((fault: Fault) => fault)) as Fault;
+  expect(again).toMatchObject({ reason: 'QUEUE_FULL', message: expect.stringMatching(/it may be asked again in \d+ s$/) });
+  expect(again.retryAfterMs).toBeGreaterThan(60_000);
+  expect(again.retryAfterMs).toBeLessThanOrEqual(600_000);
+  expect(server.chats.length).toBe(asked);
+  // Another server with the model takes over.
+  await using other = await startOpenAiServer({ models: ['borrowed'] });
+  await mesh.addNode({ ...nodeFor(other), flags: [...(nodeFor(other).flags ?? []), '--id', 'other'] });
+  await mesh.until((nodes) => nodes.filter(({ state }) => state === NodeState.NODE_STATE_SERVING).length === 2);
+  expect((await ask('third')).finished).toMatchObject({ usage: { outputTokens: 12 } });
+  expect(server.chats.length).toBe(asked);
+  const { candidates } = await mesh.client.explain({ ...CHAT, model: 'borrowed' });
+  expect(candidates.map(({ exclusion }) => exclusion)).toContainEqual(expect.stringMatching(/asked again in \d+ s/));
+}, 60_000);
 
 test('a node waits for a server that is not there yet, and again when it goes away', async () => {
   const port = await freePort();

@@ -41,6 +41,14 @@ test('the server is asked for the name that it knows, at an address without a sl
   expect(serverOf(settings({ openaiUrl: URL_HERE, openaiModel: 'maker/theirs' }))).toMatchObject({ model: 'maker/theirs' });
 });
 
+test('a server elsewhere is taken to charge for what is given up, unless the operator knows better', () => {
+  const of = (flags: Record<string, unknown>) => serverOf(settings({ openaiUrl: URL_HERE, ...flags })).billsAfterDisconnect;
+  const openaiUrl = 'https://far.example/v1';
+  expect([of({}), of({ openaiUrl: 'http://rack.example/v1' }), of({ openaiUrl })]).toEqual([false, false, true]);
+  expect([of({ openaiUrl, billsAfterDisconnect: 'false' }), of({ billsAfterDisconnect: 'true' })]).toEqual([false, true]);
+  expect(() => of({ billsAfterDisconnect: 'sometimes' })).toThrow(/--bills-after-disconnect must be true or false/);
+});
+
 test('a name of the catalogue brings its tier and tasks, and any other name the tier of the address', () => {
   const of = (model: string, openaiUrl = URL_HERE) => remoteModel(settings({ model, openaiUrl }));
   expect(of('mistral-7b-instruct')).toMatchObject({ tier: Tier.TIER_QUALITY, licence: 'Apache-2.0', digest: '', sizeBytes: 0 });

@@ -78,6 +78,14 @@ it('makes a request that nobody else can take come back when the first of them m
   expect(decide([...resting, candidate('c')], ask(), knowledge()).chosen?.candidate.node).toBe('c');
 });
 
+it('for which others are charged where it is given up takes no part in a hedge', () => {
+  const charges = candidate('cloud', { billsAfterDisconnect: true });
+  const hedged = decide([charges, candidate('near')], ask({ hedge: true }), knowledge());
+  expect(hedged.chosen?.candidate.node).toBe('near');
+  expect(hedged.considered[0]?.exclusion?.reason).toBe('its provider charges for answers that are given up');
+  expect(decide([charges], ask(), knowledge()).chosen?.candidate.node).toBe('cloud');
+});
+
 it('is worth coming back for: what it is suited to is not given to a model that is not', () => {
   const resting = candidate('a', { name: 'chatty', tasks: ['chat'] }, { restsMs: 2500 });
   const unsuited = candidate('b', { name: 'stories', tasks: ['story'] });

@@ -27,9 +27,14 @@ class World {
   readonly cut = new Cut(this.stream.asStream(), this.clock, () => {});
   readonly told: RequestEvent[] = [];
   readonly wishes: Wish[] = [];
+  readonly hedges: Wish[] = [];
   readonly verdicts: string[] = [];
   readonly links = new Map<string, FakeLink>(['a', 'b', 'c'].map((id) => [id, fakeLink(id)]));
   readonly freed: string[] = [];
+  /** Which nodes want to be left alone, and for how long. */
+  readonly rests: [string, number][] = [];
+  /** Whose provider charges for what is given up. */
+  readonly charging = new Set<string>();
   readonly pacing = new Pacing(this.clock, () => false);
   /** Where the next attempts go, in their order; an error refuses one. */
   next: (string | Fault)[] = ['b', 'c'];
@@ -61,7 +66,10 @@ class World {
           if (next === undefined || next instanceof Fault) throw next ?? new Fault('NO_NODE', 'nobody is left');
           return this.admitted(next);
         },
-        admitNow: () => (this.spare === undefined ? undefined : this.admitted(this.spare)),
+        admitNow: (wish) => {
+          this.hedges.push(wish);
+          return this.spare === undefined ? undefined : this.admitted(this.spare);
+        },
         hasOther: () => true,
       },
     );
@@ -69,9 +77,11 @@ class World {
 
   admitted(node: string): Admitted {
     const { link } = this.links.get(node) as FakeLink;
-    const chosen = { candidate: candidate(node, { name: 'm', tokenizerDigest: 'sha256:t' }), estimate: { firstTokenMs: 100 } };
+    const model = { name: 'm', tokenizerDigest: 'sha256:t', billsAfterDisconnect: this.charging.has(node) };
+    const chosen = { candidate: candidate(node, model), estimate: { firstTokenMs: 100 } };
     const free = () => void this.freed.push(node);
-    const claim = { link, delivered: () => {}, [Symbol.dispose]: free };
+    const rests = (ms: number) => void this.rests.push([node, ms]);
+    const claim = { link, delivered: () => {}, rests, [Symbol.dispose]: free };
     return { claim, chosen, decision: {}, ask: {}, [Symbol.dispose]: free } as unknown as Admitted;
   }
 
@@ -103,13 +113,9 @@ class World {
         const ended = Ended.fromPartial({ request, epoch, tokens, outcome: { $case: 'finish', value } });
         link.progress({ request: [], epoch: [], seq: [], tokens: [], size: [], data: Buffer.alloc(0), ended: [ended] });
       },
-      fail: (reason: Reason, tokens = 0) => {
-        const ended = Ended.fromPartial({
-          request,
-          epoch,
-          tokens,
-          outcome: { $case: 'failure', value: { code: 14, reason, message: 'so' } },
-        });
+      fail: (reason: Reason, tokens = 0, retryAfterMs = 0) => {
+        const value = { code: 14, reason, message: 'so', retryAfterMs };
+        const ended = Ended.fromPartial({ request, epoch, tokens, outcome: { $case: 'failure', value } });
         link.progress({ request: [], epoch: [], seq: [], tokens: [], size: [], data: Buffer.alloc(0), ended: [ended] });
       },
       die: () => link.close(new Fault('NODE_LOST', 'the connection was lost'), () => {}),
@@ -153,6 +159,28 @@ const REQUEST = {
   arrivedAt: 0,
   deadlineAt: 120_000,
 } as unknown as Identified;
+
+describe('a request whose node has enough for now', () => {
+  it('goes to another, and the node is left alone for as long as it says', async () => {
+    const world = new World();
+    const answer = world.run();
+    world.work('a').fail('QUEUE_FULL', 0, 1500);
+    await world.settle(200);
+    world.work('b').finish(0);
+    await answer;
+    expect(world.rests).toEqual([['a', 1500]]);
+    expect(world.verdicts).toEqual(['neutral', 'succeeded']);
+  });
+
+  it('is told when to come back where there is no other', async () => {
+    const world = new World();
+    world.next = [];
+    const answer = world.run();
+    world.work('a').fail('QUEUE_FULL', 0, 1500);
+    await world.settle(200);
+    await expect(answer).rejects.toMatchObject({ reason: 'QUEUE_FULL', retryAfterMs: 1500 });
+  });
+});
 
 describe('a request whose node dies', () => {
   it('in the middle goes on at another behind what was delivered, as one stream', async () => {
@@ -265,10 +293,22 @@ describe('a slow first token', () => {
     return world;
   };
 
+  it('is not raced where its provider would charge for both', async () => {
+    const world = slowWorld();
+    world.charging.add('a');
+    const answer = world.run();
+    await world.settle(150);
+    expect(world.hedges).toEqual([]);
+    world.work('a').finish(0);
+    await answer;
+  });
+
   it('is raced by another node, and the slower of the two is cancelled', async () => {
     const world = slowWorld();
     const answer = world.run();
     await world.settle(150);
+    // Whoever charges for what is given up is not asked to race.
+    expect(world.hedges).toMatchObject([{ hedge: true }]);
     const [a, b] = [world.work('a'), world.work('b')];
     b.piece(0, 'x');
     expect(a.cancels()).toBe(1);

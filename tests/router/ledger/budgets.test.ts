@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Complexity, ServedModel, Tier, Usage } from '../../../proto/gen/infermesh/v1/types.ts';
 import { ExplorationBudget } from '../../../router/ledger/exploration.ts';
-import { billOf, referenceCost, strongest } from '../../../router/ledger/savings.ts';
+import { billOf, billOfPart, referenceCost, strongest } from '../../../router/ledger/savings.ts';
 import { ModelShares } from '../../../router/ledger/shares.ts';
 
 describe('the budget for exploration', () => {
@@ -76,6 +76,15 @@ describe('what an answer cost', () => {
     expect(minute).toBeGreaterThan(0.9);
     expect(minute).toBeLessThan(1.1);
     expect(billOf(model('a'), USAGE, 0.3)).toBe(0);
+  });
+
+  it('is its prompt and what came of it where it broke off, and all that was expected where the provider goes on', () => {
+    const expected = { promptTokens: 1000, expectedOutputTokens: 500 };
+    const [stops, charges] = [false, true].map((billsAfterDisconnect) => model('a', { price: price(2), billsAfterDisconnect }));
+    const of = (one = stops, tokens = 0, goesOn = true) => billOfPart(one as ServedModel, expected, tokens, goesOn, 0.3) * 1e6;
+    expect([of(stops), of(stops, 200)]).toEqual([0, 1000 + 400]);
+    expect([of(charges), of(charges, 200), of(charges, 700)]).toEqual([2000, 2000, 1000 + 1400]);
+    expect([of(charges, 0, false), of(charges, 200, false)]).toEqual([0, 1400]);
   });
 
   it('is compared with the reference model where it could have answered, else with the strongest that could', () => {

@@ -236,7 +236,10 @@ export interface GetStatsResponse {
   /** Of the requests that the router chose a model for, since the start; the most used first. */
   models: ModelShare[];
   complexities: ComplexityShare[];
-  /** Of finished requests: what they cost, and what the reference model would have cost. */
+  /**
+   * Of finished requests: what they cost, and what the reference model would have cost. Of those that were given up or
+   * broke off, what was paid all the same, in both.
+   */
   costUsd: number;
   referenceUsd: number;
   /** Choices by the draw that were not the one believed best, and ratings that came. */

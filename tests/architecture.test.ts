@@ -69,7 +69,7 @@ const PURE = [
   'router/share/{news,spending}.ts',
   'nodes/backends/{replay-vectors,text-assembler,unit-vector}.ts',
   'nodes/backends/onnx/{batch,pooling}.ts',
-  'nodes/pressure/{idle,pressure}.ts',
+  'nodes/pressure/{idle,marks,pressure,room}.ts',
   'nodes/backends/openai/{beginning,chunks,embedding,metrics,refusals,request}.ts',
   'nodes/models/gguf/{facts,header,reader,types}.ts',
   'nodes/models/version.ts',

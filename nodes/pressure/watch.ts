@@ -57,12 +57,6 @@ export class PressureWatch {
     return { level, use: Math.min(1, use), limitBytes: this.#memory.limitBytes, steps: [...steps] };
   }
 
-  /** Bytes that may be taken, as things are now, before memory is short. */
-  room(): number {
-    const { usedBytes, limitBytes } = this.#parts.memory();
-    return Math.max(0, limitBytes * this.#parts.marks.high - usedBytes);
-  }
-
   stop(): void {
     this.#stop();
   }

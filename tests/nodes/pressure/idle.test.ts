@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { gpuMemory, gpuMemoryUse, largestIdle } from '../../../nodes/pressure/idle.ts';
+import { freeIn, roomIn } from '../../../nodes/pressure/room.ts';
 import { ModelState } from '../../../proto/gen/infermesh/v1/types.ts';
 
 const GIB = 2 ** 30;
@@ -57,4 +58,11 @@ describe('memory of GPUs', () => {
     expect([gpuMemory([], []), gpuMemory(sized(24), []), gpuMemory(sized(0), used(3))]).toEqual(['free', 'free', 'free']);
     expect([gpuMemoryUse([], []), gpuMemoryUse(sized(24), []), gpuMemoryUse(sized(0), used(3))]).toEqual([0, 0, 0]);
   });
+});
+
+test('what may still be taken is less for what is loaded on demand: that must not make memory short', () => {
+  const memory = { usedBytes: 80 * GIB, limitBytes: 100 * GIB, stalled: 0 };
+  expect([roomIn(memory, { high: 0.85 }), freeIn(memory)]).toEqual([5 * GIB, 20 * GIB]);
+  const full = { ...memory, usedBytes: 110 * GIB };
+  expect([roomIn(full, { high: 0.85 }), freeIn(full)]).toEqual([0, 0]);
 });

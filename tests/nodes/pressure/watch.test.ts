@@ -142,13 +142,6 @@ describe('a node that runs short of memory', () => {
     expect(node.watch.report.use).toBeCloseTo(79.9 / 80, 9);
     expect(node.unloaded).toMatchObject([{ name: 'a' }]);
   });
-
-  test('knows how much may be taken before memory is short', () => {
-    const node = new FakeNode({ a: 20 });
-    expect(node.watch.room()).toBe(65 * GIB);
-    node.others = 90 * GIB;
-    expect(node.watch.room()).toBe(0);
-  });
 });
 
 test('whatever comes: no busy model goes, the last one only from a node that sheds, and with memory free all is as before', async () => {

@@ -1,14 +1,15 @@
 /** How the commands that ask a mesh reach it. */
+import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
 import { z } from 'zod';
 import type { ConnectOptions, Mesh } from '../client/index.ts';
 import { connect, Fault } from '../client/index.ts';
-import { address, list, resolveSettings, toggle } from '../proto/contract/settings.ts';
+import { address, isLoopback, list, resolveSettings, toggle } from '../proto/contract/settings.ts';
 import { readApiKey } from '../proto/transport/join-token.ts';
 import { readIdentity, readPem } from '../proto/transport/pem.ts';
 import type { FlagHelp } from './flags.ts';
 import { addFlags } from './flags.ts';
-import { sourcesOf } from './settings.ts';
+import { defaultTokenFile, sourcesOf } from './settings.ts';
 import { asUsage } from './usage.ts';
 
 export const connectionSchema = z.object({
@@ -32,6 +33,18 @@ export const CONNECTION_HELP: FlagHelp<typeof connectionSchema> = {
   apiKeyFile: ['FILE', 'file with the API key to send'],
   allowPlaintext: ['', 'send the key without TLS to an address that is not loopback'],
 };
+
+export const ADMIN_KEY_HELP = [
+  'FILE',
+  "an admin's API key (default: the router's join-token in your configuration folder, where there is one)",
+] as const;
+
+/** On the machine of a router, and by its user, its own token is at hand; it is for no other router. */
+export function withOwnKey<T extends ConnectionSettings>(settings: T): T {
+  const own = defaultTokenFile();
+  const fits = settings.apiKeyFile === undefined && settings.router.every(isLoopback) && existsSync(own);
+  return fits ? { ...settings, apiKeyFile: own } : settings;
+}
 
 export function addConnectionFlags(command: Command): Command {
   return addFlags(command, connectionSchema, CONNECTION_HELP);

@@ -23,6 +23,7 @@ const ELSEWHERE: readonly (readonly [pattern: RegExp, why: string])[] = [
   ],
   [/\binfermesh (?:up|router|node)\b/, 'they run until they are told to end: tests/cli and tests/mesh'],
   [/\binfermesh models (?:pull|rm)\b/, 'fetches or removes hundreds of megabytes: tests/nodes/models, on a registry of its own'],
+  [/\binfermesh models (?:load|unload|swap)\b/, 'wants the credential of an admin: tests/mesh/models.test.ts'],
   [/\binfermesh certs\b/, 'leaves private keys behind: tests/cli/certs.test.ts'],
   [/\binfermesh token\b/, 'wants the credential of an admin: tests/mesh/trust.test.ts'],
   [/--tls-c(?:a|ert)\b/, 'wants certificates: tests/mesh/tls.test.ts'],

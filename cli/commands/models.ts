@@ -9,6 +9,7 @@ import { openProgress, pullSteps } from '../output/progress.ts';
 import { table } from '../output/table.ts';
 import { style } from '../output/terminal.ts';
 import { bytes } from '../output/units.ts';
+import { defineControl } from './model-control.ts';
 
 const EXAMPLES = `
 Examples:
@@ -16,6 +17,7 @@ Examples:
   infermesh models pull tinyllama-1.1b-chat       fetch it; interrupted, it goes on the next time
   infermesh models verify tinyllama-1.1b-chat     hash the weights again
   infermesh models info mistral-7b-instruct --json
+  infermesh models load tinyllama-1.1b-chat       have a node of the mesh bring it into memory
 
 Fetched models lie in your cache folder, or in the one that INFERMESH_MODELS names.
 `;
@@ -27,6 +29,7 @@ export function define(command: Command): void {
   named(command, 'rm', 'remove what was fetched of a model', remove);
   named(command, 'verify', 'hash the weights of a model again', verify);
   named(command, 'info', 'tell everything about a model', info);
+  defineControl(command);
 }
 
 function subcommand(command: Command, name: string, summary: string, work: Work, options = {}): Command {

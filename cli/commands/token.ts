@@ -1,17 +1,15 @@
 /** infermesh token */
-import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
 import { z } from 'zod';
-import { isLoopback, resolveSettings } from '../../proto/contract/settings.ts';
+import { resolveSettings } from '../../proto/contract/settings.ts';
 import { digestOfSecret, newSecret } from '../../proto/transport/join-token.ts';
 import type { Context } from '../action.ts';
 import { action } from '../action.ts';
-import type { ConnectionSettings } from '../connection.ts';
-import { CONNECTION_HELP, connectionSchema, withMesh } from '../connection.ts';
+import { ADMIN_KEY_HELP, CONNECTION_HELP, connectionSchema, withMesh, withOwnKey } from '../connection.ts';
 import type { FlagHelp } from '../flags.ts';
 import { addFlags } from '../flags.ts';
 import { style } from '../output/terminal.ts';
-import { defaultTokenFile, sourcesOf } from '../settings.ts';
+import { sourcesOf } from '../settings.ts';
 import { asUsage } from '../usage.ts';
 
 const EXAMPLES = `
@@ -35,7 +33,7 @@ const schema = connectionSchema.extend({
 
 const HELP: FlagHelp<typeof schema> = {
   ...CONNECTION_HELP,
-  apiKeyFile: ['FILE', "an admin's API key (default: the router's join-token in your configuration folder, where there is one)"],
+  apiKeyFile: ADMIN_KEY_HELP,
   node: ['ID', 'the only node that it lets in'],
   ttl: ['TIME', 'how long it is good: 90s, 10m, 1h'],
   tenant: ['ID', 'make an API key for a tenant instead; no router is asked'],
@@ -53,8 +51,7 @@ export function define(command: Command): void {
 
 async function create(context: Context): Promise<void> {
   const { command, terminal } = context;
-  const given = asUsage(() => resolveSettings(schema, sourcesOf(command, ['client'])));
-  const settings = { ...given, ...ownKey(given) };
+  const settings = withOwnKey(asUsage(() => resolveSettings(schema, sourcesOf(command, ['client']))));
   const { tenant, node, ttl } = settings;
   if (tenant !== undefined) return keyFor(tenant, context);
   const { token, expiresAt } = await withMesh(settings, (mesh) =>
@@ -82,12 +79,6 @@ function keyFor(tenant: string, { terminal }: Context): void {
   terminal.line(key);
   terminal.note(style('dim', `the tenants file of the router needs its hash alone, in the keys of ${tenant}:`));
   terminal.note(`  - ${digest}`);
-}
-
-/** On the machine of a router, and by its user, its own token is at hand; it is for no other router. */
-function ownKey({ router, apiKeyFile }: ConnectionSettings): { readonly apiKeyFile?: string } {
-  const own = defaultTokenFile();
-  return apiKeyFile === undefined && router.every(isLoopback) && existsSync(own) ? { apiKeyFile: own } : {};
 }
 
 function secondsOf(ttl: string): number {

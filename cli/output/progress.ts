@@ -1,13 +1,14 @@
 /** Work that takes a while: bars on a terminal, a line for every tenth elsewhere, events in JSON. */
 import type { SingleBar } from 'cli-progress';
 import { MultiBar } from 'cli-progress';
+import type { ModelStep } from '../../client/index.ts';
 import type { PullProgress } from '../../nodes/index.ts';
 import type { Terminal } from './terminal.ts';
 import { style } from './terminal.ts';
 import { bytes, percent } from './units.ts';
 
 export interface Step {
-  readonly phase: PullProgress['phase'] | 'loading';
+  readonly phase: PullProgress['phase'] | ModelStep['stage'] | 'answering';
   /** From 0 to 1. */
   readonly fraction: number;
   /** What is done so far, such as 32 MB of 323 MB. */

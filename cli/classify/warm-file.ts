@@ -5,8 +5,8 @@
 import { readFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import type { Classification, ModelPair } from '../../router/index.ts';
+import { jsonLines } from '../lines.ts';
 import { UsageError } from '../usage.ts';
-import { jsonLines } from './lines.ts';
 
 export interface WarmFile {
   readonly models: readonly string[];

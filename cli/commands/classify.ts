@@ -4,10 +4,10 @@ import type { Command } from 'commander';
 import type { Context } from '../action.ts';
 import { action } from '../action.ts';
 import { promptOf } from '../chat/prompt.ts';
-import { jsonLines } from '../classify/lines.ts';
 import type { Scorer } from '../classify/scorer.ts';
 import { lineOf, openScorer } from '../classify/scorer.ts';
 import { shown, shownJson } from '../classify/shown.ts';
+import { jsonLines } from '../lines.ts';
 import { style } from '../output/terminal.ts';
 import { UsageError } from '../usage.ts';
 

@@ -1,8 +1,9 @@
 /** The models that can be asked for by name: the ones infermesh comes with, and the operator's own over them. */
 import { readFileSync } from 'node:fs';
-import { basename } from 'node:path';
+import { basename, dirname, extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseDocument } from 'yaml';
+import { EMBED_TASK } from '../../proto/contract/embedding.ts';
 import type { Violation } from '../../proto/contract/faults.ts';
 import { Fault, invalid } from '../../proto/contract/faults.ts';
 import { Tier } from '../../proto/gen/infermesh/v1/types.ts';
@@ -80,7 +81,7 @@ function missingDefaults(path: string, defaults: Catalogue['defaults'], models: 
 /**
  * Lets an operator serve a GGUF without writing a catalogue: `file:/data/My Model.gguf` becomes the model my-model.
  * The path tells nothing else and the file's header only its context and quantisation, so the model counts as fast, good
- * for any task and of unknown licence.
+ * for any task and of unknown licence; one in ONNX makes vectors, for ONNX Runtime does nothing else here.
  * @throws Fault INVALID_REQUEST when it isn't file:/ABSOLUTE/PATH
  */
 export function entryOfFile(uri: string): CatalogueEntry {
@@ -95,7 +96,7 @@ export function entryOfFile(uri: string): CatalogueEntry {
     commercial_use: false,
     context_length: 131_072,
     tier: 'fast',
-    tasks: [],
+    tasks: isOnnx(uri) ? [EMBED_TASK] : [],
     memory_bytes: 0,
     source: uri,
   });
@@ -103,8 +104,18 @@ export function entryOfFile(uri: string): CatalogueEntry {
   throw invalid([{ field: 'model', description: 'must be a name of the catalogue or file:/ABSOLUTE/PATH' }]);
 }
 
+const isOnnx = (uri: string) => /\.onnx$/i.test(uri);
+
+/** Hugging Face calls all its ONNX files alike, gte-small/onnx/model_quantized.onnx: the folder has the model's name. */
+function namingPart(uri: string): string {
+  const path = uri.slice('file:'.length);
+  if (!isOnnx(uri) || !/^model(?:_[a-z0-9]+)?$/i.test(basename(path, extname(path)))) return path;
+  const folder = dirname(path);
+  return basename(folder) === 'onnx' ? dirname(folder) : folder;
+}
+
 function nameOfFile(uri: string): string {
-  const stem = basename(uri).replace(/\.gguf$/i, '');
+  const stem = basename(namingPart(uri)).replace(/\.(?:gguf|onnx)$/i, '');
   const name = stem
     .toLowerCase()
     .replace(/[^a-z0-9._-]+/g, '-')

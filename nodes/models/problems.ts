@@ -25,6 +25,12 @@ export function noSpace(name: string, needed: number, free: number, folder: stri
   return new Fault('MODEL_UNAVAILABLE', message, { facts: { model: name } });
 }
 
+/** Though there was room for it when the pull began. */
+export function diskFull(name: string, folder: string, cause: unknown): Fault {
+  const message = `the disk of ${folder} is full, and ${name} is not whole; free some, or set INFERMESH_MODELS to another folder, and pull again to continue`;
+  return new Fault('MODEL_UNAVAILABLE', message, { facts: { model: name }, cause });
+}
+
 export function unwritable(name: string, folder: string, code: string, cause?: unknown): Fault {
   const message = `${name} cannot be kept: ${folder} cannot be written (${code}); set INFERMESH_MODELS to a folder that can`;
   return new Fault('MODEL_UNAVAILABLE', message, { facts: { model: name }, cause });

@@ -8,7 +8,7 @@ import type { ModelFolder } from './folder.ts';
 import { checkSpace, findVersions, markerOf, prepare, syncFolder, tidy, weightsPath } from './folder.ts';
 import { find, isFetched, locate } from './locate.ts';
 import { withLock } from './lock.ts';
-import { cancelled, damaged, fetchAgain, isDiskError, noSpace, unwritable } from './problems.ts';
+import { cancelled, damaged, diskFull, fetchAgain, isDiskError, unwritable } from './problems.ts';
 import type { CatalogueEntry } from './schema.ts';
 import type { Source } from './source.ts';
 import { formatOf } from './source.ts';
@@ -49,7 +49,7 @@ export async function pull(entry: CatalogueEntry, wanted: Wanted, place: ModelFo
   } catch (error) {
     if (signal?.aborted) throw cancelled();
     const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOSPC') throw noSpace(name, entry.size_bytes ?? 0, 0, place.root);
+    if (code === 'ENOSPC') throw diskFull(name, place.root, error);
     throw isDiskError(error) ? unwritable(name, place.root, code!, error) : error;
   }
 }

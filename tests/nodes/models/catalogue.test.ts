@@ -128,7 +128,16 @@ describe('a name', () => {
     ['file:/data/My Model.Q4_K_M.gguf', 'my-model.q4_k_m'],
     ['file:///data/tiny.gguf', 'tiny'],
     ['file:/data/...gguf', 'model'],
+    ['file:/data/Minilm.onnx', 'minilm'],
+    ['file:/data/gte-small/onnx/model_quantized.onnx', 'gte-small'],
+    ['file:/data/gte-small/model.onnx', 'gte-small'],
+    ['file:/model.onnx', 'model'],
   ])('is made from %j', (uri, name) => expect(entryOfFile(uri).name).toBe(name));
+
+  test('says of weights in ONNX that they make vectors', () => {
+    expect(entryOfFile('file:/data/minilm.onnx').tasks).toEqual(['embed']);
+    expect(entryOfFile('file:/data/minilm.gguf').tasks).toEqual([]);
+  });
 
   test('is not made from a relative path', () => {
     expect(() => entryOfFile('file:tiny.gguf')).toThrow('must be a name of the catalogue or file:/ABSOLUTE/PATH');

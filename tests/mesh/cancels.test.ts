@@ -20,7 +20,8 @@ beforeAll(async () => {
   mesh = await startMesh({
     nodes: [
       { engine: 'replay', model: 'steady', replay: 'rate=100', slots: 64 },
-      { engine: 'replay', model: 'crowd', replay: 'rate=1', slots: 16_000 },
+      // A token each, and nothing after it: what is tested is the cancels.
+      { engine: 'replay', model: 'crowd', replay: 'rate=0,stall=1', slots: 16_000 },
       { engine: 'replay', model: 'single', replay: 'rate=200', slots: 1 },
       { engine: 'replay', model: 'four', replay: 'rate=500', slots: 4 },
       { engine: 'replay', model: 'torrent', replay: 'rate=0', slots: 128 },
@@ -67,10 +68,14 @@ describe('a cancel', () => {
     await using wire = new RawConnection(mesh.address, { initialWindowSize: 65_535 });
     const before = await mesh.client.stats();
     const crowd: ClientHttp2Stream[] = [];
+    const refusals: unknown[] = [];
     // They come in waves and go at once.
     while (crowd.length < 10_000) {
       const wave = Array.from({ length: 500 }, (_, i) => wire.open(CHAT, asking('crowd', `${crowd.length + i}`, 100_000)));
-      for (const stream of wave) stream.on('error', () => {});
+      for (const stream of wave) {
+        stream.on('error', () => {});
+        stream.on('trailers', (trailers) => refusals.push(trailers['grpc-message']));
+      }
       await Promise.all(wave.map((stream) => once(stream, 'response')));
       crowd.push(...wave);
     }
@@ -83,6 +88,7 @@ describe('a cancel', () => {
     expect(textIn(data)).toBe(replayText(turn('innocent'), 200));
     // Other tests run beside it, on as many cores.
     await expectAtRest(mesh, 60_000);
+    expect(refusals).toEqual([]);
     const { requestsCancelled, requestsFailed } = await mesh.client.stats();
     expect(requestsFailed).toBe(before.requestsFailed);
     expect(requestsCancelled - before.requestsCancelled).toBe(10_000);

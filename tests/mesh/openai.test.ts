@@ -69,7 +69,7 @@ test('a 429 with retry-after sends requests elsewhere, or back with the time, an
   expect(server.chats.length).toBe(asked);
   // Another server with the model takes over.
   await using other = await startOpenAiServer({ models: ['borrowed'] });
-  await mesh.addNode({ ...nodeFor(other), flags: [...(nodeFor(other).flags ?? []), '--id', 'other'] });
+  await mesh.addNode(nodeFor(other));
   await mesh.until((nodes) => nodes.filter(({ state }) => state === NodeState.NODE_STATE_SERVING).length === 2);
   expect((await ask('third')).finished).toMatchObject({ usage: { outputTokens: 12 } });
   expect(server.chats.length).toBe(asked);

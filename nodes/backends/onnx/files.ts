@@ -70,7 +70,7 @@ function poolingOf(spec: ModelSpec, told: z.infer<typeof poolingSchema> | undefi
 
 /** The least that anyone tells: the catalogue, the tokenizer, the model. */
 function contextSizeOf(
-  { contextLength }: ModelSpec,
+  { contextLength, files }: ModelSpec,
   tokenizerLimit: number | undefined,
   config: z.infer<typeof configSchema> | undefined,
 ): number {
@@ -78,8 +78,10 @@ function contextSizeOf(
   // Models after RoBERTa count positions from behind the number of their filling token.
   const offset = config?.model_type === 'roberta' || config?.model_type === 'xlm-roberta' ? (config.pad_token_id ?? 1) + 1 : 0;
   const positions = config?.max_position_embeddings && config.max_position_embeddings - offset;
+  // Of a file that is in no catalogue nobody else has told it either.
+  const otherwise = files ? MOST_TOKENS : USUAL_TOKENS;
   const told = Math.min(limit ?? Number.POSITIVE_INFINITY, positions ?? Number.POSITIVE_INFINITY);
-  return Math.min(contextLength || MOST_TOKENS, Number.isFinite(told) ? told : USUAL_TOKENS, MOST_TOKENS);
+  return Math.min(contextLength || MOST_TOKENS, Number.isFinite(told) ? told : otherwise, MOST_TOKENS);
 }
 
 function parse<T>(spec: ModelSpec, name: string, schema: z.ZodType<T>, text: string | undefined): T | undefined {

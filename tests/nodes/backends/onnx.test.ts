@@ -178,8 +178,10 @@ describe.runIf(installed)('a model in ONNX', () => {
   test('is found with the files that were fetched for it, and with no others', async () => {
     const file = small('named');
     const backend = new OnnxEmbeddings();
-    const model = { ...options(file).model, files: { 'tokenizer.json': join(dirname(file), 'tokenizer.json') } };
-    await backend.load({ ...options(file), model }, () => {});
+    const files = { 'tokenizer.json': join(dirname(file), 'tokenizer.json') };
+    const model = { ...options(file).model, contextLength: 1024, files };
+    // Whoever named the files for the catalogue knows the context as well.
+    expect(await backend.load({ ...options(file), model }, () => {})).toMatchObject({ contextLength: 1024 });
     await backend.dispose();
     await expect(new OnnxEmbeddings().load({ ...options(file), model: { ...model, files: {} } }, () => {})).rejects.toThrow(
       'there is no tokenizer.json',

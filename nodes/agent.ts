@@ -1,34 +1,38 @@
 /**
- * A node: one engine, and a link to every router it was told of. It dials at once and says what it is loading, so that
- * a router knows it is busy rather than dead; it takes work when its engine is ready. When the engine dies it goes on
- * announcing the model, which will be back.
+ * A node: the models on its shelf, and a link to every router it was told of. It dials at once and says what it is loading,
+ * so that a router knows it is busy rather than dead; it takes work for a model when that is in memory. When an engine dies
+ * it goes on announcing the model, which will be back.
  *
  *   serving -> leaving -> left
  *
  * It leaves when it is told to end and when a router asks it to: it says so to all routers, takes nothing new, lets what
- * runs go on for a while, hands the rest back, says goodbye and ends its engine.
+ * runs go on for a while, hands the rest back, says goodbye and ends its engines.
  */
-import { embedsOnly } from '../proto/contract/embedding.ts';
-import type { Fault } from '../proto/contract/faults.ts';
-import type { Embed, Embedded, Hello, Report, Work } from '../proto/gen/infermesh/v1/link.ts';
-import type { Hardware, ModelLoad, ServedModel } from '../proto/gen/infermesh/v1/types.ts';
-import { ModelState, NodeState } from '../proto/gen/infermesh/v1/types.ts';
+import { Fault } from '../proto/contract/faults.ts';
+import type { Embed, Embedded, Hello, ModelCommand, ModelProgress, Report, Work } from '../proto/gen/infermesh/v1/link.ts';
+import { ModelStage } from '../proto/gen/infermesh/v1/link.ts';
+import type { Hardware, ServedModel } from '../proto/gen/infermesh/v1/types.ts';
 import type { NodeEvent, Tell, WorkObserver, WorkWatch } from '../telemetry/events.ts';
 import { Assignment } from './assignment.ts';
-import type { Load } from './backends/backend.ts';
 import { failure } from './backends/job-run.ts';
 import type { Credentials } from './credentials.ts';
 import { EmbedTask } from './embed-task.ts';
-import type { Engine, EngineState } from './engine/engine.ts';
+import type { Engine } from './engine/engine.ts';
 import { refuseWith } from './engine/refuse.ts';
 import type { FrameWriter } from './frame.ts';
 import type { Usage, UsageSampler } from './hardware.ts';
 import type { Frame } from './link-stream.ts';
-import { CachedPrefixes } from './prefixes.ts';
-import { refusalOf, refusalOfEmbed } from './refusal.ts';
+import { modelLoad, nodeState } from './node-report.ts';
+import { PrefixNews } from './prefix-news.ts';
+import type { Standing } from './refusal.ts';
+import { notResident, refusalOf, refusalOfEmbed } from './refusal.ts';
 import { ReportPace } from './report-pace.ts';
 import { RouterLink } from './router-link.ts';
 import type { NodeSettings } from './settings.ts';
+import { obey } from './shelf/commands.ts';
+import type { Resident } from './shelf/resident.ts';
+import type { Shelf } from './shelf/shelf.ts';
+import { wireFailure } from './wire-failure.ts';
 
 /** The longest that what runs may go on in a node that leaves. */
 const LONGEST_DRAIN_MS = 3_600_000;
@@ -38,9 +42,7 @@ export interface AgentParts extends Credentials {
   readonly settings: NodeSettings;
   readonly version: string;
   readonly hardware: Hardware;
-  readonly engine: Engine;
-  /** As it is announced until the engine has loaded and measured it. */
-  readonly expected: ServedModel;
+  readonly shelf: Shelf;
   readonly usage: UsageSampler;
   readonly observer: WorkObserver;
   readonly tell: Tell<NodeEvent>;
@@ -52,13 +54,10 @@ export class Agent {
   readonly #links: RouterLink[];
   readonly #hello: Hello;
   readonly #pace = new ReportPace<RouterLink>(() => this.#report());
-  readonly #prefixes: CachedPrefixes;
-  /** Which version of the prefixes a router was told last. */
-  readonly #told = new Map<RouterLink, number>();
-  /** What the routers are told of; undefined when the engine has given up. */
-  #model: ServedModel | undefined;
-  /** Assignments and embeds that were not refused and are not over. */
-  #taken = 0;
+  /** What each router has not been told yet of the KV caches. */
+  readonly #prefixNews = new Map<RouterLink, PrefixNews>();
+  /** What the routers were told of last. */
+  #announced: readonly ServedModel[] = [];
   #draining = false;
   readonly #gone = Promise.withResolvers<void>();
   /** Aborted when what still runs is handed back. */
@@ -68,13 +67,11 @@ export class Agent {
 
   constructor(parts: AgentParts) {
     this.#parts = parts;
-    this.#model = parts.expected;
-    const { id, settings, version, hardware, engine } = parts;
+    const { id, settings, version, hardware, shelf } = parts;
     const labels = Object.fromEntries(settings.labels.map((label) => label.split(/=(.*)/s, 2) as [string, string]));
-    this.#prefixes = new CachedPrefixes(settings.slots);
     this.#hello = { nodeId: id, epoch: Date.now(), version, zone: settings.zone, labels, hardware };
     this.#links = settings.join.map((router) => this.#dial(router));
-    engine.onState((state) => this.#engineChanged(state));
+    shelf.onChange(() => this.#shelfChanged());
   }
 
   get leaving(): boolean {
@@ -101,7 +98,7 @@ export class Agent {
         this.#pace.asked(link, reportIntervalMs);
         tell({ type: 'router_connected', router, routerId });
         // A router that is new, or new to this node, knows nothing of its cache.
-        this.#told.delete(link);
+        this.#prefixNews.set(link, new PrefixNews());
         // What changed between the introduction and the welcome.
         link.send(this.#inventory());
         link.send({ $case: 'report', value: this.#reportFor(link, this.#parts.usage.sample()) });
@@ -112,6 +109,7 @@ export class Agent {
       },
       onWork: (work, frames, onOver) => this.#begin(work, frames, onOver),
       onEmbed: (embed, answer, onOver) => this.#beginEmbed(embed, answer, onOver),
+      onCommand: (command, answer) => this.#obey(command, answer),
       onDrain: (limitMs) => void this.leave(limitMs),
     });
     return link;
@@ -122,62 +120,68 @@ export class Agent {
   }
 
   #inventory(): Frame {
-    return { $case: 'inventory', value: { models: this.#model ? [this.#model] : [] } };
+    return { $case: 'inventory', value: { models: this.#parts.shelf.models.map(({ served }) => served) } };
   }
 
   #begin(work: Work, frames: FrameWriter, onOver: () => void): Assignment {
-    const { id, observer, engine } = this.#parts;
+    const { id, observer } = this.#parts;
     const { model, request, epoch, traceparent } = work;
     const watch = work.canary ? UNWATCHED : observer.watch({ node: id, model, request, epoch, traceparent });
-    const refusal = refusalOf(work, { draining: this.#draining, model: this.#model, taken: this.#taken });
-    if (refusal) return new Assignment({ work, generate: refusing(refusal), frames, watch, onOver });
-    const over = this.#take(onOver);
+    const { resident, standing } = this.#standing(model);
+    const refusal = refusalOf(work, standing);
+    if (refusal || !resident)
+      return new Assignment({ work, generate: refusing(refusal ?? notResident()), frames, watch, onOver });
     const generate: Engine['generate'] = (job, sink) =>
-      engine.generate(job, job.canary ? sink : this.#prefixes.watching(job, sink));
-    return new Assignment({ work, generate, frames, watch, onOver: over });
+      resident.engine.generate(job, job.canary ? sink : resident.prefixes.watching(job, sink));
+    return this.#take(resident, onOver, (over) => new Assignment({ work, generate, frames, watch, onOver: over }));
   }
 
   #beginEmbed(embed: Embed, answer: (embedded: Embedded) => void, onOver: () => void): EmbedTask {
-    const { id, observer, engine } = this.#parts;
+    const { id, observer } = this.#parts;
     const { model, request, traceparent } = embed;
     const watch = observer.watch({ node: id, model, request, epoch: 1, traceparent, operation: 'embeddings' });
-    const refusal = refusalOfEmbed(embed, { draining: this.#draining, model: this.#model, taken: this.#taken });
-    if (!refusal) return new EmbedTask({ embed, engine, watch, answer, onOver: this.#take(onOver) });
-    const { reason, message } = refusal;
-    return new EmbedTask({ embed, engine: { embed: async () => failure(reason, message) }, watch, answer, onOver });
+    const { resident, standing } = this.#standing(model);
+    const refusal = refusalOfEmbed(embed, standing);
+    if (refusal || !resident) return new EmbedTask({ embed, engine: noVectors(refusal ?? notResident()), watch, answer, onOver });
+    const { engine } = resident;
+    return this.#take(resident, onOver, (over) => new EmbedTask({ embed, engine, watch, answer, onOver: over }));
   }
 
-  /** Counts what was not refused, until it is over. */
-  #take(onOver: () => void): () => void {
-    this.#taken++;
-    this.#reportSoon();
-    return () => {
-      onOver();
-      this.#taken--;
-      this.#reportSoon();
+  /** Who would work for the model, and what there is against it. */
+  #standing(model: string): { readonly resident: Resident | undefined; readonly standing: Standing } {
+    const place = this.#parts.shelf.place(model);
+    const resident = place?.current;
+    const taken = resident?.taken ?? 0;
+    return {
+      resident,
+      standing: { draining: this.#draining, model: place?.served, resident: resident !== undefined, taken },
     };
   }
 
-  #engineChanged(state: EngineState): void {
-    const { tell, settings } = this.#parts;
-    const [model = ''] = settings.model;
-    if (state.type === 'ready') {
-      const { slots, prefillTokensPerSecond, decodeTokensPerSecond } = state.model;
-      tell({ type: 'engine_ready', model, slots, prefillTokensPerSecond, decodeTokensPerSecond });
-      this.#announce(state.model);
-    } else if (state.type === 'crashed') {
-      this.#prefixes.clear();
-      tell({ type: 'engine_crashed', model, message: state.message, restartInMs: state.restartInMs });
-    } else if (state.type === 'disposed') {
-      this.#announce(undefined);
-    }
-    // Progress of loading is no news to a router.
-    if (state.type !== 'loading') this.#report();
+  /** Counts what was not refused, until it is over. */
+  #take<Taken extends Assignment | EmbedTask>(resident: Resident, onOver: () => void, make: (over: () => void) => Taken): Taken {
+    return resident.begin((over) => {
+      this.#reportSoon();
+      return make(() => {
+        onOver();
+        over();
+        this.#reportSoon();
+      });
+    });
   }
 
-  #announce(model: ServedModel | undefined): void {
-    this.#model = model;
-    for (const link of this.#links) link.send(this.#inventory());
+  #obey(command: ModelCommand, answer: (progress: ModelProgress) => void): void {
+    if (!this.#draining) return obey(this.#parts.shelf, command, answer);
+    const failure = wireFailure(new Fault('DRAINING', 'the node is shutting down'));
+    answer({ command: command.command, stage: ModelStage.MODEL_STAGE_UNSPECIFIED, fraction: 0, failure });
+  }
+
+  #shelfChanged(): void {
+    const models = this.#parts.shelf.models.map(({ served }) => served);
+    const news = models.length !== this.#announced.length || models.some((model, at) => model !== this.#announced[at]);
+    this.#announced = models;
+    if (news) for (const link of this.#links) link.send(this.#inventory());
+    this.#report();
   }
 
   /** When work has begun or ended: the slots that are left for the other routers. */
@@ -192,53 +196,22 @@ export class Agent {
   }
 
   #reportFor(link: RouterLink, usage: Usage): Report {
-    const loads = this.#model ? [this.#loadFor(link, this.#model)] : [];
+    const { shelf } = this.#parts;
+    const { models, starting } = shelf;
+    const cached = models.map(({ name, current }) => ({ name, prefixes: current?.prefixes }));
     return {
       ...usage,
-      state: this.#state(),
-      loads,
-      engineCrashes: this.#parts.engine.crashes,
-      cachedPrefixes: this.#newsFor(link),
+      state: nodeState({ leaving: this.#draining, starting, states: models.map(({ state }) => state) }),
+      loads: models.map((place) => modelLoad(place, this.#takenByOthers(link, place.name))),
+      engineCrashes: shelf.crashes,
+      cachedPrefixes: this.#prefixNews.get(link)?.since(cached) ?? [],
       gpus: [],
     };
   }
 
-  /** What the KV cache holds, where the router has not been told so yet. */
-  #newsFor(link: RouterLink): Report['cachedPrefixes'] {
-    const { version, hashes } = this.#prefixes;
-    if (!this.#model || (this.#told.get(link) ?? 0) === version) return [];
-    this.#told.set(link, version);
-    return [{ model: this.#model.name, hashes: [...hashes] }];
-  }
-
-  #loadFor(link: RouterLink, model: ServedModel): ModelLoad {
-    const {
-      running,
-      queued,
-      queuedPromptTokens,
-      kvCacheUse,
-      usableSlots = model.slots,
-    } = embedsOnly(model.tasks) ? embedLoad(this.#taken, model.slots) : this.#parts.engine.currentLoad();
-    const others = this.#links.reduce((sum, other) => sum + (other === link ? link.abandoned : other.working), 0);
-    return {
-      model: model.name,
-      freeSlots: Math.max(0, usableSlots - others),
-      running,
-      queued,
-      queuedPromptTokens,
-      kvCacheUse,
-      prefillTokensPerSecond: model.prefillTokensPerSecond,
-      decodeTokensPerSecond: model.decodeTokensPerSecond,
-      state: ModelState.MODEL_STATE_UNSPECIFIED,
-      loadMs: 0,
-    };
-  }
-
-  #state(): NodeState {
-    if (this.#draining) return NodeState.NODE_STATE_DRAINING;
-    const { state, crashes } = this.#parts.engine;
-    if (state.type === 'ready') return NodeState.NODE_STATE_SERVING;
-    return crashes > 0 ? NodeState.NODE_STATE_RECOVERING : NodeState.NODE_STATE_LOADING;
+  /** Slots that the router cannot know to be taken. */
+  #takenByOthers(link: RouterLink, model: string): number {
+    return this.#links.reduce((sum, other) => sum + (other === link ? link.abandoned : other.working).of(model), 0);
   }
 
   /** Leaves within the node's own drain time; resolves when everything is gone. */
@@ -265,9 +238,9 @@ export class Agent {
   }
 
   async #leave(): Promise<void> {
-    const { engine, tell } = this.#parts;
+    const { shelf, tell } = this.#parts;
     this.#draining = true;
-    tell({ type: 'draining', inFlight: this.#links.reduce((sum, { working }) => sum + working, 0) });
+    tell({ type: 'draining', inFlight: this.#links.reduce((sum, { working }) => sum + working.total, 0) });
     // Reports go on, or the routers would take a long drain for a silent node.
     this.#report();
     await Promise.all(this.#links.map((link) => link.idle(this.#limit.signal)));
@@ -276,20 +249,18 @@ export class Agent {
     for (const link of this.#links) link.handBack();
     await Promise.all(this.#links.map((link) => link.close()));
     this.#pace.stop();
-    await engine.dispose();
+    await shelf.dispose();
     tell({ type: 'stopped' });
   }
-}
-
-/** The engine reads the texts of all embeds in turns, so those that have a slot are those that came first. */
-function embedLoad(taken: number, slots: number): Load {
-  const running = Math.min(taken, slots);
-  return { running, queued: taken - running, queuedPromptTokens: 0, kvCacheUse: 0 };
 }
 
 /** Refuses whatever comes, on the way that an answer takes. */
 function refusing({ reason, message }: Fault): Engine['generate'] {
   return (_job, sink) => refuseWith(sink, failure(reason, message));
+}
+
+function noVectors({ reason, message }: Fault): Pick<Engine, 'embed'> {
+  return { embed: async () => failure(reason, message) };
 }
 
 /** A canary is no request of anybody's. */

@@ -1,27 +1,27 @@
 /** The door of this folder: a node in this process, and what the command line may ask without one. */
-import { EMBED_TASK } from '../proto/contract/embedding.ts';
+
+import { bytesIn } from '../proto/contract/settings.ts';
 import { VERSION } from '../proto/contract/version.ts';
 import type { Hardware, ServedModel } from '../proto/gen/infermesh/v1/types.ts';
-import { Tier } from '../proto/gen/infermesh/v1/types.ts';
+import type { NodeEvent, Tell } from '../telemetry/events.ts';
+import { residentBytes } from '../telemetry/host/memory.ts';
 import type { Log } from '../telemetry/log.ts';
 import { createLog, logNode } from '../telemetry/log.ts';
 import { startTelemetry } from '../telemetry/sdk.ts';
 import { workSpans } from '../telemetry/spans.ts';
 import { Agent } from './agent.ts';
-import type { ModelSpec } from './backends/backend.ts';
-import { makesVectors } from './backends/replay-options.ts';
 import { credentialsOf } from './credentials.ts';
+import { REAL_DEPS } from './engine/child-engine.ts';
 import type { EngineState } from './engine/engine.ts';
-import { createEngine } from './engine/index.ts';
-import { expectedModel } from './expected-model.ts';
 import { createUsageSampler, detectHardware } from './hardware.ts';
 import type { ModelSettings } from './model-settings.ts';
+import { usualSettings } from './model-settings.ts';
+import { ConfiguredModels } from './model-source.ts';
 import type { PullProgress } from './models/store.ts';
-import { openModelStore } from './models/store.ts';
-import { ollamaOptions, ollamaSpec } from './ollama-model.ts';
-import { remoteModel, serverOf } from './remote-model.ts';
 import type { NodeSettings } from './settings.ts';
 import { defaultNodeId } from './settings.ts';
+import { Shelf } from './shelf/shelf.ts';
+import type { PreparedModel } from './shelf/source.ts';
 
 export type { EngineState } from './engine/engine.ts';
 export { type EngineReport, engineReport } from './engine/report.ts';
@@ -31,10 +31,10 @@ export { type ListedModel, type ModelStore, openModelStore, type PullProgress } 
 export { type NodeSettings, nodeSchema, nodeSettings } from './settings.ts';
 
 export interface NodeHooks {
-  /** While weights are fetched or checked. */
-  readonly onPull?: (progress: PullProgress) => void;
+  /** While the weights of a model are fetched or checked. */
+  readonly onPull?: (model: string, progress: PullProgress) => void;
   /** Loading (with its fraction), ready, crashed. */
-  readonly onState?: (state: EngineState) => void;
+  readonly onState?: (model: string, state: EngineState) => void;
   readonly signal?: AbortSignal;
   readonly log?: Log;
 }
@@ -42,8 +42,11 @@ export interface NodeHooks {
 export interface RunningNode {
   readonly id: string;
   readonly hardware: Hardware;
-  /** The model, once it is loaded and measured. @throws Fault ENGINE_FAILED when it can't be loaded */
-  readonly ready: Promise<ServedModel>;
+  /**
+   * The models that it begins with and could load, once each is loaded and measured or has failed.
+   * @throws Fault ENGINE_FAILED, NO_ROOM when none can be loaded and there is none to load on demand
+   */
+  readonly ready: Promise<readonly ServedModel[]>;
   /** From the moment in which it was told to end, or a router asked it to. */
   readonly leaving: boolean;
   /** Resolves when it has left the routers, whoever asked for that. */
@@ -53,7 +56,7 @@ export interface RunningNode {
 }
 
 /**
- * Fetches the model where it is missing, then dials the routers and loads it.
+ * Fetches the models where they are missing, then dials the routers and loads those that are not left until a router asks.
  * @throws Fault INVALID_REQUEST for the token and the certificate, and what `ModelStore.pull` throws
  */
 export async function startNode(settings: NodeSettings, hooks: NodeHooks = {}): Promise<RunningNode> {
@@ -67,28 +70,20 @@ export async function startNode(settings: NodeSettings, hooks: NodeHooks = {}): 
     warn: (message) => log.warn({ event: 'telemetry' }, message),
   });
   try {
-    const [hardware, spec] = await Promise.all([detectHardware(), modelSpec(first, hooks)]);
-    const { slots, threads, gpuLayers, watts } = first;
-    const model = asServed(spec, first);
-    const server = first.engine === 'openai' ? serverOf(first) : undefined;
-    const ollama = first.engine === 'ollama' ? ollamaOptions(first) : undefined;
     const tell = logNode(log);
-    const warn = (message: string) => tell({ type: 'engine_warned', model: first.model, message });
-    const engine = createEngine(first.engine, { model, slots, threads, gpuLayers, watts, server, ollama }, { warn });
-    if (hooks.onState) engine.onState(hooks.onState);
+    const hardware = await detectHardware();
+    const shelf = await stock(settings, hardware, tell, hooks);
     const agent = new Agent({
       id,
       settings,
       ...credentials,
       version: VERSION,
       hardware,
-      engine,
-      expected: expectedModel(model, first),
+      shelf,
       usage: createUsageSampler(),
       observer: workSpans(),
       tell,
     });
-    tell({ type: 'model_loading', model: first.model });
     const close = async () => {
       await agent.close();
       await telemetry.shutdown();
@@ -96,7 +91,7 @@ export async function startNode(settings: NodeSettings, hooks: NodeHooks = {}): 
     return {
       id,
       hardware,
-      ready: engine.start(),
+      ready: loaded(shelf, settings),
       get leaving() {
         return agent.leaving;
       },
@@ -109,36 +104,28 @@ export async function startNode(settings: NodeSettings, hooks: NodeHooks = {}): 
   }
 }
 
-async function modelSpec(settings: ModelSettings, { onPull, signal }: NodeHooks): Promise<ModelSpec> {
-  if (settings.engine === 'replay') return replaySpec(settings);
-  if (settings.engine === 'openai') return remoteModel(settings);
-  if (settings.engine === 'ollama') return ollamaSpec(settings);
-  return openModelStore().pull(settings.model, { onProgress: onPull, signal });
+/** The shelf with all models of the settings, of which none is in memory yet. */
+async function stock(settings: NodeSettings, hardware: Hardware, tell: Tell<NodeEvent>, hooks: NodeHooks): Promise<Shelf> {
+  const budgetBytes = bytesIn(settings.memoryBudget, hardware.memoryBytes);
+  const warn = (model: string, message: string) => tell({ type: 'engine_warned', model, message });
+  const source = new ConfiguredModels({ usual: usualSettings(settings), budgetBytes, warn });
+  const { onPull, onState: onEngine, signal } = hooks;
+  const models: PreparedModel[] = [];
+  for (const entry of settings.models) {
+    const onProgress = (progress: PullProgress) => onPull?.(entry.model, progress);
+    models.push(await source.configure(entry, { signal, onProgress }));
+  }
+  const freeBytes = () => process.availableMemory();
+  const shelf = new Shelf({ source, budgetBytes, freeBytes, measure: residentBytes, clock: REAL_DEPS, tell, onEngine });
+  for (const model of models) shelf.announce(model);
+  return shelf;
 }
 
-/** What the operator knows better than the catalogue. */
-function asServed(spec: ModelSpec, { inputPrice, outputPrice, asTier }: ModelSettings): ModelSpec {
-  const { inputUsdPerMillion, outputUsdPerMillion } = spec.price;
-  return {
-    ...spec,
-    tier: asTier ?? spec.tier,
-    price: { inputUsdPerMillion: inputPrice ?? inputUsdPerMillion, outputUsdPerMillion: outputPrice ?? outputUsdPerMillion },
-  };
-}
-
-/** The replay engine has no weights: its answers follow from the prompt. */
-function replaySpec({ model, replay }: ModelSettings): ModelSpec {
-  const path = `replay:${replay}`;
-  return {
-    name: model,
-    path,
-    digest: '',
-    sizeBytes: 0,
-    tier: Tier.TIER_FAST,
-    tasks: makesVectors(path) ? [EMBED_TASK] : [],
-    quantization: '',
-    licence: '',
-    contextLength: 1_048_576,
-    price: { inputUsdPerMillion: 0, outputUsdPerMillion: 0 },
-  };
+async function loaded(shelf: Shelf, { models }: NodeSettings): Promise<readonly ServedModel[]> {
+  const atStart = shelf.models.filter((_, at) => !models[at]?.onDemand);
+  const loads = await Promise.allSettled(atStart.map(({ name }) => shelf.load(name, { atStart: true })));
+  const served = atStart.filter((_, at) => loads[at]?.status === 'fulfilled').map((place) => place.served);
+  const [failed] = loads.filter((load) => load.status === 'rejected');
+  if (failed && served.length === 0 && atStart.length === models.length) throw failed.reason;
+  return served;
 }

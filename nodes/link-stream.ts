@@ -8,7 +8,16 @@
  * goes nowhere.
  */
 import type { Fault } from '../proto/contract/faults.ts';
-import type { AttachRequest, AttachResponse, Embed, Embedded, LinkServiceClient, Work } from '../proto/gen/infermesh/v1/link.ts';
+import type {
+  AttachRequest,
+  AttachResponse,
+  Embed,
+  Embedded,
+  LinkServiceClient,
+  ModelCommand,
+  ModelProgress,
+  Work,
+} from '../proto/gen/infermesh/v1/link.ts';
 import { faultOfStatus } from '../proto/transport/service-error.ts';
 import type { Assignment } from './assignment.ts';
 import type { EmbedTask } from './embed-task.ts';
@@ -29,6 +38,8 @@ export interface StreamEvents {
   readonly onWork: (work: Work, frames: FrameWriter, onOver: () => void) => Assignment;
   /** Begins to make vectors; `answer` takes what became of it, and `onOver` is called once, when the engine has stopped. */
   readonly onEmbed: (embed: Embed, answer: (embedded: Embedded) => void, onOver: () => void) => EmbedTask;
+  /** The router wants a model loaded, unloaded or swapped; `answer` takes how far that has come. */
+  readonly onCommand: (command: ModelCommand, answer: (progress: ModelProgress) => void) => void;
   /** The router wants the node to leave, and what runs to have so long. */
   readonly onDrain: (limitMs: number) => void;
   /** The stream is gone, and not by `goodbye`. */
@@ -83,6 +94,8 @@ export class LinkStream {
         return this.#embed(frame.value);
       case 'cancelEmbed':
         return this.#embeds.get(frame.value.request)?.cancel();
+      case 'modelCommand':
+        return this.#events.onCommand(frame.value, (value) => this.#write({ $case: 'modelProgress', value }));
       case 'drain':
         return this.#events.onDrain(frame.value.limitMs);
       default:

@@ -17,7 +17,9 @@ export const modelSetting = z
 /** Each is a setting of the node, too: what an entry of a file leaves out. */
 export const modelShape = {
   engine: z
-    .enum(['llama-cpp', 'ollama', 'openai', 'replay'], { error: 'must be llama-cpp, ollama, openai or replay' })
+    .enum(['llama-cpp', 'ollama', 'onnx', 'openai', 'replay'], {
+      error: 'must be llama-cpp, ollama, onnx, openai or replay',
+    })
     .default('llama-cpp'),
   /** For the replay engine: rate=TOKENS_PER_SECOND,length=TOKENS. */
   replay: z.string().default(''),
@@ -50,6 +52,8 @@ export const modelShape = {
   /** Whether that server goes on, and charges, after a request was given up; absent: as its address suggests. */
   billsAfterDisconnect: toggle().optional(),
   slots: integer(1, 16_384).default(4),
+  /** Tokens of context for each slot of llama-cpp; absent: as many as the memory budget has room for, up to the model's own. */
+  context: integer(256, 10_000_000).optional(),
   /** 0: the engine chooses. */
   threads: integer(0, 1024).default(0),
   gpuLayers: z
@@ -71,6 +75,12 @@ export type ModelSettings = Readonly<z.infer<typeof shape>> & {
   readonly onDemand: boolean;
   readonly allowPlaintext: boolean;
 };
+
+/** Of a model that the catalogue has and no setting names: what holds for the machine, and nothing that was set for others. */
+export function usualSettings({ slots, threads, gpuLayers, watts }: Omit<ModelSettings, 'model' | 'onDemand'>): ModelSettings {
+  const usual = shape.parse({ model: 'any', slots, threads, gpuLayers, watts });
+  return { ...usual, onDemand: true, allowPlaintext: false };
+}
 
 /** @throws Fault INVALID_REQUEST for what does not go together */
 export function checkModel(settings: ModelSettings): void {

@@ -7,9 +7,11 @@ import type { Delivered } from './backends/backend.ts';
 
 export interface Standing {
   readonly draining: boolean;
-  /** What the node announces; undefined when its engine has given up. */
+  /** What the node announces by the name that is asked for; undefined where it knows no such model. */
   readonly model: ServedModel | undefined;
-  /** Assignments of all routers whose engine has not stopped. */
+  /** It is in memory, and does not leave. */
+  readonly resident: boolean;
+  /** Of the model, assignments of all routers whose engine has not stopped. */
   readonly taken: number;
 }
 
@@ -21,13 +23,22 @@ export function deliveredOf({ delivered }: Pick<Work, 'delivered'>): Delivered |
   return delivered && (delivered.tokens > 0 || delivered.text !== '') ? delivered : undefined;
 }
 
-export function refusalOf(work: Work, { draining, model, taken }: Standing): Fault | undefined {
-  if (draining) return new Fault('DRAINING', 'the node is shutting down');
-  if (!model) return undefined; // The engine says what became of it.
-  if (model.name !== work.model) return new Fault('MODEL_NOT_FOUND', 'the node does not serve that model');
+export function refusalOf(work: Work, standing: Standing): Fault | undefined {
+  const { model, taken } = standing;
+  const refusal = refusalNow(standing);
+  if (refusal || !model) return refusal;
   if (embedsOnly(model.tasks)) return new Fault('UNSUPPORTED', 'the model makes vectors of texts and answers nothing');
   return refusalOfMore(model, taken) ?? refusalToGoOn(work, model);
 }
+
+/** Whatever is asked of the model. */
+function refusalNow({ draining, model, resident }: Standing): Fault | undefined {
+  if (draining) return new Fault('DRAINING', 'the node is shutting down');
+  if (!model) return new Fault('MODEL_NOT_FOUND', 'the node does not serve that model');
+  return resident ? undefined : notResident();
+}
+
+export const notResident = () => new Fault('DRAINING', 'the model is not in memory here');
 
 function refusalOfMore({ slots }: ServedModel, taken: number): Fault | undefined {
   const most = slots + queueOf(slots);
@@ -35,10 +46,10 @@ function refusalOfMore({ slots }: ServedModel, taken: number): Fault | undefined
   return new Fault('QUEUE_FULL', `the node has ${slots} slots and takes ${most} requests at most; it has ${taken}`);
 }
 
-export function refusalOfEmbed({ model: name, texts }: Embed, { draining, model, taken }: Standing): Fault | undefined {
-  if (draining) return new Fault('DRAINING', 'the node is shutting down');
-  if (!model) return undefined; // The engine says what became of it.
-  if (model.name !== name) return new Fault('MODEL_NOT_FOUND', 'the node does not serve that model');
+export function refusalOfEmbed({ texts }: Embed, standing: Standing): Fault | undefined {
+  const { model, taken } = standing;
+  const refusal = refusalNow(standing);
+  if (refusal || !model) return refusal;
   if (texts.length < 1 || texts.length > MOST_EMBED_TEXTS) {
     return new Fault('INVALID_REQUEST', `texts: must be 1 to ${MOST_EMBED_TEXTS}, received ${texts.length}`);
   }

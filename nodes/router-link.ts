@@ -16,6 +16,7 @@ import { CHALLENGE, NODE_KEY, publicHalf, signProof } from '../proto/transport/n
 import type { Credentials } from './credentials.ts';
 import type { Frame, StreamEvents } from './link-stream.ts';
 import { LinkStream } from './link-stream.ts';
+import { WorkCount } from './work-count.ts';
 
 /** Pauses between attempts to dial, in milliseconds. */
 const RETRY = { first: 100, most: 2000, refused: 5000 };
@@ -36,6 +37,7 @@ export interface LinkOptions extends Credentials {
   readonly onLost: (fault: Fault, retryInMs: number, refused: boolean) => void;
   readonly onWork: StreamEvents['onWork'];
   readonly onEmbed: StreamEvents['onEmbed'];
+  readonly onCommand: StreamEvents['onCommand'];
   readonly onDrain: StreamEvents['onDrain'];
 }
 
@@ -46,8 +48,8 @@ export class RouterLink {
   #stream: LinkStream | undefined;
   #retry: NodeJS.Timeout | undefined;
   #failures = 0;
-  #working = 0;
-  #abandoned = 0;
+  readonly #working = new WorkCount();
+  #abandoned = new WorkCount();
   #onIdle: (() => void) | undefined;
 
   constructor(options: LinkOptions) {
@@ -59,13 +61,13 @@ export class RouterLink {
     this.#dial();
   }
 
-  /** Assignments and embeds that the engine works on for this router, those of lost streams too. */
-  get working(): number {
+  /** Assignments and embeds that engines work on for this router, those of lost streams too. */
+  get working(): Pick<WorkCount, 'total' | 'of'> {
     return this.#working;
   }
 
   /** Those of lost streams alone: the router knows nothing of them any more. */
-  get abandoned(): number {
+  get abandoned(): Pick<WorkCount, 'total' | 'of'> {
     return this.#abandoned;
   }
 
@@ -74,7 +76,7 @@ export class RouterLink {
   }
 
   #dial(): void {
-    const { token, key, introduction, onConnected, onDrain } = this.#options;
+    const { token, key, introduction, onConnected, onCommand, onDrain } = this.#options;
     const metadata = new Metadata();
     if (token !== undefined) metadata.set('authorization', bearer(token));
     if (key) metadata.set(NODE_KEY, publicHalf(key));
@@ -86,6 +88,7 @@ export class RouterLink {
       },
       onWork: this.#begin,
       onEmbed: this.#beginEmbed,
+      onCommand,
       onDrain,
       onLost: (fault) => this.#lost(fault),
     });
@@ -102,28 +105,29 @@ export class RouterLink {
     return introduction().map((frame) => (frame.$case === 'hello' ? { ...frame, value: { ...frame.value, signature } } : frame));
   }
 
-  readonly #begin: StreamEvents['onWork'] = (work, frames, onOver) => this.#options.onWork(work, frames, this.#counted(onOver));
+  readonly #begin: StreamEvents['onWork'] = (work, frames, onOver) =>
+    this.#options.onWork(work, frames, this.#counted(work.model, onOver));
 
   readonly #beginEmbed: StreamEvents['onEmbed'] = (embed, answer, onOver) =>
-    this.#options.onEmbed(embed, answer, this.#counted(onOver));
+    this.#options.onEmbed(embed, answer, this.#counted(embed.model, onOver));
 
   /** Counts something as worked on until it is over. */
-  #counted(onOver: () => void): () => void {
-    this.#working++;
+  #counted(model: string, onOver: () => void): () => void {
+    this.#working.add(model, 1);
     const stream = this.#stream;
     // The end leaves in a frame at the end of this turn; who waits for the link to be idle is told after that.
     const over = () => {
       onOver();
-      this.#working--;
-      if (stream !== this.#stream) this.#abandoned--;
-      if (this.#working === 0) this.#onIdle?.();
+      this.#working.add(model, -1);
+      if (stream !== this.#stream) this.#abandoned.add(model, -1);
+      if (this.#working.total === 0) this.#onIdle?.();
     };
     return () => process.nextTick(over);
   }
 
   #lost(fault: Fault): void {
     this.#stream = undefined;
-    this.#abandoned = this.#working;
+    this.#abandoned = this.#working.copy();
     const refused = REFUSALS.has(fault.reason);
     const retryInMs = this.#pause(refused);
     this.#retry = setTimeout(() => this.#dial(), retryInMs);
@@ -138,7 +142,7 @@ export class RouterLink {
 
   /** Resolves when no assignment and no embed is left, or when the signal is aborted. */
   async idle(signal: AbortSignal): Promise<void> {
-    if (this.#working === 0 || signal.aborted) return;
+    if (this.#working.total === 0 || signal.aborted) return;
     await new Promise<void>((resolve) => {
       this.#onIdle = resolve;
       signal.addEventListener('abort', () => resolve(), { once: true });
@@ -155,7 +159,7 @@ export class RouterLink {
     clearTimeout(this.#retry);
     const stream = this.#stream;
     this.#stream = undefined;
-    this.#abandoned = this.#working;
+    this.#abandoned = this.#working.copy();
     await stream?.goodbye();
     this.#client.close();
   }

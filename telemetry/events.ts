@@ -303,7 +303,21 @@ export type NodeEvent =
       readonly slots: number;
       readonly prefillTokensPerSecond: number;
       readonly decodeTokensPerSecond: number;
+      /** How long bringing it into memory took, warming up included. */
+      readonly loadMs: number;
+      /** Of this machine; 0 with a server outside. */
+      readonly memoryBytes: number;
     }
+  /** It stays out of memory; `message` is never user text. */
+  | { readonly type: 'model_load_failed'; readonly model: string; readonly reason: Reason; readonly message: string }
+  /** It takes no work any more and leaves memory once what it has is over: an operator or the pressure asked, another took over, or it made room. */
+  | {
+      readonly type: 'model_unloading';
+      readonly model: string;
+      readonly why: 'asked' | 'swapped' | 'room';
+      readonly inFlight: number;
+    }
+  | { readonly type: 'model_unloaded'; readonly model: string; readonly freedBytes: number }
   /** `message` names a signal, an exit code or the engine's last words; never user text. */
   | { readonly type: 'engine_crashed'; readonly model: string; readonly message: string; readonly restartInMs: number }
   /** What the operator should know of the engine, once; never user text. */

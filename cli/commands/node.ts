@@ -46,6 +46,10 @@ const HELP: FlagHelp<typeof nodeSchema> = {
     'whether that server charges for all of an answer that was given up (default: true unless it is on loopback or http://)',
   ],
   slots: ['N', 'requests to generate for at the same time'],
+  context: [
+    'TOKENS',
+    "context of each slot of llama-cpp (default: what half the memory budget has room for, up to the model's own)",
+  ],
   threads: ['N', 'threads of the engine; 0 lets it choose'],
   gpuLayers: ['N', 'layers of the model on the GPU: auto, or 0 for none'],
   zone: ['NAME', 'where the node is'],
@@ -71,6 +75,8 @@ Examples:
   infermesh node --engine openai --openai-url http://127.0.0.1:8000/v1 --openai-model mistralai/Mistral-7B-Instruct-v0.3 --model mistral-7b-instruct --slots 32
   infermesh node --model all-minilm-l6-v2           makes vectors of texts, for semantic reuse
   infermesh node --join a:50051,b:50051 --zone eu-1 --labels rack=7 --gpu-layers auto
+  infermesh node --model stories-15m,all-minilm-l6-v2 --on-demand mistral-7b-instruct --memory-budget 12GB
+  infermesh node --models-file models.yaml          several models, each with an engine and settings of its own
 `;
 
 export function define(command: Command): void {
@@ -84,8 +90,8 @@ async function serve({ command, terminal, interrupts }: Context): Promise<void> 
   const told = new Telling(terminal, settings);
   try {
     const node = await startNode(settings, {
-      onPull: (progress) => told.progress(pullSteps(progress)),
-      onState: (state) => told.state(state),
+      onPull: (model, progress) => told.progress(model, pullSteps(progress)),
+      onState: (model, state) => told.state(model, state),
       signal: interrupts.signal,
       log: commandLog('node', settings.logLevel),
     });
@@ -126,23 +132,22 @@ class Telling {
     this.#bars = openProgress(terminal);
   }
 
-  progress(step: Step): void {
+  progress(model: string, step: Step): void {
     void tellParent({ type: 'progress', step });
-    this.#bars.step(this.#settings.models[0]?.model ?? '', step);
+    this.#bars.step(model, step);
   }
 
-  state(state: EngineState): void {
-    if (state.type === 'loading') this.progress({ phase: 'loading', fraction: state.fraction, detail: '' });
+  state(model: string, state: EngineState): void {
+    if (state.type === 'loading') this.progress(model, { phase: 'loading', fraction: state.fraction, detail: '' });
     else if (state.type === 'ready') this.#ready(state.model);
     else if (state.type === 'crashed' && this.#terminal.json) {
       const { message, restartInMs } = state;
-      this.#terminal.object({ event: 'crashed', message, restartInMs });
+      this.#terminal.object({ event: 'crashed', model, message, restartInMs });
     }
   }
 
-  #ready({ tasks, decodeTokensPerSecond, prefillTokensPerSecond, embeddingDimensions }: ReadyModel): void {
-    const { join, slots } = this.#settings;
-    const [model = ''] = this.#settings.model;
+  #ready({ name: model, slots, tasks, decodeTokensPerSecond, prefillTokensPerSecond, embeddingDimensions }: ReadyModel): void {
+    const { join } = this.#settings;
     const vectors = embedsOnly(tasks);
     const tokensPerSecond = vectors ? prefillTokensPerSecond : decodeTokensPerSecond;
     this.#bars.end();

@@ -19,6 +19,8 @@ export interface Engine {
   readonly state: EngineState;
   /** How often the engine died since it was made. */
   readonly crashes: number;
+  /** Of its process, where it has one of its own and that runs now. */
+  readonly pid?: number | undefined;
   /** Called on every change of state, never during the call that subscribes. Returns the unsubscribe. */
   onState(listener: (state: EngineState) => void): () => void;
   /** Resolves when first ready. @throws Fault ENGINE_FAILED when the first load fails for good (bad file, no memory). */

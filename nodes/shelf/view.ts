@@ -29,13 +29,15 @@ export interface LoadWish {
   /** Absent: as the node was started. */
   readonly slots?: number | undefined;
   /** Fetches the weights where they are missing. */
-  readonly pull?: boolean;
+  readonly pull?: boolean | undefined;
   /** Requests wait for it, and no operator asked: refused under memory pressure, and rather than that a model in use goes. */
   readonly onDemand?: boolean;
+  /** The node begins with it: nothing else leaves memory for it. */
+  readonly atStart?: boolean;
 }
 
 export interface SwapWish {
-  readonly pull?: boolean;
+  readonly pull?: boolean | undefined;
   /** How long what runs on the old one may go on; what is left then is handed back. */
   readonly limitMs: number;
 }

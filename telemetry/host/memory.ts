@@ -45,9 +45,10 @@ function ownBytes(root: string): number {
   const children = textOf(join(root, `proc/${pid}/task/${pid}/children`))
     .split(' ')
     .filter(Boolean);
-  return process.memoryUsage.rss() + children.reduce((sum, child) => sum + residentBytes(root, child), 0);
+  return process.memoryUsage.rss() + children.reduce((sum, child) => sum + residentBytes(child, root), 0);
 }
 
-function residentBytes(root: string, pid: string): number {
+/** Of a process; 0 where the system does not tell. */
+export function residentBytes(pid: number | string, root = '/'): number {
   return counterOf(textOf(join(root, `proc/${pid}/status`)), 'VmRSS') * 1024;
 }

@@ -6,7 +6,7 @@ import { Hardware, NodeState } from '../../proto/gen/infermesh/v1/types.ts';
 import type { WorkEvent, WorkFacts } from '../../telemetry/events.ts';
 import type { NodeStream } from './fake-router.ts';
 import { FakeRouter } from './fake-router.ts';
-import { FakeEngine, servedModel } from './fakes.ts';
+import { FakeEngine, servedModel, shelfOf } from './fakes.ts';
 
 const MODEL = servedModel({ slots: 2, tasks: ['embed'], embeddingDimensions: 2 });
 const VECTORS = { type: 'vectors', vectors: [Float32Array.of(0.6, 0.8)], inputTokens: 3 } as const;
@@ -31,8 +31,7 @@ beforeEach(async () => {
     tls: undefined,
     version: '0',
     hardware: Hardware.fromPartial({}),
-    engine,
-    expected: MODEL,
+    shelf: shelfOf(engine, MODEL),
     usage: { sample: () => ({ cpuUse: 0, memoryUsedBytes: 1 }) },
     observer: {
       watch: (facts) => {

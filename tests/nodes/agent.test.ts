@@ -5,11 +5,11 @@ import { nodeSettings } from '../../nodes/settings.ts';
 import { REASONS } from '../../proto/contract/faults.ts';
 import { prefixesOf } from '../../proto/contract/prefix.ts';
 import type { Ended, Report } from '../../proto/gen/infermesh/v1/link.ts';
-import { Hardware, NodeState, Role } from '../../proto/gen/infermesh/v1/types.ts';
+import { Hardware, ModelState, NodeState, Role } from '../../proto/gen/infermesh/v1/types.ts';
 import { loadOptions } from '../contract/jobs.ts';
 import type { NodeStream } from './fake-router.ts';
 import { FakeRouter } from './fake-router.ts';
-import { CANCELLED, FakeEngine, NO_TIMINGS, servedModel } from './fakes.ts';
+import { CANCELLED, FakeEngine, NO_TIMINGS, servedModel, shelfOf } from './fakes.ts';
 
 const MODEL = servedModel({ slots: 4, prefillTokensPerSecond: 900, decodeTokensPerSecond: 90 });
 const EXPECTED = expectedModel(
@@ -47,8 +47,7 @@ beforeEach(async () => {
     tls: undefined,
     version: '0',
     hardware: Hardware.fromPartial({}),
-    engine,
-    expected: EXPECTED,
+    shelf: shelfOf(engine, EXPECTED),
     usage: { sample: () => ({ cpuUse: 1 / ++samples, memoryUsedBytes: 1 }) },
     observer: { watch: () => ({ tell() {} }) },
     tell() {},
@@ -201,11 +200,14 @@ describe('what a node announces', () => {
     expect(await again.next('report')).toMatchObject(recovering);
   });
 
-  it('is nothing when the engine has given up', async () => {
+  it('can be loaded again when the engine has given up', async () => {
     const [stream] = streams as [NodeStream];
-    await stream.next('inventory', ({ models }) => models.length === 1);
+    await stream.next('report', ({ loads }) => loads[0]?.state === ModelState.MODEL_STATE_LOADING);
     engine.become({ type: 'disposed' });
-    expect(await stream.next('inventory')).toEqual({ models: [] });
+    const [load] = (await stream.next('report', ({ loads }) => loads[0]?.freeSlots === 0)).loads;
+    expect(load?.state).toBe(ModelState.MODEL_STATE_LOADABLE);
+    stream.work({ model: MODEL.name });
+    expect(await refusalsOf(stream, 1)).toMatchObject([{ outcome: { value: { reason: 'DRAINING' } } }]);
   });
 });
 

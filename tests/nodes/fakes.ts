@@ -1,6 +1,9 @@
 /** An engine and a router's wishes without either: what a node's parts are given to work with. */
 import type { Embedding, Job, Load, Run, Sink } from '../../nodes/backends/backend.ts';
+import { REAL_DEPS } from '../../nodes/engine/child-engine.ts';
 import type { Engine, EngineState } from '../../nodes/engine/engine.ts';
+import { Shelf } from '../../nodes/shelf/shelf.ts';
+import { Fault } from '../../proto/contract/faults.ts';
 import type { ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
 import { ServedModel as ServedModelType } from '../../proto/gen/infermesh/v1/types.ts';
 
@@ -25,11 +28,19 @@ export interface FakeEmbed {
 export class FakeEngine implements Engine {
   state: EngineState = { type: 'loading', fraction: 0 };
   crashes = 0;
+  disposals = 0;
   readonly jobs: FakeJob[] = [];
   readonly #listeners = new Set<(state: EngineState) => void>();
+  readonly #first = Promise.withResolvers<ServedModel>();
+
+  constructor() {
+    this.#first.promise.catch(() => {});
+  }
 
   become(state: EngineState): void {
     if (state.type === 'crashed') this.crashes++;
+    if (state.type === 'ready') this.#first.resolve(state.model);
+    if (state.type === 'disposed') this.#first.reject(new Fault('ENGINE_FAILED', 'the engine gave up'));
     this.state = state;
     for (const listener of this.#listeners) listener(state);
   }
@@ -39,8 +50,9 @@ export class FakeEngine implements Engine {
     return () => this.#listeners.delete(listener);
   }
 
+  /** It becomes what the test says. */
   start(): Promise<ServedModel> {
-    return Promise.reject(new Error('a fake engine becomes what the test says'));
+    return this.#first.promise;
   }
 
   readonly generate = (job: Job, sink: Sink): Run => {
@@ -61,6 +73,7 @@ export class FakeEngine implements Engine {
   }
 
   dispose(): Promise<void> {
+    this.disposals++;
     this.become({ type: 'disposed' });
     return Promise.resolve();
   }
@@ -68,4 +81,20 @@ export class FakeEngine implements Engine {
 
 export function servedModel(overrides: Partial<ServedModel> = {}): ServedModel {
   return ServedModelType.fromPartial({ name: 'm', engine: 'replay', slots: 4, contextLength: 512, ...overrides });
+}
+
+/** A shelf with one model, which the node begins with on the engine that is given. */
+export function shelfOf(engine: Engine, served: ServedModel): Shelf {
+  const prepared = { served, needBytes: 0, remote: false, makeEngine: () => engine };
+  const shelf = new Shelf({
+    source: { prepare: async () => prepared },
+    budgetBytes: 1,
+    freeBytes: () => 1,
+    measure: () => 0,
+    clock: REAL_DEPS,
+    tell() {},
+  });
+  shelf.announce(prepared);
+  shelf.load(served.name, { atStart: true }).catch(() => {});
+  return shelf;
 }

@@ -11,7 +11,7 @@ const MODEL = servedModel({
   tokenizerDigest: 'sha256:ab',
 });
 const DELIVERED = { model: 'm', tokenizerDigest: 'sha256:ab', tokens: 2, text: 'hi', tokenIds: [4, 5] };
-const standing = { draining: false, model: MODEL, taken: 0 };
+const standing = { draining: false, model: MODEL, resident: true, taken: 0 };
 const work = (more: Partial<Work> = {}) => Work.fromPartial({ request: 1, model: 'm', ...more });
 
 describe('a node', () => {
@@ -25,8 +25,9 @@ describe('a node', () => {
     expect(refusalOf(work(), { ...standing, draining: true })).toMatchObject({ reason: 'DRAINING' });
   });
 
-  it('refuses another model', () => {
-    expect(refusalOf(work({ model: 'other' }), standing)).toMatchObject({ reason: 'MODEL_NOT_FOUND' });
+  it('refuses a model that it does not know, and one that is not in memory, to be tried elsewhere', () => {
+    expect(refusalOf(work({ model: 'other' }), { ...standing, model: undefined })).toMatchObject({ reason: 'MODEL_NOT_FOUND' });
+    expect(refusalOf(work(), { ...standing, resident: false })).toMatchObject({ reason: 'DRAINING', retryable: true });
   });
 
   it('lets a few wait for its slots, and refuses the next to be tried elsewhere', () => {

@@ -39,6 +39,7 @@ beforeEach(async () => {
       begun.push(embed);
       return embed as never;
     },
+    onCommand() {},
     onDrain: (limitMs) => drained(limitMs),
   });
 });
@@ -73,20 +74,20 @@ async function lostAndAgain() {
 it("a lost stream's assignment is cancelled and counts until its engine has stopped", async () => {
   const { old, current } = await lostAndAgain();
   expect(old.cancel).toHaveBeenCalled();
-  expect([link.working, link.abandoned]).toEqual([2, 1]);
+  expect([link.working.total, link.abandoned.total]).toEqual([2, 1]);
   current.over();
   await turn();
-  expect([link.working, link.abandoned]).toEqual([1, 1]);
+  expect([link.working.total, link.abandoned.total]).toEqual([1, 1]);
   old.over();
   await turn();
-  expect([link.working, link.abandoned]).toEqual([0, 0]);
+  expect([link.working.total, link.abandoned.total]).toEqual([0, 0]);
 });
 
 it('a new stream may use the same number again: the old end does not reach the new assignment', async () => {
   const { old, stream, current } = await lostAndAgain();
   old.over();
   await turn();
-  expect(link.working).toBe(1);
+  expect(link.working.total).toBe(1);
   stream.send({ $case: 'credit', value: { request: 1, epoch: 1, bytes: 9 } });
   stream.send({ $case: 'cancel', value: { request: 1, epoch: 1 } });
   await vi.waitFor(() => expect(current.cancel).toHaveBeenCalledOnce());
@@ -113,7 +114,7 @@ it('closing cancels what runs and takes no new work', async () => {
   stream.work({ request: 2 });
   await closed;
   expect(begun).toHaveLength(1);
-  expect(link.working).toBe(1);
+  expect(link.working.total).toBe(1);
   running.over();
 });
 
@@ -124,7 +125,7 @@ it('waits no longer for its assignments than the signal says', async () => {
   limit.abort();
   await waiting;
   await link.idle(limit.signal);
-  expect(link.working).toBe(1);
+  expect(link.working.total).toBe(1);
 });
 
 it("hands on the router's wishes: how often to report, and to leave", async () => {

@@ -1,4 +1,6 @@
 /** A real router and a real node, whose engine is an Ollama that replays recorded chunks. */
+import { once } from 'node:events';
+import type { ServerResponse } from 'node:http';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import type { ChatEvent } from '../../client/index.ts';
 import { NodeState } from '../../client/index.ts';
@@ -82,4 +84,18 @@ test('a model of vectors is told by Ollama and serves them', async () => {
   const { vectors } = await mesh.client.embed(['a dragon', 'a dragon', 'an egg'], { model: 'all-minilm' });
   expect(vectors.map(({ length }) => length)).toEqual([384, 384, 384]);
   expect(vectors[0]).toEqual(vectors[1]);
+});
+
+test('texts that nobody waits for any more are read no further', async () => {
+  const reading = Promise.withResolvers<ServerResponse>();
+  ollama.answer('/api/embed', (_, response) => reading.resolve(response));
+  const leave = new AbortController();
+  const left = mesh.client.embed(['a text that takes long'], { model: 'all-minilm', signal: leave.signal });
+  const cut = once(await reading.promise, 'close');
+  const refused = expect(left).rejects.toMatchObject({ reason: 'CANCELLED' });
+  leave.abort();
+  await Promise.all([cut, refused]);
+  ollama.answer('/api/embed');
+  const { vectors } = await mesh.client.embed(['another text'], { model: 'all-minilm' });
+  expect(vectors).toHaveLength(1);
 });

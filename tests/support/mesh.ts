@@ -19,7 +19,7 @@ const END_LIMIT_MS = 10_000;
 export const TOKEN = 'a-join-token-for-tests-only';
 
 export interface NodeOptions {
-  readonly engine?: 'llama-cpp' | 'replay';
+  readonly engine?: 'llama-cpp' | 'onnx' | 'replay';
   readonly model?: string;
   readonly id?: string;
   /** rate=TOKENS_PER_SECOND,length=TOKENS */

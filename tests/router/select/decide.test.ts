@@ -17,6 +17,7 @@ const chosen = (candidates: Candidate[], wish: Ask, known = knowledge()) =>
 const policy = (more: Partial<Policy>): Partial<Ask> => ({ policy: { ...DEFAULT_POLICY, ...more } });
 const limits = (some: Limits) => policy({ limits: some });
 const task = (name: 'story' | 'chat' | 'question') => ({ classification: classification({ task: name }) });
+const COLD = { readyMs: 8000, soonestMs: 8000, loading: false, refused: undefined };
 const pay = { price: Price.fromPartial({ outputUsdPerMillion: 1000 }) };
 
 describe('a wait for a busy node, with a free one of its model at hand,', () => {
@@ -135,7 +136,15 @@ describe('what is out of the question', () => {
     ['structured', candidate('n'), { structured: true }, /JSON schema/],
     ['context', candidate('n', { contextLength: 50 }), {}, /at least 50 tokens, its context 50/],
     ['state', candidate('n', {}, { state: NodeState.NODE_STATE_DRAINING }), {}, /draining/],
+    ['state', candidate('n', {}, { state: NodeState.NODE_STATE_DRAINING, alone: true }), {}, /^its model is draining$/],
     ['tried', candidate('n'), { tried: new Set(['n']) }, /has failed there/],
+    ['load', candidate('n', {}, { cold: { ...COLD, refused: 'rests' } }), {}, /^its model is not in memory, and rests$/],
+    [
+      'deadline',
+      candidate('n', {}, { cold: COLD }),
+      { remainingMs: 5000 },
+      /not in memory: its first token cannot come before 8100 ms/,
+    ],
     ['deadline', candidate('n'), { remainingMs: 10 }, /cannot come before 100 ms, the deadline is in 10 ms/],
     ['cost', candidate('n', pay), limits({ maxCostUsd: 0.1 }), /would cost \$0\.26, the most allowed is \$0\.10/],
     ['latency', candidate('n'), limits({ maxLatencyMs: 5000 }), /would take 5220 ms, the most allowed is 5000 ms/],
@@ -292,11 +301,13 @@ const fleet = fc.uniqueArray(
     state: fc.constantFrom(NodeState.NODE_STATE_SERVING, NodeState.NODE_STATE_SERVING, NodeState.NODE_STATE_DRAINING),
     context: fc.constantFrom(16, 4096, 4096),
     zone: fc.constantFrom('eu', 'us'),
+    cold: fc.constantFrom(undefined, undefined, COLD, { ...COLD, refused: 'is not loaded now' }),
+    short: fc.constantFrom(undefined, undefined, 'smaller_first' as const, 'others_first' as const),
   }),
   { maxLength: 12, selector: ({ node, model }) => `${node} ${model}` },
 );
 const built = fleet.map((all) =>
-  all.map(({ node, model, free, running, tokens, rate, price, state, context, zone }) =>
+  all.map(({ node, model, free, running, tokens, rate, price, state, context, zone, cold, short }) =>
     candidate(
       node,
       {
@@ -308,7 +319,7 @@ const built = fleet.map((all) =>
         watts: 50,
         price: Price.fromPartial({ outputUsdPerMillion: price }),
       },
-      { freeSlots: free, running, expectedTokens: tokens, state, zone },
+      { freeSlots: cold ? 0 : free, running, expectedTokens: tokens, state, zone, cold, short },
     ),
   ),
 );

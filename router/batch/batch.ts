@@ -148,6 +148,7 @@ export class Batch {
         const fault = toFault(thrown);
         const afterMs = retries.after(fault);
         if (afterMs === undefined || !(await this.#turns.wait(afterMs))) throw fault;
+        this.#wake();
       }
     }
   }

@@ -12,12 +12,13 @@ export type Item =
   /** It fails alone. */
   | { readonly type: 'refused'; readonly id: string; readonly fault: Fault };
 
-/** Ids are known to be repeated among so many; a batch has no end that memory could be set aside for. */
+/** Ids are known to be repeated among at least so many; a batch has no end that memory could be set aside for. */
 export const IDS_REMEMBERED = 65_536;
 const ID_FIELD = 1;
 
 export class Items {
-  readonly #ids = new Set<string>();
+  #ids = new Set<string>();
+  #olderIds = new Set<string>();
   #requests = 0;
   /** As the first request says. */
   window: number | undefined;
@@ -59,9 +60,13 @@ export class Items {
   }
 
   #isRepeated(id: string): boolean {
-    if (this.#ids.has(id)) return true;
+    if (this.#ids.has(id) || this.#olderIds.has(id)) return true;
+    // Taking the oldest out of one set, one by one, would cost more than reading an item.
+    if (this.#ids.size >= IDS_REMEMBERED) {
+      this.#olderIds = this.#ids;
+      this.#ids = new Set();
+    }
     this.#ids.add(id);
-    if (this.#ids.size > IDS_REMEMBERED) this.#ids.delete(this.#ids.values().next().value as string);
     return false;
   }
 }

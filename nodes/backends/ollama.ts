@@ -19,7 +19,7 @@ import type { Chat } from './ollama/request.ts';
 import { chatOf } from './ollama/request.ts';
 import type { Call } from './ollama/server.ts';
 import { OllamaServer } from './ollama/server.ts';
-import { ServerWatch } from './server-watch.ts';
+import { ServerLife } from './server-life.ts';
 import { SlotQueue } from './slot-queue.ts';
 
 /** A guess for the queue only: a token of most languages has some four characters. */
@@ -42,15 +42,12 @@ export class OllamaBackend implements Backend {
   #server: OllamaServer | undefined;
   #loaded: LoadedOllama | undefined;
   #queue: SlotQueue<number, Work> | undefined;
-  readonly #watch = new ServerWatch(
+  readonly #life = new ServerLife(
     () => this.#server?.version(ANSWER_LIMIT_MS) ?? Promise.resolve(),
-    (message) => void this.#lose(message),
+    (why) => this.#stop(why),
   );
   readonly #running = new Set<Promise<unknown>>();
-  #onLost: (message: string) => void = () => {};
   #queuedPromptTokens = 0;
-  /** Why nothing more is taken. */
-  #over: Failure | undefined;
 
   async load(options: LoadOptions, progress: (fraction: number) => void): Promise<ServedModel> {
     const { ollama } = options;
@@ -58,9 +55,9 @@ export class OllamaBackend implements Backend {
     const server = new OllamaServer(ollama.url);
     this.#server = server;
     // A server may be lost, or stand still, in the middle of a load too.
-    this.#watch.start();
+    this.#life.watch();
     const loaded = await loadOllama(server, { ...options, ollama }, progress).catch((thrown: unknown) => {
-      throw this.#over ? asFault(this.#over) : thrown;
+      throw this.#life.over ? asFault(this.#life.over) : thrown;
     });
     this.#loaded = loaded;
     const slots = Array.from({ length: options.slots }).keys();
@@ -74,7 +71,7 @@ export class OllamaBackend implements Backend {
   }
 
   onLost(listener: (message: string) => void): void {
-    this.#onLost = listener;
+    this.#life.onLost(listener);
   }
 
   generate(job: Job, sink: Sink): Run {
@@ -101,11 +98,11 @@ export class OllamaBackend implements Backend {
 
   async embed(texts: readonly string[], signal: AbortSignal): Promise<Embedding> {
     const [server, loaded] = [this.#server, this.#loaded];
-    if (this.#over) return this.#over;
+    if (this.#life.over) return this.#life.over;
     if (!server || !loaded?.embedsOnly) return failure('UNSUPPORTED', 'the model answers and makes no vectors of texts');
     const embedding = await this.#tracked(embedTexts(server, loaded.standing, texts, signal));
     if (embedding.type === 'failure') this.#doubt(embedding);
-    return this.#over && embedding.type === 'failure' ? this.#over : embedding;
+    return embedding.type === 'failure' ? (this.#life.over ?? embedding) : embedding;
   }
 
   currentLoad(): Load {
@@ -120,19 +117,11 @@ export class OllamaBackend implements Backend {
     };
   }
 
-  async dispose(): Promise<void> {
-    await this.#end(failure('DRAINING', 'the engine is shutting down'));
+  dispose(): Promise<void> {
+    return this.#life.dispose();
   }
 
-  async #lose(message: string): Promise<void> {
-    if (this.#over) return;
-    await this.#end(failure('ENGINE_CRASHED', message));
-    this.#onLost(message);
-  }
-
-  async #end(why: Failure): Promise<void> {
-    this.#over ??= why;
-    this.#watch.stop();
+  async #stop(why: Failure): Promise<void> {
     const { waiting = [], running = new Map<Work, number>() } = this.#queue ?? {};
     for (const { run } of [...waiting, ...running.keys()]) run.abort(why);
     await this.#server?.dispose();
@@ -140,12 +129,12 @@ export class OllamaBackend implements Backend {
   }
 
   #chatOf(job: Job): Chat | Failure {
-    if (this.#over) return this.#over;
+    if (this.#life.over) return this.#life.over;
     return this.#loaded ? chatOf(job, this.#loaded.standing) : failure('ENGINE_FAILED', 'no model is loaded');
   }
 
   #enqueue(work: Work): void {
-    const why = work.run.aborted ?? this.#over;
+    const why = work.run.aborted ?? this.#life.over;
     if (!why && this.#queue) return this.#queue.add(work);
     this.#queuedPromptTokens -= work.promptTokens;
     work.run.end(why ?? failure('ENGINE_FAILED', 'no model is loaded'));
@@ -211,7 +200,7 @@ export class OllamaBackend implements Backend {
 
   /** A failure that may mean that the server is gone is reason enough to look. */
   #doubt({ reason }: Failure): void {
-    if (reason === 'DRAINING' || reason === 'ENGINE_CRASHED') this.#watch.look();
+    if (reason === 'DRAINING' || reason === 'ENGINE_CRASHED') this.#life.doubt();
   }
 
   async #tracked<T>(work: Promise<T>): Promise<T> {

@@ -9,20 +9,17 @@ import { codeOf, Refused } from './openai/http.ts';
 import { servedBy } from './openai/served.ts';
 import type { Server } from './openai/server.ts';
 import { findServer, lookAfter } from './openai/server.ts';
-import { ServerWatch } from './server-watch.ts';
+import { ServerLife } from './server-life.ts';
 
 export class OpenAiEmbeddings implements Backend {
   #server: Server | undefined;
   #contextLength = 0;
   readonly #running = new Set<Promise<unknown>>();
   readonly #cut = new AbortController();
-  readonly #watch = new ServerWatch(
+  readonly #life = new ServerLife(
     () => (this.#server ? lookAfter(this.#server) : Promise.resolve()),
-    (message) => void this.#lose(message),
+    () => this.#stop(),
   );
-  #onLost: (message: string) => void = () => {};
-  /** Why nothing more is made. */
-  #over: Failure | undefined;
 
   async load(options: LoadOptions, progress: (fraction: number) => void): Promise<ServedModel> {
     const { contextLength } = options.model;
@@ -34,7 +31,7 @@ export class OpenAiEmbeddings implements Backend {
       await this.dispose();
       throw error;
     });
-    this.#watch.start();
+    this.#life.watch();
     progress(1);
     const found = {
       contextLength: this.#contextLength,
@@ -45,7 +42,7 @@ export class OpenAiEmbeddings implements Backend {
   }
 
   onLost(listener: (message: string) => void): void {
-    this.#onLost = listener;
+    this.#life.onLost(listener);
   }
 
   generate(_job: Job, sink: Sink): Run {
@@ -59,7 +56,7 @@ export class OpenAiEmbeddings implements Backend {
     const embedding = await running;
     this.#running.delete(running);
     if (embedding.type === 'vectors') return embedding;
-    return this.#over ?? (signal.aborted ? CANCELLED : embedding);
+    return this.#life.over ?? (signal.aborted ? CANCELLED : embedding);
   }
 
   currentLoad(): Load {
@@ -67,17 +64,10 @@ export class OpenAiEmbeddings implements Backend {
   }
 
   dispose(): Promise<void> {
-    return this.#end(failure('DRAINING', 'the engine is shutting down'));
+    return this.#life.dispose();
   }
 
-  async #lose(message: string): Promise<void> {
-    await this.#end(failure('ENGINE_CRASHED', message));
-    this.#onLost(message);
-  }
-
-  async #end(why: Failure): Promise<void> {
-    this.#over ??= why;
-    this.#watch.stop();
+  async #stop(): Promise<void> {
     this.#cut.abort();
     await Promise.all(this.#running);
     this.#server?.http.close();
@@ -102,7 +92,7 @@ export class OpenAiEmbeddings implements Backend {
   #failureOf(error: unknown): Failure {
     if (error instanceof Refused) return error.refusal.failure;
     if (error instanceof SyntaxError) return failure('ENGINE_FAILED', 'the server sent vectors that are no JSON');
-    this.#watch.look();
+    this.#life.doubt();
     return failure('DRAINING', `the server cannot be reached (${codeOf(error)})`);
   }
 

@@ -25,7 +25,7 @@ import { chatRequest, schemaFormsOf, sendsLimit, unsupportedSampling } from './o
 import { servedBy } from './openai/served.ts';
 import type { Server } from './openai/server.ts';
 import { findServer, lookAfter } from './openai/server.ts';
-import { ServerWatch } from './server-watch.ts';
+import { ServerLife } from './server-life.ts';
 import { SlotQueue } from './slot-queue.ts';
 
 /** How often a server is asked for its load, at most; a report goes out each second. */
@@ -51,13 +51,10 @@ export class OpenAiBackend implements Backend {
   #queuedPromptTokens = 0;
   #serverLoad: ServerLoad | undefined;
   #askedAt = Number.NEGATIVE_INFINITY;
-  readonly #watch = new ServerWatch(
+  readonly #life = new ServerLife(
     () => (this.#server ? lookAfter(this.#server) : Promise.resolve()),
-    (message) => void this.#lose(message),
+    (why) => this.#stop(why),
   );
-  #onLost: (message: string) => void = () => {};
-  /** Why nothing more is taken. */
-  #over: Failure | undefined;
 
   /** @param warn what the operator should know, once each; never the user's text */
   constructor(warn: (message: string) => void = () => {}) {
@@ -86,8 +83,8 @@ export class OpenAiBackend implements Backend {
         return this;
       });
       this.#form = { ...form, schemaForm };
-      if (this.#over) throw asFault(this.#over);
-      this.#watch.start();
+      if (this.#life.over) throw asFault(this.#life.over);
+      this.#life.watch();
       progress(1);
       const resumes = dialect === 'vllm';
       return servedBy(server, options, { contextLength, ...rates, structuredOutput: schemaForm !== undefined, resumes });
@@ -122,21 +119,14 @@ export class OpenAiBackend implements Backend {
   }
 
   onLost(listener: (message: string) => void): void {
-    this.#onLost = listener;
+    this.#life.onLost(listener);
   }
 
   dispose(): Promise<void> {
-    return this.#end(SHUTTING_DOWN);
+    return this.#life.dispose();
   }
 
-  async #lose(message: string): Promise<void> {
-    await this.#end(failure('ENGINE_CRASHED', message));
-    this.#onLost(message);
-  }
-
-  async #end(why: Failure): Promise<void> {
-    this.#over ??= why;
-    this.#watch.stop();
+  async #stop(why: Failure): Promise<void> {
     this.#parked.stop();
     const works = [...(this.#queue?.waiting ?? []), ...(this.#queue?.running.keys() ?? [])];
     for (const { run } of works) run.abort(why);
@@ -148,11 +138,11 @@ export class OpenAiBackend implements Backend {
     const over = work.run.aborted ?? this.#refusal(work.job) ?? completeAlready(work.job, work.estimatedTokens);
     if (!over && this.#queue) return this.#queue.add(work);
     this.#queuedPromptTokens -= work.estimatedTokens;
-    work.run.end(over ?? SHUTTING_DOWN);
+    work.run.end(over ?? NOT_LOADED);
   }
 
   #refusal({ jsonSchema, delivered }: Job): Outcome | undefined {
-    if (this.#over || !this.#form) return this.#over ?? SHUTTING_DOWN;
+    if (this.#life.over || !this.#form) return this.#life.over ?? NOT_LOADED;
     if (this.#queue && this.#parked.size >= this.#queue.slots) {
       const { freeInMs } = this.#parked;
       const seconds = Math.max(1, Math.ceil(freeInMs / 1000));
@@ -228,7 +218,7 @@ export class OpenAiBackend implements Backend {
 
   #unreachable(work: Work, error: unknown): Outcome {
     const code = codeOf(error);
-    this.#watch.look();
+    this.#life.doubt();
     // It was there, and went with the request.
     if (DIED.includes(code)) return failure('ENGINE_CRASHED', `the server closed the connection before it answered (${code})`);
     this.#park(work, UNREACHABLE_MS);
@@ -237,7 +227,7 @@ export class OpenAiBackend implements Backend {
 
   /** Keeps the slot back: fewer requests go to a server that has enough. */
   #park(work: Work, forMs: number): void {
-    if (this.#over) return;
+    if (this.#life.over) return;
     this.#parked.keep(work, forMs);
     if (this.#parked.size === this.#queue?.slots) this.#turnAway();
   }
@@ -258,7 +248,7 @@ export class OpenAiBackend implements Backend {
 
   #askForLoad(): void {
     const now = performance.now();
-    if (this.#server?.dialect !== 'vllm' || this.#over || now - this.#askedAt < METRICS_MS) return;
+    if (this.#server?.dialect !== 'vllm' || this.#life.over || now - this.#askedAt < METRICS_MS) return;
     this.#askedAt = now;
     void this.#server.http.ask('/metrics', AbortSignal.timeout(METRICS_MS)).then((text) => {
       this.#serverLoad = text === undefined ? undefined : readMetrics(text);
@@ -266,4 +256,4 @@ export class OpenAiBackend implements Backend {
   }
 }
 
-const SHUTTING_DOWN = failure('DRAINING', 'the engine is shutting down');
+const NOT_LOADED = failure('ENGINE_FAILED', 'no model is loaded');

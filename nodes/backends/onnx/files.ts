@@ -37,6 +37,8 @@ const poolingSchema = z.looseObject({
 /** @throws Fault ENGINE_FAILED that names the file, and what is wrong with it */
 export async function readModelFiles(spec: ModelSpec): Promise<ModelFiles> {
   if ((await sizeOf(spec.path)) === undefined) throw unusable(spec.path, 'there is no such file');
+  if (/\.gguf$/i.test(spec.path))
+    throw unusable(spec.path, 'it is GGUF, which --engine llama-cpp reads; an ONNX model ends in .onnx');
   const tokenizer = await read(spec, ['tokenizer.json']);
   if (tokenizer === undefined) {
     throw unusable(

@@ -1,6 +1,7 @@
 /** The onnx backend on ONNX Runtime: the bundled model's weights in ONNX, and small models made to be difficult. */
-import { mkdirSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
 import { LlamaCppEmbeddings } from '../../../nodes/backends/llama-cpp-embeddings.ts';
 import { OnnxEmbeddings } from '../../../nodes/backends/onnx.ts';
@@ -229,6 +230,7 @@ describe.runIf(installed)('a file that is no model of texts', () => {
   };
   const refused: [string, () => string, string][] = [
     ['that is not there', () => join(folder.path, 'nowhere.onnx'), 'there is no such file'],
+    ['for llama.cpp', () => MINILM_GGUF, '--engine llama-cpp reads'],
     ['cut short', cutShort, 'fetch it again'],
     ['that is a web page', noText, 'fetch it again'],
     ['without a tokenizer', () => small('bare', { files: { 'tokenizer.json': '' } }), 'tokenizer.json beside it is damaged'],
@@ -255,6 +257,27 @@ describe.runIf(installed)('a file that is no model of texts', () => {
   test.each(refused)('%s ends with ENGINE_FAILED that says so', async (_, make, words) => {
     const fault = await new OnnxEmbeddings().load(options(make()), () => {}).catch((error: unknown) => error);
     expect(fault).toMatchObject({ reason: 'ENGINE_FAILED', message: expect.stringContaining(words) });
+  });
+
+  test('is refused or read, whichever of its bytes are changed', async () => {
+    const file = small('mutated', { build: acrossTexts });
+    const whole = readFileSync(file);
+    const change = fc.tuple(fc.nat(whole.length - 1), fc.nat(255));
+    const changes = fc.array(change, { minLength: 1, maxLength: 4 });
+    const end = async () => {
+      const backend = new OnnxEmbeddings();
+      const loaded = await backend.load(options(file), () => {}).catch((error: unknown) => error);
+      const embedding = loaded instanceof Error ? undefined : await backend.embed(['red', 'green blue'], NEVER);
+      await backend.dispose();
+      return embedding?.type ?? (loaded as { readonly reason?: string }).reason;
+    };
+    const holds = async (mutations: readonly (readonly [number, number])[]) => {
+      const bytes = Buffer.from(whole);
+      for (const [at, value] of mutations) bytes[at] = value;
+      writeFileSync(file, bytes);
+      expect(['ENGINE_FAILED', 'vectors', 'failure']).toContain(await end());
+    };
+    await fc.assert(fc.asyncProperty(changes, holds), { numRuns: 60, seed: 6 });
   });
 
   test('fails the load of its engine, and this process lives', async () => {

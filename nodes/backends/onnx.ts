@@ -20,8 +20,8 @@ import { TextTokenizer } from './onnx/tokenizer.ts';
 import { assumedWatts } from './power.ts';
 import { servedModel } from './served.ts';
 
-/** A batch holds up what comes after it, a cancel too: on a core some 100 ms with the smallest models. */
-const CPU_LIMITS: BatchLimits = { texts: 32, tokens: 512 };
+/** A batch holds up what comes after it, a cancel too. On a CPU more tokens at a time save nothing any more. */
+const CPU_LIMITS: BatchLimits = { texts: 32, tokens: 256 };
 const GPU_LIMITS: BatchLimits = { texts: 64, tokens: 16_384 };
 /** Between two vectors of a text, in any number: more than rounding, less than any weights of 8 bits make. */
 const SAME = 1e-4;

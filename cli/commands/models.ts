@@ -5,7 +5,7 @@ import { openModelStore } from '../../nodes/index.ts';
 import { toFault } from '../../proto/contract/faults.ts';
 import type { Context, Work } from '../action.ts';
 import { action } from '../action.ts';
-import { modelFacts, modelObject, modelTable } from '../output/models.ts';
+import { isAside, modelFacts, modelObject, modelTable } from '../output/models.ts';
 import { openProgress, pullSteps } from '../output/progress.ts';
 import { style } from '../output/terminal.ts';
 import { bytes } from '../output/units.ts';
@@ -29,7 +29,10 @@ const NAME = ['<NAME>', 'as infermesh models lists it; NAME@DIGEST, with 8 or mo
 
 export function define(command: Command): void {
   command.addHelpText('after', EXAMPLES).helpCommand(false);
-  subcommand(command, 'list', 'list the catalogue, and what of it is here (the default)', list, { isDefault: true });
+  subcommand(command, 'list', 'list the catalogue, and what of it is here (the default)', list, { isDefault: true }).option(
+    '--all',
+    'other quantisations too, of which nothing is here',
+  );
   subcommand(command, 'pull', 'fetch a model and check its digest', pull)
     .argument(...NAME)
     .option('--refresh', 'ask whether there is a newer one, where the catalogue gives no digest; what is here stays');
@@ -52,15 +55,18 @@ function subcommand(command: Command, name: string, summary: string, work: Work,
   return made;
 }
 
-async function list({ terminal }: Context): Promise<void> {
+async function list({ terminal, command }: Context): Promise<void> {
   const store = openModelStore();
   const models = await store.list();
   if (terminal.json) {
     terminal.object({ folder: store.root, defaults: store.catalogue.defaults, models: models.map(modelObject) });
     return;
   }
-  terminal.line(modelTable(models));
+  const shown = command.opts().all === true ? models : models.filter((model) => !isAside(model));
+  terminal.line(modelTable(shown));
   terminal.line();
+  const aside = models.length - shown.length;
+  if (aside > 0) terminal.line(style('dim', `  ${aside} more are other quantisations of these: infermesh models list --all`));
   terminal.line(style('dim', `  fetched models lie in ${store.root}; fetch one with: infermesh models pull NAME`));
 }
 

@@ -17,12 +17,17 @@ const COLUMNS = [
   { title: 'HERE' },
 ] as const;
 
+/** Another quantisation of a model, of which nothing is here. */
+export function isAside({ entry, state, versions }: ListedModel): boolean {
+  return entry.variant_of !== undefined && state === 'absent' && versions.length === 0;
+}
+
 export function modelTable(models: readonly ListedModel[]): string {
   return table(COLUMNS, models.map(row));
 }
 
 function row(model: ListedModel): string[] {
-  const { name, tier, size_bytes, memory_bytes, context_length, tasks, licence } = model.entry;
+  const { name, tier, size_bytes, memory_bytes, context_length, tasks, licence, commercial_use } = model.entry;
   const marks = { present: style('green', '●'), partial: style('yellow', '◐'), absent: style('dim', '○') };
   return [
     marks[model.state],
@@ -32,7 +37,7 @@ function row(model: ListedModel): string[] {
     bytes(memory_bytes),
     String(context_length),
     tasks.join(', ') || 'anything',
-    licence.replace('LicenseRef-', ''),
+    `${licence.replace('LicenseRef-', '')}${commercial_use ? '' : ', not commercial'}`,
     whereabouts(model),
   ];
 }
@@ -59,6 +64,12 @@ export function modelFacts({ entry, sources, state, bytes: here, versions }: Lis
     ['size', bytes(size_bytes ?? 0)],
     ['memory', bytes(memory_bytes)],
     ['source', sources.join(' ')],
+    [
+      'also as',
+      Object.keys(entry.quantizations)
+        .map((key) => `${entry.name}-${key.toLowerCase()}`)
+        .join(' ') || 'nothing else',
+    ],
     ['sha256', entry.sha256 ?? 'checked against what the source tells, and the first fetch'],
     ['here', state === 'present' ? 'yes' : state === 'partial' ? `${bytes(here)} of it` : 'no'],
     ...versions.map(({ name, bytes: size, current }): [string, string] => [

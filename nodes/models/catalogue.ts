@@ -57,15 +57,31 @@ function readCatalogueFile(path: string, problems: Violation[]): CatalogueFile |
   for (const issue of result.error?.issues ?? []) problem(fieldOf(issue.path), withoutCapital(issue.message));
   if (!result.success) return undefined;
   reportTwins(result.data.models, problem);
-  return result.data;
+  return { ...result.data, models: result.data.models.flatMap(withQuantizations) };
+}
+
+/** Each quantisation is a model of its own: it has another price in memory and time, and answers otherwise. */
+function withQuantizations(entry: CatalogueEntry): CatalogueEntry[] {
+  const others = Object.entries(entry.quantizations).map(([quantization, other]) => {
+    const name = `${entry.name}-${quantization.toLowerCase()}`;
+    const title = `${entry.title}, ${quantization}`;
+    return { ...entry, sha256: undefined, ...other, name, title, quantization, quantizations: {}, variant_of: entry.name };
+  });
+  return [entry, ...others];
 }
 
 function reportTwins(models: readonly CatalogueEntry[], problem: (field: string, description: string) => void): void {
-  const firstAt = new Map<string, number>();
+  const firstAt = new Map<string, string>();
   models.forEach((entry, index) => {
     const first = firstAt.get(entry.name);
-    if (first === undefined) firstAt.set(entry.name, index);
-    else problem(`models[${index}].name`, `repeats the name of models[${first}]`);
+    if (first === undefined) firstAt.set(entry.name, `repeats the name of models[${index}]`);
+    else problem(`models[${index}].name`, first);
+  });
+  models.forEach((entry, index) => {
+    for (const { name } of withQuantizations(entry).slice(1)) {
+      const twin = models.findIndex((other) => other.name === name);
+      if (twin >= 0) problem(`models[${twin}].name`, `is the name of a quantisation of models[${index}]`);
+    }
   });
 }
 

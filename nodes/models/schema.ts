@@ -35,6 +35,7 @@ const source = z.union([z.string(), z.array(z.string())]).transform((text, conte
   return z.NEVER;
 });
 
+const weights = source.refine((from) => formatOf(from) !== undefined, 'must be a .gguf or .onnx');
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 lower-case hexadecimal digits');
 
 /** A file beside the weights, such as the tokenizer of an ONNX model. */
@@ -44,6 +45,15 @@ const besideSchema = z.strictObject({
   sha256,
 });
 const besideName = z.string().regex(/^[a-z0-9][a-z0-9_-]*(\.[a-z0-9_-]+)+$/, 'must be a name such as tokenizer.json');
+
+/** Another quantisation of the same model. */
+const quantizationSchema = z.strictObject({
+  source: weights,
+  size_bytes: bytes,
+  memory_bytes: bytes,
+  sha256: sha256.optional(),
+});
+const quantizationName = z.string().regex(/^[A-Z0-9_]{2,16}$/, 'must be a name such as Q8_0');
 
 export const entrySchema = z
   .strictObject({
@@ -66,12 +76,12 @@ export const entrySchema = z
         (tasks) => tasks.length === 1 || !tasks.includes(EMBED_TASK),
         'must have embed alone: such a model answers nothing',
       ),
-    /** Memory to serve it with one slot and a few thousand tokens of context; 0: not known. */
+    /** Memory to serve it with one slot and 4,096 tokens of context, or all it has; 0: not known. */
     memory_bytes: z.number().int().min(0).max(1e13),
     price: z
       .strictObject({ input_usd_per_million: usd, output_usd_per_million: usd })
       .default({ input_usd_per_million: 0, output_usd_per_million: 0 }),
-    source: source.refine((from) => formatOf(from) !== undefined, 'must be a .gguf or .onnx'),
+    source: weights,
     /** What the engine needs beside the weights, by the name under which it looks for it. */
     files: z.record(besideName, besideSchema).default({}),
     /** How its prompts are put together, for people; the engine takes the template of the file. */
@@ -79,6 +89,8 @@ export const entrySchema = z
     /** Exact when sha256 is given, rounded otherwise. */
     size_bytes: bytes.optional(),
     sha256: sha256.optional(),
+    /** Beside the one above; each becomes a model of its own, NAME-q8_0 for Q8_0. */
+    quantizations: z.record(quantizationName, quantizationSchema).default({}),
   })
   .superRefine((entry, context) => {
     const fetched = entry.source.type === 'npm' || entry.source.type === 'bundled';
@@ -99,4 +111,7 @@ export const fileSchema = z.strictObject({
 });
 
 export type CatalogueFile = z.infer<typeof fileSchema>;
-export type CatalogueEntry = z.infer<typeof entrySchema>;
+export type CatalogueEntry = z.infer<typeof entrySchema> & {
+  /** The model that this is another quantisation of. */
+  readonly variant_of?: string;
+};

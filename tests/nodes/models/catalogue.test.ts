@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { entryOfFile, loadCatalogue } from '../../../nodes/models/catalogue.ts';
 import { modelName } from '../../../nodes/models/schema.ts';
-import { parseSource } from '../../../nodes/models/source.ts';
+import { formatOf, parseSource } from '../../../nodes/models/source.ts';
 import type { Fault } from '../../../proto/contract/faults.ts';
 import { Tier } from '../../../proto/gen/infermesh/v1/types.ts';
 
@@ -24,6 +24,16 @@ async function problemsOf(yaml: string): Promise<string[]> {
     return (error as Fault).message.split('\n');
   }
 }
+
+const SPDX = ['Apache-2.0', 'MIT'];
+/** How many bits a weight may take, all in all. */
+const BITS: Readonly<Record<string, readonly [number, number]>> = {
+  IQ2_XXS: [2, 3],
+  Q4_K_M: [4.5, 8.1],
+  INT8: [8, 9],
+  Q8_0: [8, 11.2],
+  F32: [31, 33],
+};
 
 const MINE = `
 models:
@@ -65,6 +75,55 @@ describe('the catalogue', () => {
       licence: 'Apache-2.0',
       commercial_use: true,
     });
+  });
+
+  test.each([...loadCatalogue().models.values()].map((entry) => [entry.name, entry] as const))(
+    'has an entry of %s that is whole, and plausible in itself',
+    (_, entry) => {
+      const { tasks, licence, parameters, quantization, size_bytes: size = 0, memory_bytes: memory, source } = entry;
+      expect(parameters).toBeGreaterThan(0);
+      expect(['FAST', 'BALANCED', 'QUALITY'].map((tier) => Tier[`TIER_${tier}` as keyof typeof Tier])).toContain(entry.tier);
+      // A weight takes from 2 to 32 bits, by what its quantisation says; embeddings and norms are kept finer.
+      const bits = (size * 8) / parameters;
+      const [least, most] = BITS[quantization] ?? [Number.NaN, Number.NaN];
+      expect(bits).toBeGreaterThan(least);
+      expect(bits).toBeLessThan(most);
+      // Weights, an engine, and the cache of a few thousand tokens.
+      expect(memory).toBeGreaterThan(size + (source.type === 'npm' && formatOf(source) === 'onnx' ? 50e6 : 200e6));
+      expect(memory).toBeLessThan(2 * size + 500e6);
+      if (tasks.length === 0) expect(entry.prompt_format).toBeDefined();
+      if (!SPDX.includes(licence)) expect(licence).toMatch(/^LicenseRef-/);
+      // What may not be sold must say so; of what was not written for everybody we know who may.
+      expect(entry.commercial_use).toBe(licence !== 'LicenseRef-Qwen-Research');
+    },
+  );
+
+  test('has the models that it promises, in 4 bits unless something else is asked for', () => {
+    const { models } = loadCatalogue();
+    const promised = ['mistral-7b', 'llama-3.1-8b', 'llama-3.2-1b', 'llama-3.2-3b', 'qwen2.5-0.5b', 'qwen2.5-1.5b', 'qwen2.5-3b'];
+    for (const name of [...promised, 'qwen2.5-7b'].map((each) => `${each}-instruct`).concat('phi-3-mini', 'gemma-2-9b')) {
+      expect(models.get(name)).toMatchObject({ quantization: 'Q4_K_M', source: { type: 'hf' }, tasks: [] });
+    }
+    expect([...models.values()].filter(({ tasks }) => tasks.includes('embed')).length).toBeGreaterThan(4);
+  });
+
+  test('makes a model of its own of each quantisation', () => {
+    const { models } = loadCatalogue();
+    const [four, eight] = [models.get('mistral-7b-instruct')!, models.get('mistral-7b-instruct-q8_0')!];
+    expect(eight).toMatchObject({ quantization: 'Q8_0', variant_of: 'mistral-7b-instruct', context_length: four.context_length });
+    expect(eight.size_bytes).toBeGreaterThan(four.size_bytes!);
+    expect(eight.source).not.toEqual(four.source);
+    expect(four.variant_of).toBeUndefined();
+  });
+
+  test('refuses a quantisation that takes the name of another model', async () => {
+    const other = '    quantizations: { Q8_0: { source: file:/data/q8.gguf, size_bytes: 1e9, memory_bytes: 2e9 } }\n';
+    expect(await problemsOf(MINE + other + MINE.replace('\nmodels:', '').replace('name: mine', 'name: mine-q8_0'))).toEqual([
+      'mine.yaml: models[1].name is the name of a quantisation of models[0]',
+    ]);
+    expect(await problemsOf(MINE + other.replace('Q8_0', '"../x"'))).toEqual([
+      expect.stringContaining('mine.yaml: models[0].quantizations'),
+    ]);
   });
 
   test('knows no model that makes vectors and answers too', async () => {

@@ -24,7 +24,6 @@ import { SlotQueue } from './slot-queue.ts';
 export class LlamaCppBackend implements Backend {
   #loaded: Loaded | undefined;
   #queue: SlotQueue<LlamaContextSequence, Work> | undefined;
-  #sequences: readonly LlamaContextSequence[] = [];
   readonly #grammars = new Grammars();
   readonly #answers = new Set<Promise<void>>();
   #queuedPromptTokens = 0;
@@ -34,12 +33,10 @@ export class LlamaCppBackend implements Backend {
     const { model: spec } = options;
     await checkGgufHeader(spec.path);
     const loaded = await loadModel(options, progress);
-    const sequences = Array.from({ length: options.slots }, () => loaded.context.getSequence());
-    const rates = await measure(loaded, sequences[0]!);
+    const rates = await measure(loaded, loaded.sequences[0]!);
     this.#loaded = loaded;
-    this.#sequences = sequences;
     this.#queue = new SlotQueue(
-      sequences,
+      loaded.sequences,
       (free, { tokens }) => mostInCommon(free, tokens),
       (sequence, work) => this.#start(loaded, sequence, work),
     );
@@ -146,7 +143,7 @@ export class LlamaCppBackend implements Backend {
 
   #start(loaded: Loaded, sequence: LlamaContextSequence, work: Work): void {
     this.#queuedPromptTokens -= work.tokens.length;
-    work.run.begin(this.#sequences.indexOf(sequence));
+    work.run.begin(loaded.sequences.indexOf(sequence));
     const answered = this.#answer(loaded, sequence, work)
       .catch((error: unknown) => failure('ENGINE_FAILED', `the engine broke the request (${nameOf(error)})`))
       .then((outcome) => {

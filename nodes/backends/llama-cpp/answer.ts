@@ -30,13 +30,15 @@ export async function answer(
   { job, run, prompt, beginning, tokens }: Work,
   grammar: LlamaGrammarEvaluationState | undefined,
 ): Promise<Outcome> {
+  using place = loaded.lockstep.place(sequence);
   if (job.canary) {
+    await place.turn();
     await touch(sequence, tokens.at(-1) as Token);
     run.token();
     return finish(FinishReason.FINISH_REASON_LENGTH, { inputTokens: 1, outputTokens: 1, cachedInputTokens: 0 });
   }
   const cached = await reuse(sequence, tokens);
-  const last = await prefill(loaded, sequence, tokens.slice(cached), run);
+  const last = await prefill(loaded, sequence, tokens.slice(cached), run, place);
   if (run.aborted) return run.aborted;
 
   const given = [...beginning.tokenIds];
@@ -47,6 +49,7 @@ export async function answer(
     for (const piece of text.flush()) run.deliver(piece);
     return finish(reason, { inputTokens, outputTokens: run.tokens, cachedInputTokens: Math.min(cached, inputTokens) });
   };
+  await place.turn();
   for await (const token of sequence.evaluate(last, evaluateOptions(job.sampling, given, grammar))) {
     run.token();
     given.push(token);
@@ -60,8 +63,10 @@ export async function answer(
     // One cell more and the library would drop the oldest tokens.
     const full = sequence.nextTokenIndex >= sequence.contextSize - 1;
     if (full || run.tokens >= job.maxTokens) return done(FinishReason.FINISH_REASON_LENGTH);
-    if (run.paused) await run.released();
+    if (run.paused) place.rest();
+    await run.released();
     if (run.aborted) return run.aborted;
+    await place.turn();
   }
   return done(FinishReason.FINISH_REASON_STOP);
 }

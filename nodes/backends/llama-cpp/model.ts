@@ -1,10 +1,11 @@
 /** Brings a model into memory and tells what it is. */
 import { createHash } from 'node:crypto';
 import { availableParallelism } from 'node:os';
-import type { ChatWrapper, Llama, LlamaContext, LlamaModel } from 'node-llama-cpp';
+import type { ChatWrapper, Llama, LlamaContext, LlamaContextSequence, LlamaModel } from 'node-llama-cpp';
 import { Fault } from '../../../proto/contract/faults.ts';
 import type { LoadOptions } from '../backend.ts';
 import { unusable } from '../gguf.ts';
+import { Lockstep } from './lockstep.ts';
 
 export type Library = typeof import('node-llama-cpp');
 
@@ -27,6 +28,9 @@ const NO_ANSWERS = 'it makes vectors of texts and answers nothing; name it in a 
 /** Everything that exists while a model that answers is in memory. */
 export interface Loaded extends Weights {
   readonly context: LlamaContext;
+  /** One for each slot, in their order. */
+  readonly sequences: readonly LlamaContextSequence[];
+  readonly lockstep: Lockstep<LlamaContextSequence>;
   readonly wrapper: ChatWrapper;
   /** Tokens that the model knows; 0 where its file does not tell. */
   readonly vocabulary: number;
@@ -48,7 +52,9 @@ export function loadModel(options: LoadOptions, progress: (fraction: number) => 
       flashAttention: model.gpuLayers > 0 ? 'auto' : false,
     });
     const wrapper = library.resolveChatWrapper(model, { warningLogs: false });
-    return { ...weights, context, wrapper, vocabulary: tokensOf(model).length, prefillChunk };
+    const sequences = Array.from({ length: options.slots }, () => context.getSequence());
+    const lockstep = new Lockstep(sequences);
+    return { ...weights, context, sequences, lockstep, wrapper, vocabulary: tokensOf(model).length, prefillChunk };
   });
 }
 

@@ -1,6 +1,7 @@
 /** What a slot's KV cache keeps, and how it reads the rest of a prompt. */
 import type { LlamaContextSequence, Token } from 'node-llama-cpp';
 import type { JobRun } from '../job-run.ts';
+import type { Place } from './lockstep.ts';
 import type { Loaded } from './model.ts';
 
 /** Below this part of the prompt a common beginning is not worth giving up another conversation's cache. */
@@ -42,12 +43,20 @@ export async function touch(sequence: LlamaContextSequence, token: Token): Promi
 }
 
 /** Evaluates all but the last chunk. @returns the last chunk, whose evaluation gives the first token */
-export async function prefill(loaded: Loaded, sequence: LlamaContextSequence, tokens: Token[], run: JobRun): Promise<Token[]> {
+export async function prefill(
+  { prefillChunk }: Loaded,
+  sequence: LlamaContextSequence,
+  tokens: Token[],
+  run: JobRun,
+  place: Place,
+): Promise<Token[]> {
   let rest = tokens;
-  while (rest.length > loaded.prefillChunk && !run.aborted) {
-    await sequence.evaluateWithoutGeneratingNewTokens(rest.slice(0, loaded.prefillChunk));
-    rest = rest.slice(loaded.prefillChunk);
+  while (rest.length > prefillChunk && !run.aborted) {
+    await place.turn();
+    await sequence.evaluateWithoutGeneratingNewTokens(rest.slice(0, prefillChunk));
+    rest = rest.slice(prefillChunk);
   }
-  if (run.paused) await run.released();
+  if (run.paused) place.rest();
+  await run.released();
   return rest;
 }

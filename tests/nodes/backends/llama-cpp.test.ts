@@ -34,6 +34,22 @@ test('a conversation that goes on finds its beginning in the KV cache, which ano
   await backend.dispose();
 });
 
+test('a job that takes a used slot begins while the others go on', async () => {
+  const backend = new LlamaCppBackend();
+  await backend.load(loadOptions({ path }, 3), () => {});
+  const start = (prompt: string, maxTokens: number) => {
+    const sink = new Recorder();
+    backend.generate(jobOf(prompt, { maxTokens }), sink);
+    return sink;
+  };
+  await Promise.all(['The sun', 'A cat', 'My dog'].map((prompt) => start(prompt, 4).ended));
+  const long = ['Once upon a time', 'There was a little girl'].map((prompt) => start(prompt, 200));
+  await Promise.all(long.map((sink) => sink.reached(5)));
+  await start('In a small house', 1).ended;
+  expect(long.map(({ ends }) => ends)).toEqual([0, 0]);
+  await backend.dispose();
+});
+
 test.each([
   ['fewer ids than tokens', (ids: number[]) => ids.slice(1), /as many as delivered\.tokens, 6; received 5/],
   ['an id beyond the vocabulary', (ids: number[]) => [...ids.slice(1), 32_000], /from 0 to 31999; received 32000 at 5/],

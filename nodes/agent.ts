@@ -20,10 +20,11 @@ import { EmbedTask } from './embed-task.ts';
 import type { Engine } from './engine/engine.ts';
 import { refuseWith } from './engine/refuse.ts';
 import type { FrameWriter } from './frame.ts';
-import type { Usage, UsageSampler } from './hardware.ts';
+import type { GpuWatch, Usage, UsageSampler } from './hardware.ts';
 import type { Frame } from './link-stream.ts';
 import { modelLoad, nodeState } from './node-report.ts';
 import { PrefixNews } from './prefix-news.ts';
+import type { PressureWatch } from './pressure/watch.ts';
 import type { Standing } from './refusal.ts';
 import { notResident, refusalOf, refusalOfEmbed } from './refusal.ts';
 import { ReportPace } from './report-pace.ts';
@@ -44,6 +45,8 @@ export interface AgentParts extends Credentials {
   readonly hardware: Hardware;
   readonly shelf: Shelf;
   readonly usage: UsageSampler;
+  readonly gpus: Pick<GpuWatch, 'uses'>;
+  readonly pressure: Pick<PressureWatch, 'report' | 'sheds' | 'onChange'>;
   readonly observer: WorkObserver;
   readonly tell: Tell<NodeEvent>;
   readonly random?: () => number;
@@ -67,11 +70,12 @@ export class Agent {
 
   constructor(parts: AgentParts) {
     this.#parts = parts;
-    const { id, settings, version, hardware, shelf } = parts;
+    const { id, settings, version, hardware, shelf, pressure } = parts;
     const labels = Object.fromEntries(settings.labels.map((label) => label.split(/=(.*)/s, 2) as [string, string]));
     this.#hello = { nodeId: id, epoch: Date.now(), version, zone: settings.zone, labels, hardware };
     this.#links = settings.join.map((router) => this.#dial(router));
     shelf.onChange(() => this.#shelfChanged());
+    pressure.onChange(() => this.#report());
   }
 
   get leaving(): boolean {
@@ -127,7 +131,7 @@ export class Agent {
     const { id, observer } = this.#parts;
     const { model, request, epoch, traceparent } = work;
     const watch = work.canary ? UNWATCHED : observer.watch({ node: id, model, request, epoch, traceparent });
-    const { resident, standing } = this.#standing(model);
+    const { resident, standing } = this.#standing(model, work.canary);
     const refusal = refusalOf(work, standing);
     if (refusal || !resident)
       return new Assignment({ work, generate: refusing(refusal ?? notResident()), frames, watch, onOver });
@@ -148,13 +152,16 @@ export class Agent {
   }
 
   /** Who would work for the model, and what there is against it. */
-  #standing(model: string): { readonly resident: Resident | undefined; readonly standing: Standing } {
-    const place = this.#parts.shelf.place(model);
+  #standing(model: string, canary = false): { readonly resident: Resident | undefined; readonly standing: Standing } {
+    const { shelf, pressure } = this.#parts;
+    const place = shelf.place(model);
     const resident = place?.current;
     const taken = resident?.taken ?? 0;
+    // A canary takes next to nothing, and without one a router would take the engine for dead.
+    const sheds = pressure.sheds && !canary;
     return {
       resident,
-      standing: { draining: this.#draining, model: place?.served, resident: resident !== undefined, taken },
+      standing: { draining: this.#draining, model: place?.served, resident: resident !== undefined, sheds, taken },
     };
   }
 
@@ -196,7 +203,7 @@ export class Agent {
   }
 
   #reportFor(link: RouterLink, usage: Usage): Report {
-    const { shelf } = this.#parts;
+    const { shelf, gpus, pressure } = this.#parts;
     const { models, starting } = shelf;
     const cached = models.map(({ name, current }) => ({ name, prefixes: current?.prefixes }));
     return {
@@ -205,7 +212,8 @@ export class Agent {
       loads: models.map((place) => modelLoad(place, this.#takenByOthers(link, place.name))),
       engineCrashes: shelf.crashes,
       cachedPrefixes: this.#prefixNews.get(link)?.since(cached) ?? [],
-      gpus: [],
+      gpus: [...gpus.uses],
+      pressure: pressure.report,
     };
   }
 

@@ -6,6 +6,8 @@ import { cpuFeatures, cpuModel } from './hardware/cpu.ts';
 import { findGpus } from './hardware/gpu.ts';
 import { usableMemory } from './hardware/memory.ts';
 
+export type { GpuWatch } from './hardware/gpu.ts';
+export { watchGpus } from './hardware/gpu.ts';
 export type { Usage, UsageSampler } from './hardware/usage.ts';
 export { createUsageSampler } from './hardware/usage.ts';
 

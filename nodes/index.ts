@@ -1,6 +1,5 @@
 /** The door of this folder: a node in this process, and what the command line may ask without one. */
 
-import { bytesIn } from '../proto/contract/settings.ts';
 import { VERSION } from '../proto/contract/version.ts';
 import type { Hardware, ServedModel } from '../proto/gen/infermesh/v1/types.ts';
 import type { NodeEvent, Tell } from '../telemetry/events.ts';
@@ -13,11 +12,14 @@ import { Agent } from './agent.ts';
 import { credentialsOf } from './credentials.ts';
 import { REAL_DEPS } from './engine/child-engine.ts';
 import type { EngineState } from './engine/engine.ts';
-import { createUsageSampler, detectHardware } from './hardware.ts';
+import { createUsageSampler, watchGpus } from './hardware.ts';
+import type { Machine } from './machine.ts';
+import { openMachine } from './machine.ts';
 import type { ModelSettings } from './model-settings.ts';
 import { usualSettings } from './model-settings.ts';
 import { ConfiguredModels } from './model-source.ts';
 import type { PullProgress } from './models/store.ts';
+import { PressureWatch } from './pressure/watch.ts';
 import type { NodeSettings } from './settings.ts';
 import { defaultNodeId } from './settings.ts';
 import { Shelf } from './shelf/shelf.ts';
@@ -71,8 +73,11 @@ export async function startNode(settings: NodeSettings, hooks: NodeHooks = {}): 
   });
   try {
     const tell = logNode(log);
-    const hardware = await detectHardware();
-    const shelf = await stock(settings, hardware, tell, hooks);
+    const machine = await openMachine(settings);
+    const { hardware } = machine;
+    const shelf = await stock(settings, machine, tell, hooks);
+    const gpus = watchGpus(hardware.gpus);
+    const pressure = new PressureWatch({ ...machine, gpus, shelf, drainMs: settings.drainMs, tell });
     const agent = new Agent({
       id,
       settings,
@@ -81,11 +86,15 @@ export async function startNode(settings: NodeSettings, hooks: NodeHooks = {}): 
       hardware,
       shelf,
       usage: createUsageSampler(),
+      gpus,
+      pressure,
       observer: workSpans(),
       tell,
     });
     const close = async () => {
       await agent.close();
+      pressure.stop();
+      gpus.stop();
       await telemetry.shutdown();
     };
     return {
@@ -105,8 +114,8 @@ export async function startNode(settings: NodeSettings, hooks: NodeHooks = {}): 
 }
 
 /** The shelf with all models of the settings, of which none is in memory yet. */
-async function stock(settings: NodeSettings, hardware: Hardware, tell: Tell<NodeEvent>, hooks: NodeHooks): Promise<Shelf> {
-  const budgetBytes = bytesIn(settings.memoryBudget, hardware.memoryBytes);
+async function stock(settings: NodeSettings, machine: Machine, tell: Tell<NodeEvent>, hooks: NodeHooks): Promise<Shelf> {
+  const { budgetBytes, freeBytes } = machine;
   const warn = (model: string, message: string) => tell({ type: 'engine_warned', model, message });
   const source = new ConfiguredModels({ usual: usualSettings(settings), budgetBytes, warn });
   const { onPull, onState: onEngine, signal } = hooks;
@@ -115,7 +124,6 @@ async function stock(settings: NodeSettings, hardware: Hardware, tell: Tell<Node
     const onProgress = (progress: PullProgress) => onPull?.(entry.model, progress);
     models.push(await source.configure(entry, { signal, onProgress }));
   }
-  const freeBytes = () => process.availableMemory();
   const shelf = new Shelf({ source, budgetBytes, freeBytes, measure: residentBytes, clock: REAL_DEPS, tell, onEngine });
   for (const model of models) shelf.announce(model);
   return shelf;

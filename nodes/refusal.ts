@@ -11,6 +11,8 @@ export interface Standing {
   readonly model: ServedModel | undefined;
   /** It is in memory, and does not leave. */
   readonly resident: boolean;
+  /** Memory is so short that nothing new is taken. */
+  readonly sheds: boolean;
   /** Of the model, assignments of all routers whose engine has not stopped. */
   readonly taken: number;
 }
@@ -32,10 +34,11 @@ export function refusalOf(work: Work, standing: Standing): Fault | undefined {
 }
 
 /** Whatever is asked of the model. */
-function refusalNow({ draining, model, resident }: Standing): Fault | undefined {
+function refusalNow({ draining, model, resident, sheds }: Standing): Fault | undefined {
   if (draining) return new Fault('DRAINING', 'the node is shutting down');
   if (!model) return new Fault('MODEL_NOT_FOUND', 'the node does not serve that model');
-  return resident ? undefined : notResident();
+  if (!resident) return notResident();
+  return sheds ? new Fault('NO_ROOM', 'the node is short of memory and takes nothing new') : undefined;
 }
 
 export const notResident = () => new Fault('DRAINING', 'the model is not in memory here');

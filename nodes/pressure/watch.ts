@@ -1,9 +1,10 @@
 /** Looks at memory each second, and does what `pressure.ts` says: with the models of the shelf, in reports, in the log. */
-import type { Gpu, GpuUse, Pressure as Report } from '../../proto/gen/infermesh/v1/types.ts';
+import type { Gpu, Pressure as Report } from '../../proto/gen/infermesh/v1/types.ts';
 import { PressureLevel } from '../../proto/gen/infermesh/v1/types.ts';
 import type { NodeEvent, Tell } from '../../telemetry/events.ts';
 import type { LimitedMemory } from '../../telemetry/host/memory.ts';
 import { useOf } from '../../telemetry/host/memory.ts';
+import type { GpuWatch } from '../hardware/gpu.ts';
 import type { ModelShelf } from '../shelf/view.ts';
 import { gpuMemory, gpuMemoryUse, largestIdle } from './idle.ts';
 import type { Marks, Move } from './pressure.ts';
@@ -14,14 +15,12 @@ const LOOK_EVERY_MS = 1_000;
 export interface PressureParts {
   readonly marks: Marks;
   readonly memory: () => LimitedMemory;
-  readonly gpus: readonly Pick<Gpu, 'memoryBytes'>[];
-  readonly gpuUses: () => readonly GpuUse[];
+  readonly hardware: { readonly gpus: readonly Pick<Gpu, 'memoryBytes'>[] };
+  readonly gpus: Pick<GpuWatch, 'uses'>;
   readonly shelf: Pick<ModelShelf, 'models' | 'unload' | 'hold'>;
   /** For work that comes to a model that is on its way out. */
   readonly drainMs: number;
   readonly tell: Tell<NodeEvent>;
-  /** After each step, when routers should hear of it. */
-  readonly onChange: () => void;
   /** Milliseconds, monotonic. */
   readonly now?: () => number;
   /** Returns the cancel. */
@@ -32,6 +31,7 @@ export class PressureWatch {
   readonly #parts: PressureParts;
   readonly #pressure: Pressure;
   readonly #stop: () => void;
+  readonly #listeners = new Set<() => void>();
   #memory: LimitedMemory;
   /** On their way out. */
   readonly #unloading = new Set<string>();
@@ -51,10 +51,16 @@ export class PressureWatch {
 
   /** For reports, as of the last look. */
   get report(): Report {
-    const { gpus, gpuUses } = this.#parts;
+    const { hardware, gpus } = this.#parts;
     const { level, steps } = this.#pressure;
-    const use = Math.max(useOf(this.#memory), gpuMemoryUse(gpus, gpuUses()));
+    const use = Math.max(useOf(this.#memory), gpuMemoryUse(hardware.gpus, gpus.uses));
     return { level, use: Math.min(1, use), limitBytes: this.#memory.limitBytes, steps: [...steps] };
+  }
+
+  /** Called after each step, taken or given back. Returns the unsubscribe. */
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   }
 
   stop(): void {
@@ -62,7 +68,7 @@ export class PressureWatch {
   }
 
   #look(): void {
-    const { memory, gpus, gpuUses, shelf, now = monotonic } = this.#parts;
+    const { memory, hardware, gpus, shelf, now = monotonic } = this.#parts;
     this.#memory = memory();
     const models = shelf.models.filter(({ name }) => !this.#unloading.has(name));
     const idle = { memory: largestIdle(models, 'memory'), gpu: largestIdle(models, 'gpu') };
@@ -70,7 +76,7 @@ export class PressureWatch {
       at: now(),
       use: useOf(this.#memory),
       stalled: this.#memory.stalled,
-      gpu: gpuMemory(gpus, gpuUses()),
+      gpu: gpuMemory(hardware.gpus, gpus.uses),
       acting: this.#unloading.size > 0,
     };
     const move = this.#pressure.next(look, { memory: idle.memory.kind, gpu: idle.gpu.kind });
@@ -81,13 +87,13 @@ export class PressureWatch {
   }
 
   #moved({ type, step }: Move, model: string | undefined): void {
-    const { shelf, tell, onChange } = this.#parts;
+    const { shelf, tell } = this.#parts;
     const { level, steps } = this.#pressure;
     const { usedBytes, limitBytes } = this.#memory;
     const facts = { step, level: LEVELS[level], usedBytes, limitBytes };
     tell(type === 'take' ? { type: 'pressure_step', ...facts, model } : { type: 'pressure_step_back', ...facts });
     shelf.hold(steps.length > 0 ? 'the node is short of memory' : undefined);
-    onChange();
+    for (const listener of [...this.#listeners]) listener();
   }
 
   async #unload(model: string): Promise<void> {

@@ -20,8 +20,11 @@ export const WAITING = { stage: ModelStage.MODEL_STAGE_WAITING, fraction: 0 } as
 export interface RoomLimits {
   /** For all models together. */
   readonly budgetBytes: number;
-  /** What may still be taken of this machine's memory now, whoever uses the rest. */
-  readonly freeBytes: () => number;
+  /**
+   * What may still be taken of this machine's memory now, whoever uses the rest.
+   * @param onDemand less: what comes because somebody waits for it must not be what makes memory short
+   */
+  readonly freeBytes: (onDemand: boolean) => number;
 }
 
 export interface RoomParts extends RoomLimits {
@@ -75,7 +78,7 @@ export class Room {
   async #made({ served, needBytes }: PreparedModel, wish: LoadWish): Promise<boolean> {
     for (;;) {
       if (this.#parts.signal.aborted) throw shuttingDown();
-      const room = this.#bytes;
+      const room = this.#bytesFor(wish);
       if (needBytes <= room) return true;
       const leaving = whoLeaves(needBytes - room, this.#idle(wish));
       if (leaving) {
@@ -84,13 +87,13 @@ export class Room {
       }
       const leavingBytes = sum(this.#parts.places().flatMap((place) => [...place.leaving]));
       if (leavingBytes > 0 && needBytes <= room + leavingBytes) return false;
-      throw this.#fault(served.name, needBytes);
+      throw this.#fault(served.name, needBytes, wish);
     }
   }
 
   /** What the budget and the machine leave. */
-  get #bytes(): number {
-    return Math.min(this.#parts.budgetBytes - this.#usedBytes, this.#parts.freeBytes());
+  #bytesFor({ onDemand = false }: LoadWish): number {
+    return Math.min(this.#parts.budgetBytes - this.#usedBytes, this.#parts.freeBytes(onDemand));
   }
 
   get #usedBytes(): number {
@@ -107,10 +110,10 @@ export class Room {
     });
   }
 
-  #fault(name: string, needBytes: number): Fault {
+  #fault(name: string, needBytes: number, { onDemand = false }: LoadWish): Fault {
     const inMemory = this.#parts.places().filter(({ residents, remote }) => residents.length > 0 && !remote);
     const { budgetBytes, freeBytes } = this.#parts;
-    return noRoom({ name, needBytes, budgetBytes, usedBytes: this.#usedBytes, freeBytes: freeBytes(), inMemory });
+    return noRoom({ name, needBytes, budgetBytes, usedBytes: this.#usedBytes, freeBytes: freeBytes(onDemand), inMemory });
   }
 }
 

@@ -6,13 +6,14 @@ import { Hardware, NodeState } from '../../proto/gen/infermesh/v1/types.ts';
 import type { WorkEvent, WorkFacts } from '../../telemetry/events.ts';
 import type { NodeStream } from './fake-router.ts';
 import { FakeRouter } from './fake-router.ts';
-import { FakeEngine, servedModel, shelfOf } from './fakes.ts';
+import { FakeEngine, FakePressure, servedModel, shelfOf } from './fakes.ts';
 
 const MODEL = servedModel({ slots: 2, tasks: ['embed'], embeddingDimensions: 2 });
 const VECTORS = { type: 'vectors', vectors: [Float32Array.of(0.6, 0.8)], inputTokens: 3 } as const;
 
 let engine: FakeEngine;
 let agent: Agent;
+let pressure: FakePressure;
 let routers: FakeRouter[];
 let one: NodeStream;
 let other: NodeStream;
@@ -22,6 +23,7 @@ let watched: (WorkFacts | WorkEvent)[][];
 beforeEach(async () => {
   routers = [await FakeRouter.start(), await FakeRouter.start()];
   engine = new FakeEngine();
+  pressure = new FakePressure();
   watched = [];
   const join = routers.map(({ address }) => address).join(',');
   agent = new Agent({
@@ -33,6 +35,8 @@ beforeEach(async () => {
     hardware: Hardware.fromPartial({}),
     shelf: shelfOf(engine, MODEL),
     usage: { sample: () => ({ cpuUse: 0, memoryUsedBytes: 1 }) },
+    gpus: { uses: [] },
+    pressure,
     observer: {
       watch: (facts) => {
         watched.push([facts]);
@@ -123,6 +127,13 @@ it('takes as many embeds as it has slots and room to wait, of all routers, and t
   expect(await other.next('embedded')).toMatchObject({ request: 2, failure: { reason: 'QUEUE_FULL' } });
   for (const embed of engine.embeds) embed.end(VECTORS);
   await one.next('report', ({ loads }) => loads[0]?.running === 0 && loads[0].queued === 0);
+});
+
+it('refuses an embed while memory is too short for anything new', async () => {
+  pressure.shed();
+  one.embed();
+  expect(await one.next('embedded')).toMatchObject({ failure: { reason: 'NO_ROOM' } });
+  expect(engine.embeds).toEqual([]);
 });
 
 it('answers no chat with it', async () => {

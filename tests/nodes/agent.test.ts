@@ -9,17 +9,19 @@ import { Hardware, ModelState, NodeState, Role } from '../../proto/gen/infermesh
 import { loadOptions } from '../contract/jobs.ts';
 import type { NodeStream } from './fake-router.ts';
 import { FakeRouter } from './fake-router.ts';
-import { CANCELLED, FakeEngine, NO_TIMINGS, servedModel, shelfOf } from './fakes.ts';
+import { CANCELLED, FakeEngine, FakePressure, NO_TIMINGS, servedModel, shelfOf } from './fakes.ts';
 
 const MODEL = servedModel({ slots: 4, prefillTokensPerSecond: 900, decodeTokensPerSecond: 90 });
 const EXPECTED = expectedModel(
   { ...loadOptions({ path: '' }).model, name: MODEL.name, digest: 'sha256:ab', tasks: ['story'] },
   { engine: 'llama-cpp', slots: 4 },
 );
+const GPU_USE = { use: 0.5, memoryUsedBytes: 2 ** 30, temperature: 61, power: 120.5 };
 const { NODE_STATE_LOADING, NODE_STATE_SERVING, NODE_STATE_RECOVERING } = NodeState;
 
 let engine: FakeEngine;
 let agent: Agent;
+let pressure: FakePressure;
 let routers: FakeRouter[];
 let streams: NodeStream[];
 let samples: number;
@@ -38,6 +40,7 @@ async function refusalsOf(stream: NodeStream, count: number): Promise<Ended[]> {
 beforeEach(async () => {
   routers = [await FakeRouter.start(), await FakeRouter.start()];
   engine = new FakeEngine();
+  pressure = new FakePressure();
   samples = 0;
   const join = routers.map(({ address }) => address).join(',');
   agent = new Agent({
@@ -49,6 +52,8 @@ beforeEach(async () => {
     hardware: Hardware.fromPartial({}),
     shelf: shelfOf(engine, EXPECTED),
     usage: { sample: () => ({ cpuUse: 1 / ++samples, memoryUsedBytes: 1 }) },
+    gpus: { uses: [GPU_USE] },
+    pressure,
     observer: { watch: () => ({ tell() {} }) },
     tell() {},
   });
@@ -67,6 +72,30 @@ it('tells all routers of a round the same use of the machine, sampled once', asy
   expect(samples).toBe(before + 1);
   expect(one?.cpuUse).toBe(1 / samples);
   expect(other?.cpuUse).toBe(1 / samples);
+});
+
+it('tells what its GPUs do and how full memory is, and at once when it gives something up for that', async () => {
+  const [one, other] = streams as [NodeStream, NodeStream];
+  expect(await one.next('report')).toMatchObject({ gpus: [GPU_USE], pressure: { use: 0.5, steps: [] } });
+  pressure.shed();
+  for (const stream of [one, other]) {
+    const report = await stream.next('report', (each) => each.pressure?.use === 0.97);
+    expect(report.pressure).toEqual(pressure.report);
+  }
+});
+
+it('takes nothing new but canaries while memory is too short, and goes on with what it has', async () => {
+  engine.become({ type: 'ready', model: MODEL });
+  const [stream] = streams as [NodeStream];
+  stream.work({ request: 1, model: MODEL.name });
+  await vi.waitFor(() => expect(engine.jobs).toHaveLength(1));
+  pressure.shed();
+  stream.work({ request: 2, model: MODEL.name });
+  const [refused] = await refusalsOf(stream, 1);
+  expect(refused).toMatchObject({ request: 2, outcome: { value: { reason: 'NO_ROOM' } } });
+  stream.work({ request: 3, model: MODEL.name, canary: true });
+  await vi.waitFor(() => expect(engine.jobs).toHaveLength(2));
+  expect(engine.jobs[0]?.asked).toEqual([]);
 });
 
 it('tells the other routers at once that work took a slot, and that it is free again', async () => {

@@ -4,8 +4,8 @@ import { REAL_DEPS } from '../../nodes/engine/child-engine.ts';
 import type { Engine, EngineState } from '../../nodes/engine/engine.ts';
 import { Shelf } from '../../nodes/shelf/shelf.ts';
 import { Fault } from '../../proto/contract/faults.ts';
-import type { ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
-import { ServedModel as ServedModelType } from '../../proto/gen/infermesh/v1/types.ts';
+import type { Pressure, ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
+import { PressureLevel, ServedModel as ServedModelType } from '../../proto/gen/infermesh/v1/types.ts';
 
 export const NO_TIMINGS = { queueMs: 0, prefillMs: 0, decodeMs: 0 };
 export const CANCELLED = { type: 'failure', reason: 'CANCELLED', message: 'cancelled' } as const;
@@ -81,6 +81,24 @@ export class FakeEngine implements Engine {
 
 export function servedModel(overrides: Partial<ServedModel> = {}): ServedModel {
   return ServedModelType.fromPartial({ name: 'm', engine: 'replay', slots: 4, contextLength: 512, ...overrides });
+}
+
+/** Of a machine with memory enough, until the test says otherwise. */
+export class FakePressure {
+  report: Pressure = { level: PressureLevel.PRESSURE_LEVEL_NONE, use: 0.5, limitBytes: 1024, steps: [] };
+  sheds = false;
+  #listener = () => {};
+
+  onChange(listener: () => void): () => void {
+    this.#listener = listener;
+    return () => {};
+  }
+
+  shed(): void {
+    this.sheds = true;
+    this.report = { level: PressureLevel.PRESSURE_LEVEL_CRITICAL, use: 0.97, limitBytes: 1024, steps: ['smaller-tier', 'shed'] };
+    this.#listener();
+  }
 }
 
 /** A shelf with one model, which the node begins with on the engine that is given. */

@@ -11,7 +11,7 @@ const MODEL = servedModel({
   tokenizerDigest: 'sha256:ab',
 });
 const DELIVERED = { model: 'm', tokenizerDigest: 'sha256:ab', tokens: 2, text: 'hi', tokenIds: [4, 5] };
-const standing = { draining: false, model: MODEL, resident: true, taken: 0 };
+const standing = { draining: false, model: MODEL, resident: true, sheds: false, taken: 0 };
 const work = (more: Partial<Work> = {}) => Work.fromPartial({ request: 1, model: 'm', ...more });
 
 describe('a node', () => {
@@ -28,6 +28,10 @@ describe('a node', () => {
   it('refuses a model that it does not know, and one that is not in memory, to be tried elsewhere', () => {
     expect(refusalOf(work({ model: 'other' }), { ...standing, model: undefined })).toMatchObject({ reason: 'MODEL_NOT_FOUND' });
     expect(refusalOf(work(), { ...standing, resident: false })).toMatchObject({ reason: 'DRAINING', retryable: true });
+  });
+
+  it('refuses what is new while memory is too short, to be tried elsewhere', () => {
+    expect(refusalOf(work(), { ...standing, sheds: true })).toMatchObject({ reason: 'NO_ROOM', retryable: true });
   });
 
   it('lets a few wait for its slots, and refuses the next to be tried elsewhere', () => {

@@ -26,7 +26,7 @@ class FakeNode {
   readonly unloaded: { readonly name: string; readonly running: number; readonly steps: readonly string[] }[] = [];
   others = 0;
   stalled = 0;
-  gpuUses: GpuUse[] = [];
+  readonly gpus = { uses: [] as GpuUse[] };
   reports = 0;
   refuses = false;
   readonly watch: PressureWatch;
@@ -36,15 +36,15 @@ class FakeNode {
     this.watch = new PressureWatch({
       marks: { low: 0.75, high: 0.85, critical: 0.95 },
       memory: () => ({ usedBytes: this.used, limitBytes: 100 * GIB, stalled: this.stalled }),
-      gpus,
-      gpuUses: () => this.gpuUses,
+      hardware: { gpus },
+      gpus: this.gpus,
       shelf: this.#shelf(),
       drainMs: 30_000,
       tell: (event) => this.events.push(event),
-      onChange: () => this.reports++,
       now: () => this.clock.now(),
       every: (ms, run) => this.clock.every(ms, run),
     });
+    this.watch.onChange(() => this.reports++);
   }
 
   #shelf(): ConstructorParameters<typeof PressureWatch>[0]['shelf'] {
@@ -137,7 +137,7 @@ describe('a node that runs short of memory', () => {
 
   test('tells of memory of GPUs where that is fuller, and unloads there', async () => {
     const node = new FakeNode({ a: 1, b: 2 }, [{ memoryBytes: 80 * GIB }]);
-    node.gpuUses = [{ memoryUsedBytes: 79.9 * GIB }];
+    node.gpus.uses = [{ memoryUsedBytes: 79.9 * GIB }];
     await node.seconds(5);
     expect(node.watch.report.use).toBeCloseTo(79.9 / 80, 9);
     expect(node.unloaded).toMatchObject([{ name: 'a' }]);

@@ -22,16 +22,16 @@ const name = fc.constantFrom(...NAMES);
 const model = fc.constantFrom(...Object.keys(FACTS));
 const limitMs = fc.constantFrom(0, 200, 5000);
 const operation = fc.oneof(
-  fc.record({ do: fc.constant('load' as const), model, onDemand: fc.boolean() }),
-  fc.record({ do: fc.constant('unload' as const), name, limitMs }),
-  fc.record({ do: fc.constant('swap' as const), name, model, limitMs }),
-  fc.record({ do: fc.constant('begin' as const), name }),
-  fc.record({ do: fc.constant('end' as const), at: fc.nat(20) }),
-  fc.record({ do: fc.constant('crash' as const), at: fc.nat(20) }),
-  fc.record({ do: fc.constant('breaks' as const), model, fails: fc.boolean() }),
-  fc.record({ do: fc.constant('hold' as const), held: fc.boolean() }),
-  fc.record({ do: fc.constant('free' as const), bytes: fc.constantFrom(20, 70, 1000) }),
-  fc.record({ do: fc.constant('pass' as const), ms: fc.constantFrom(0, 60, 400, 40_000) }),
+  { weight: 5, arbitrary: fc.record({ do: fc.constant('load' as const), model, onDemand: fc.boolean() }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('unload' as const), name, limitMs }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('swap' as const), name, model, limitMs }) },
+  { weight: 4, arbitrary: fc.record({ do: fc.constant('begin' as const), name }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('end' as const), at: fc.nat(20) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('crash' as const), at: fc.nat(20) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('breaks' as const), model, fails: fc.boolean() }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('hold' as const), held: fc.boolean() }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('free' as const), bytes: fc.constantFrom(20, 70, 1000) }) },
+  { weight: 5, arbitrary: fc.record({ do: fc.constant('pass' as const), ms: fc.constantFrom(0, 60, 400, 400, 40_000) }) },
 );
 type Operation = typeof operation extends fc.Arbitrary<infer T> ? T : never;
 
@@ -121,7 +121,7 @@ class Run {
 
 it('keeps within its budget, lets nobody go who is at work, gets stuck nowhere, and ends each command and each engine once', async () => {
   await fc.assert(
-    fc.asyncProperty(fc.array(operation, { maxLength: 40 }), async (operations) => {
+    fc.asyncProperty(fc.array(operation, { maxLength: 60, size: 'max' }), async (operations) => {
       const run = new Run();
       for (const step of operations) {
         await run.does(step);
@@ -132,7 +132,7 @@ it('keeps within its budget, lets nobody go who is at work, gets stuck nowhere, 
       run.check();
       await run.ends();
     }),
-    { numRuns: 150 },
+    { numRuns: 200 },
   );
 });
 

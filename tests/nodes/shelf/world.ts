@@ -121,8 +121,9 @@ export class ShelfWorld {
   /** Lets time pass, with all that follows at each of its steps. */
   async pass(ms: number): Promise<void> {
     await turn();
-    for (let left = ms; left > 0; left -= 50) {
-      this.clock.advance(Math.min(50, left));
+    const step = Math.max(50, ms / 100);
+    for (let left = ms; left > 0; left -= step) {
+      this.clock.advance(Math.min(step, left));
       await turn();
     }
   }

@@ -31,7 +31,7 @@ export function define(command: Command): void {
 async function once({ command, terminal }: Context): Promise<void> {
   const nodes = await withMesh(connectionSettings(command), (mesh) => mesh.nodes());
   if (terminal.json) terminal.object({ nodes: nodes.map(readableNode) });
-  else terminal.line(shown(nodes));
+  else terminal.line(shown(nodes, terminal));
 }
 
 async function watch({ command, terminal, interrupts: { signal } }: Context): Promise<void> {
@@ -44,18 +44,18 @@ async function watch({ command, terminal, interrupts: { signal } }: Context): Pr
     try {
       for await (nodes of mesh.watchNodes(REFRESH_MS, signal)) {
         if (terminal.json) terminal.object({ nodes: nodes.map(readableNode) });
-        else screen.draw(shown(nodes));
+        else screen.draw(shown(nodes, terminal));
       }
     } catch {
       if (!signal.aborted)
-        screen.draw(`${shown(nodes)}\n\n  ${style('yellow', `${settings.router.join(', ')} does not answer`)}`);
+        screen.draw(`${shown(nodes, terminal)}\n\n  ${style('yellow', `${settings.router.join(', ')} does not answer`)}`);
     }
     await pause(REFRESH_MS, undefined, { signal }).catch(() => {});
   }
 }
 
-function shown(nodes: readonly Node[]): string {
-  if (nodes.length > 0) return fleetTable(nodes);
+function shown(nodes: readonly Node[], { live, columns }: Terminal): string {
+  if (nodes.length > 0) return fleetTable(nodes, live ? columns : undefined);
   return '  no node has joined this router yet; join one with: infermesh node --join HOST:PORT --token-file FILE';
 }
 

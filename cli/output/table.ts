@@ -24,6 +24,7 @@ function pad(text: string, width: number, align: Column['align']): string {
   return align === 'right' ? space + text : text + space;
 }
 
-function widthOf(text: string): number {
+/** In characters, as a terminal shows it. */
+export function widthOf(text: string): number {
   return stripVTControlCharacters(text).length;
 }

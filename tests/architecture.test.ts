@@ -68,7 +68,7 @@ const PURE = [
   'cache/shared/{outbox,peers,replica-set,roster,wire}.ts',
   'router/share/{news,spending}.ts',
   'nodes/backends/{replay-vectors,text-assembler,unit-vector}.ts',
-  'nodes/backends/onnx/{batch,pooling}.ts',
+  'nodes/backends/onnx/{batch,outputs,pooling}.ts',
   'nodes/pressure/{idle,marks,pressure,room}.ts',
   'nodes/backends/openai/{beginning,chunks,embedding,metrics,refusals,request}.ts',
   'nodes/models/gguf/{facts,header,reader,types}.ts',

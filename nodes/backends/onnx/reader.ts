@@ -1,4 +1,4 @@
-/** Reads the texts of all embeds together, a batch at a time. */
+/** Reads the texts of all that ask at the same time, a batch after the other. */
 
 import type { Failure } from '../job-run.ts';
 import { failure } from '../job-run.ts';
@@ -7,20 +7,20 @@ import { nextBatch } from './batch.ts';
 
 type Tokens = readonly number[];
 
-/** @returns a vector of length 1 for each text; undefined for one that has none */
+/** @returns the numbers of each text; undefined for one that has none to be used */
 export type ReadBatch = (texts: readonly Tokens[]) => Promise<(Float32Array | undefined)[]>;
 
-/** One embed's texts that wait, the shortest first, and what became of the others. */
+/** Texts of one asker that wait, the shortest first, and what became of the others. */
 interface List {
   readonly waiting: Text[];
-  readonly vectors: Float32Array[];
+  readonly results: Float32Array[];
   left: number;
   readonly end: (result: readonly Float32Array[] | Failure) => void;
 }
 
 interface Text {
   readonly tokens: Tokens;
-  /** Its place in its embed. */
+  /** Its place among those of its list. */
   readonly index: number;
   readonly list: List;
 }
@@ -38,12 +38,12 @@ export class BatchReader {
     this.#limits = limits;
   }
 
-  /** @returns their vectors in their order, or why there are none; never rejects */
+  /** @returns the numbers of each in their order, or why there are none; never rejects */
   async read(texts: readonly Tokens[], signal: AbortSignal): Promise<readonly Float32Array[] | Failure> {
     if (signal.aborted) return CANCELLED;
     if (this.#closed) return SHUTTING_DOWN;
     const { promise, resolve } = Promise.withResolvers<readonly Float32Array[] | Failure>();
-    const list: List = { waiting: [], vectors: [], left: texts.length, end: resolve };
+    const list: List = { waiting: [], results: [], left: texts.length, end: resolve };
     list.waiting.push(...texts.map((tokens, index) => ({ tokens, index, list })));
     list.waiting.sort((a, b) => a.tokens.length - b.tokens.length);
     const cancel = () => this.#end(list, CANCELLED);
@@ -69,20 +69,20 @@ export class BatchReader {
         this.#limits,
       );
       const results = await this.#resultsOf(batch);
-      for (const [position, text] of batch.entries()) this.#settle(text, results[position] ?? NO_DIRECTION);
+      for (const [position, text] of batch.entries()) this.#settle(text, results[position] ?? NO_NUMBERS);
       this.#rotate(batch);
     }
     this.#working = undefined;
   }
 
-  /** Where a batch fails, its texts are read one by one, so that one embed's text is not the end of another. */
+  /** Where a batch fails, its texts are read one by one, so that one asker's text is not the end of another. */
   async #resultsOf(batch: readonly Text[]): Promise<(Float32Array | Failure | undefined)[]> {
     try {
       return await this.#readBatch(batch.map(({ tokens }) => tokens));
     } catch (error) {
       if (batch.length === 1) {
         const name = error instanceof Error ? error.name : typeof error;
-        return [failure('ENGINE_FAILED', `the engine broke the embed (${name})`)];
+        return [failure('ENGINE_FAILED', `the engine broke at a text (${name})`)];
       }
       const alone = [];
       for (const text of batch) alone.push(...(await this.#resultsOf([text])));
@@ -92,9 +92,9 @@ export class BatchReader {
 
   #settle({ index, list }: Text, result: Float32Array | Failure): void {
     if ('reason' in result) return this.#end(list, result);
-    list.vectors[index] = result;
+    list.results[index] = result;
     list.left--;
-    if (list.left === 0) this.#end(list, list.vectors);
+    if (list.left === 0) this.#end(list, list.results);
   }
 
   #end(list: List, result: readonly Float32Array[] | Failure): void {
@@ -110,4 +110,4 @@ export class BatchReader {
 
 const CANCELLED = failure('CANCELLED', 'cancelled');
 const SHUTTING_DOWN = failure('DRAINING', 'the engine is shutting down');
-const NO_DIRECTION = failure('ENGINE_FAILED', 'the engine gave a vector without a direction');
+const NO_NUMBERS = failure('ENGINE_FAILED', 'what the engine made of a text is 0 or no number');

@@ -47,16 +47,20 @@ export class TextTokenizer {
     }
   }
 
-  /** What the model puts around each text, in tokens. */
-  get around(): number {
-    return this.#before.length + this.#behind.length;
-  }
-
   /** With those that the model puts around it; cut where the context ends, beyond which the text is hardly looked at. */
   tokensOf(text: string): readonly number[] {
     const looked = text.slice(0, this.#contextSize * CHARACTERS_PER_TOKEN).toWellFormed();
     const { ids } = this.#tokenizer.encode(looked, { add_special_tokens: false });
-    return [...this.#before, ...ids.slice(0, this.#contextSize - this.around), ...this.#behind];
+    return [...this.#before, ...ids.slice(0, this.#contextSize - this.#around), ...this.#behind];
+  }
+
+  /** Of what the text itself has; a text of nothing is read all the same. */
+  countOf(tokens: readonly number[]): number {
+    return Math.max(1, tokens.length - this.#around);
+  }
+
+  get #around(): number {
+    return this.#before.length + this.#behind.length;
   }
 }
 

@@ -251,7 +251,7 @@ describe.runIf(installed)('a file that is no model of texts', () => {
       'its inputs are ["input_ids","pixel_values"]',
     ],
     ['that classifies', () => small('classes', { build: logits }), 'its outputs are ["logits"]'],
-    ['whose vectors are 0', () => small('zero', { build: nothing }), 'no direction'],
+    ['whose vectors are 0', () => small('zero', { build: nothing }), '0 or no number'],
   ];
 
   test.each(refused)('%s ends with ENGINE_FAILED that says so', async (_, make, words) => {

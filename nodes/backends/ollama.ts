@@ -6,37 +6,24 @@
  * is over that waits in its own queue.
  */
 import type { ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
-import type { Backend, Embedding, Job, Load, LoadOptions, Outcome, Run, Sink } from './backend.ts';
-import type { EngineTimes, Failure } from './job-run.ts';
-import { asFault, failure, finish, JobRun } from './job-run.ts';
+import type { Backend, Embedding, Job, Load, LoadOptions, Run, Sink } from './backend.ts';
+import type { Failure } from './job-run.ts';
+import { asFault, failure, JobRun } from './job-run.ts';
 import { answersNothing } from './no-answers.ts';
-import { chatEvent, lastText, usageOf } from './ollama/chunks.ts';
+import type { Ended, Work } from './ollama/answer.ts';
+import { readAnswer } from './ollama/answer.ts';
 import { embedTexts } from './ollama/embed.ts';
 import { failureFrom } from './ollama/faults.ts';
 import type { LoadedOllama } from './ollama/load.ts';
 import { ANSWER_LIMIT_MS, loadOllama } from './ollama/load.ts';
 import type { Chat } from './ollama/request.ts';
 import { chatOf } from './ollama/request.ts';
-import type { Call } from './ollama/server.ts';
 import { OllamaServer } from './ollama/server.ts';
 import { ServerLife } from './server-life.ts';
 import { SlotQueue } from './slot-queue.ts';
 
 /** A guess for the queue only: a token of most languages has some four characters. */
 const CHARACTERS_PER_TOKEN = 4;
-
-interface Work {
-  readonly job: Job;
-  readonly run: JobRun;
-  readonly chat: Chat;
-  readonly promptTokens: number;
-  call?: Call;
-}
-
-interface Ended {
-  readonly outcome: Outcome;
-  readonly told?: EngineTimes;
-}
 
 export class OllamaBackend implements Backend {
   #server: OllamaServer | undefined;
@@ -166,7 +153,7 @@ export class OllamaBackend implements Backend {
       const call = server.begin();
       work.call = call;
       try {
-        return await this.#read(call, work);
+        return await readAnswer(call, work);
       } finally {
         await server.end(call);
       }
@@ -176,26 +163,6 @@ export class OllamaBackend implements Backend {
       this.#doubt(outcome);
       return { outcome };
     }
-  }
-
-  async #read({ client }: Call, { job, run, chat }: Work): Promise<Ended> {
-    const give = (text: string) => {
-      const seq = run.tokens;
-      run.token();
-      run.deliver({ seq, tokens: 1, text, tokenIds: [] });
-    };
-    for await (const chunk of await client.chat(chat)) {
-      // What is not read stays in the connection, and when that is full Ollama waits too.
-      if (run.paused) await run.released();
-      if (run.aborted) return { outcome: run.aborted };
-      const event = chatEvent(chunk, job.maxTokens);
-      if (event.type === 'text') give(event.text);
-      if (event.type !== 'done') continue;
-      const last = lastText(chunk);
-      if (last !== '') give(last);
-      return { outcome: finish(event.reason, usageOf(event.told, run.tokens)), told: event.told };
-    }
-    return { outcome: failure('ENGINE_FAILED', 'Ollama ended the answer without saying so') };
   }
 
   /** A failure that may mean that the server is gone is reason enough to look. */

@@ -1,4 +1,5 @@
 /** Vectors of texts by a server with the API of OpenAI, with a model that makes nothing else. */
+import { Fault } from '../../proto/contract/faults.ts';
 import type { ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
 import type { Backend, Embedding, Job, Load, LoadOptions, Run, Sink } from './backend.ts';
 import type { Failure } from './job-run.ts';
@@ -91,6 +92,7 @@ export class OpenAiEmbeddings implements Backend {
 
   #failureOf(error: unknown): Failure {
     if (error instanceof Refused) return error.refusal.failure;
+    if (error instanceof Fault) return failure(error.reason, error.message);
     if (error instanceof SyntaxError) return failure('ENGINE_FAILED', 'the server sent vectors that are no JSON');
     this.#life.doubt();
     return failure('DRAINING', `the server cannot be reached (${codeOf(error)})`);

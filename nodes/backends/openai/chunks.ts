@@ -29,7 +29,7 @@ export type ChunkEvent =
   | { readonly type: 'failure'; readonly failure: Failure }
   | { readonly type: 'done' };
 
-/** Of one event; a chunk of a long text is a few hundred bytes. */
+/** Of one event, or between two; a chunk of a long text is a few hundred bytes. */
 export const MOST_EVENT_CHARACTERS = 1 << 20;
 
 /** https://platform.openai.com/docs/api-reference/chat/streaming, and TGI's own words for the same. */
@@ -51,13 +51,9 @@ type Fields = Readonly<Record<string, unknown>>;
 /** Bytes in, events out. Nothing follows a failure. */
 export class ChunkReader {
   readonly #decoder = new TextDecoder();
-  readonly #parser = createParser({
-    maxBufferSize: MOST_EVENT_CHARACTERS,
-    onEvent: ({ data }) => this.#read(data),
-    onError: ({ type }) => {
-      if (type === 'max-buffer-size-exceeded') this.#fail(`the server sent an event of over ${MOST_EVENT_CHARACTERS} characters`);
-    },
-  });
+  readonly #parser = createParser({ onEvent: ({ data }) => this.#read(data) });
+  /** Characters since the last event; the parser drops comments, and lines that are no field, however long they are. */
+  #sinceEvent = 0;
   #events: ChunkEvent[] = [];
   #over = false;
   /** Text and tokens that wait: half a surrogate pair, or tokens without a text. */
@@ -68,16 +64,22 @@ export class ChunkReader {
   #told = 0;
 
   push(bytes: Uint8Array): ChunkEvent[] {
-    // One read may hold many events, and the parser takes nothing more after the event that was too long.
-    if (!this.#over) this.#parser.feed(this.#decoder.decode(bytes, { stream: true }));
+    if (!this.#over) this.#feed(this.#decoder.decode(bytes, { stream: true }));
     return this.#take();
   }
 
   /** The connection ended: an event without the blank line behind it counts. */
   end(): ChunkEvent[] {
-    if (!this.#over) this.#parser.feed(`${this.#decoder.decode()}\n\n`);
+    if (!this.#over) this.#feed(`${this.#decoder.decode()}\n\n`);
     if (!this.#over) this.#flush();
     return this.#take();
+  }
+
+  #feed(text: string): void {
+    this.#sinceEvent += text.length;
+    this.#parser.feed(text);
+    if (this.#sinceEvent <= MOST_EVENT_CHARACTERS) return;
+    this.#fail(`the server sent over ${MOST_EVENT_CHARACTERS} characters without an event`);
   }
 
   #take(): ChunkEvent[] {
@@ -97,6 +99,7 @@ export class ChunkReader {
   }
 
   #read(data: string): void {
+    this.#sinceEvent = 0;
     if (this.#over) return;
     if (data.trim() === '[DONE]') {
       this.#flush();

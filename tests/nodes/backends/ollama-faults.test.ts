@@ -75,7 +75,7 @@ describe('a cancel', () => {
       const timer = setInterval(() => response.write(`${chunk(MODEL, ' and')}\n`), 1);
       response.once('close', () => clearInterval(timer));
     });
-    const { sink, run } = start(jobOf('x', { maxTokens: 10 }));
+    const { sink, run } = start(jobOf('x', { maxTokens: 100_000 }));
     await sink.reached(50);
     run.cancel();
     expect((await sink.ended).outcome).toMatchObject(failed('CANCELLED'));

@@ -45,6 +45,7 @@ async function carriedOut(link: NodeLink, action: Action, tell: (response: Contr
     last = mark;
   };
   try {
+    checkVersion(link, action);
     await link.commands.run(commandOf(action), ({ stage, fraction }) => say({ stage: STAGES[stage] ?? 'waiting', fraction }));
     say({ stage: 'done', fraction: 1 });
   } catch (thrown) {
@@ -64,6 +65,18 @@ function modelOf(action: Action): string {
   return action.$case === 'swap' ? action.value.to : action.value.model;
 }
 
+/** A node has one version of a model at a time, and knows it by its name. @throws Fault MODEL_NOT_FOUND */
+function checkVersion(link: NodeLink, action: Action): void {
+  const model = action.$case === 'load' ? '' : goingOf(action);
+  if (versionOf(model) === '' || hasInMemory(link, model)) return;
+  throw new Fault('MODEL_NOT_FOUND', 'the node has no such version of the model in memory');
+}
+
+/** The one that leaves memory. */
+function goingOf(action: Exclude<Action, { $case: 'load' }>): string {
+  return action.$case === 'swap' ? action.value.from : action.value.model;
+}
+
 /** Field by field: what else a caller sent is not for nodes. */
 function commandOf({ $case, value }: Action): ModelAction {
   switch ($case) {
@@ -73,11 +86,11 @@ function commandOf({ $case, value }: Action): ModelAction {
     }
     case 'unload': {
       const { model, limitMs = USUAL_LIMIT_MS } = value;
-      return { $case, value: { model, limitMs } };
+      return { $case, value: { model: modelName(model), limitMs } };
     }
     case 'swap': {
       const { from, to, pull, limitMs = USUAL_LIMIT_MS } = value;
-      return { $case, value: { from, to, pull, limitMs } };
+      return { $case, value: { from: modelName(from), to, pull, limitMs } };
     }
   }
 }
@@ -94,7 +107,7 @@ function named(ids: readonly string[], fleet: Fleet): readonly NodeLink[] {
 /** @throws Fault MODEL_NOT_FOUND or NO_NODE */
 function usualNodes(action: Action, { links }: Fleet): readonly NodeLink[] {
   if (action.$case === 'load') return [best(action.value.model, links)];
-  const model = action.$case === 'swap' ? action.value.from : action.value.model;
+  const model = goingOf(action);
   const having = links.filter((link) => hasInMemory(link, model));
   if (having.length === 0) throw new Fault('MODEL_NOT_FOUND', 'no node has the model in memory');
   return having;

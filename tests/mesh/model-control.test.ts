@@ -114,13 +114,15 @@ describe('an unload', () => {
       const steps = all(mesh.client.unloadModel(name));
       for (const node of having) {
         const command = await node.command();
-        expect(command.action).toMatchObject({ $case: 'unload', value: { model: name, limitMs: 30_000 } });
+        expect(command.action).toMatchObject({ $case: 'unload', value: { model: 'm', limitMs: 30_000 } });
         node.modelProgress(command, { stage: ModelStage.MODEL_STAGE_DRAINING });
         node.modelProgress(command);
       }
       expect((await steps).toSorted()).toEqual(['a done 1', 'a draining 0', 'b done 1', 'b draining 0']);
     }
     expect(await faultOf(mesh.client.unloadModel('m@76543210'))).toMatchObject({ reason: 'MODEL_NOT_FOUND' });
+    const other = mesh.client.swapModel('m@76543210', 'm', { nodes: ['a'] });
+    expect(await all(other)).toEqual(['a failed 0 MODEL_NOT_FOUND']);
   });
 });
 

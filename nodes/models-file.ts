@@ -51,7 +51,8 @@ function contentOf(path: string, name: string): unknown {
 function violationsOf(issue: z.core.$ZodIssue, content: unknown, name: string): Violation[] {
   const at = (path: readonly PropertyKey[]) => `${name}: ${fieldOf(path)}`;
   if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((key) => ({ field: at([...issue.path, key]), description: 'is not a setting of a model' }));
+    const description = issue.path.length === 0 ? 'is not known here; there is models alone' : 'is not a setting of a model';
+    return issue.keys.map((key) => ({ field: at([...issue.path, key]), description }));
   }
   const description = issue.message.startsWith('must') ? issue.message : 'must be of another type';
   return [{ field: at(issue.path), description: `${description}, received ${shownValue(valueAt(content, issue.path))}` }];

@@ -95,7 +95,7 @@ function missingDefaults(path: string, defaults: Catalogue['defaults'], models: 
 }
 
 /**
- * Lets an operator serve a GGUF without writing a catalogue: `file:/data/My Model.gguf` becomes the model my-model.
+ * Lets an operator serve a file without writing a catalogue: `file:/data/My Model.gguf` becomes the model my-model.
  * The path tells nothing else and the file's header only its context and quantisation, so the model counts as fast, good
  * for any task and of unknown licence; one in ONNX makes vectors, for ONNX Runtime does nothing else here.
  * @throws Fault INVALID_REQUEST when it isn't file:/ABSOLUTE/PATH

@@ -37,8 +37,10 @@ export async function locate(
   const found = await find(entry, wanted, place);
   if (found === undefined) return undefined;
   const { path, expected } = found;
-  // Before all of it is read: what an operator names may be anything.
-  const own = entry.source.type === 'file' && formatOf(entry.source) === 'gguf' ? await checkGguf(entry.name, path) : undefined;
+  // Before all of it is read: what an operator names may be anything. An older version may be other than its entry says.
+  const older = entry.sha256 !== undefined && expected !== entry.sha256;
+  const looks = (entry.source.type === 'file' || older) && formatOf(entry.source) === 'gguf';
+  const facts = looks ? await checkGguf(entry.name, path) : undefined;
   const { size } = await stat(path);
   const wrong = isFetched(entry) ? fetchAgain : damaged;
   if (entry.sha256 !== undefined && entry.sha256 === expected && size !== entry.size_bytes) {
@@ -54,7 +56,7 @@ export async function locate(
     throw noVersion(entry.name, wanted.digest, [versionName(entry.name, sha256)]);
   }
   const files = await findBeside(entry, place);
-  return files && specOf(own ? withFacts(entry, own) : entry, path, sha256, size, files);
+  return files && specOf(facts ? withFacts(entry, facts, older) : entry, path, sha256, size, files);
 }
 
 /** @throws Fault MODEL_NOT_FOUND for a version that neither lies here nor is the catalogue's */
@@ -78,12 +80,13 @@ export async function find(entry: CatalogueEntry, wanted: Wanted, place: ModelFo
   );
 }
 
-/** The file knows better than an entry how long its model's context is, and what an entry leaves open. */
-function withFacts(entry: CatalogueEntry, { contextLength, quantization }: ModelFacts): CatalogueEntry {
+/** The file knows better than an entry how long its model's context is, and what the entry leaves open or says of another. */
+function withFacts(entry: CatalogueEntry, { contextLength, quantization }: ModelFacts, older: boolean): CatalogueEntry {
+  const told = older || entry.quantization === UNKNOWN ? quantization : undefined;
   return {
     ...entry,
     context_length: Math.min(entry.context_length, contextLength ?? entry.context_length),
-    quantization: entry.quantization === UNKNOWN ? (quantization ?? UNKNOWN) : entry.quantization,
+    quantization: told ?? entry.quantization,
   };
 }
 

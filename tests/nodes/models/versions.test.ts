@@ -12,12 +12,16 @@ import type { ModelStore } from '../../../nodes/models/store.ts';
 import { openModelStore } from '../../../nodes/models/store.ts';
 import { writeCatalogue } from '../../support/catalogue.ts';
 import { Folder } from '../../support/folder.ts';
-import { ggufFile } from './gguf-file.ts';
+import { ggufFile, LLAMA, number } from './gguf-file.ts';
 import type { Registry } from './registry.ts';
 import { startRegistry } from './registry.ts';
 
 const NAME = 'versioned';
-const OLD = ggufFile({ weights: Buffer.alloc(5000, 1) });
+/** In 4 bits by its header, and of 200 tokens, where the catalogue's entry says Q8_0 and 256. */
+const OLD = ggufFile({
+  entries: LLAMA.map((entry) => (entry[0] === 'llama.context_length' ? number(entry[0], 200) : entry)),
+  weights: Buffer.alloc(5000, 1),
+});
 const NEW = ggufFile({ weights: Buffer.alloc(6000, 2) });
 const sha256 = (content: Buffer | string) => createHash('sha256').update(content).digest('hex');
 const at = (content: Buffer, digits = 8) => `${NAME}@${sha256(content).slice(0, digits)}`;
@@ -62,6 +66,11 @@ describe('a model of which two versions lie here', () => {
     expect(await store.locate(at(OLD))).toMatchObject({ name: NAME, ...whole(OLD) });
     expect(await store.pull(at(OLD, 64))).toMatchObject(whole(OLD));
     expect(await store.verify(`${NAME}@sha256:${sha256(OLD).slice(0, 12)}`)).toMatchObject(whole(OLD));
+  });
+
+  test('is what its own file says, where it is not the one that the catalogue describes', async () => {
+    expect(await store.locate(NAME)).toMatchObject({ quantization: 'Q8_0', contextLength: 256 });
+    expect(await store.locate(at(OLD))).toMatchObject({ quantization: 'Q4_K_M', contextLength: 200 });
   });
 
   test('is the one that came last where the catalogue names none', async () => {

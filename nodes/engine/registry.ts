@@ -1,4 +1,5 @@
 /** Which backends there are. Each is imported only where it is used: an engine's library may be large or absent. */
+import { classifiesOnly } from '../../proto/contract/classes.ts';
 import { embedsOnly } from '../../proto/contract/embedding.ts';
 import type { Backend, ModelSpec } from '../backends/backend.ts';
 
@@ -18,6 +19,7 @@ export async function makeBackend(
     case 'ollama':
       return new (await import('../backends/ollama.ts')).OllamaBackend();
     case 'onnx':
+      if (classifiesOnly(tasks)) return new (await import('../backends/onnx-classifier.ts')).OnnxClassifier();
       return new (await import('../backends/onnx.ts')).OnnxEmbeddings();
     case 'openai':
       if (vectors) return new (await import('../backends/openai-embeddings.ts')).OpenAiEmbeddings();

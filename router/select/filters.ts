@@ -7,6 +7,7 @@
  *   (suitability.ts: who cannot do the task goes if somebody can)
  *   PLACES    room to start or to wait
  */
+import { classifiesOnly } from '../../proto/contract/classes.ts';
 import { embedsOnly } from '../../proto/contract/embedding.ts';
 import type { ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
 import { NodeState, Tier } from '../../proto/gen/infermesh/v1/types.ts';
@@ -28,7 +29,7 @@ export interface Rule {
 /** Whether a request that asks so may be answered by the model. */
 export function isTarget({ name, tier, tasks }: Pick<ServedModel, 'name' | 'tier' | 'tasks'>, target: Target): boolean {
   if (target.type === 'model') return target.name === name;
-  if (embedsOnly(tasks)) return false;
+  if (embedsOnly(tasks) || classifiesOnly(tasks)) return false;
   return target.type === 'auto' || target.tier === tier;
 }
 
@@ -37,6 +38,7 @@ const target: Rule = {
   rulesOut: ({ model }, { target }) => !isTarget(model, target),
   reason: ({ model }, { target }) => {
     if (target.type === 'model') return `another model was asked for (${target.name})`;
+    if (classifiesOnly(model.tasks)) return 'its model tells classes of texts, to those who ask for it by name';
     if (embedsOnly(model.tasks) || target.type === 'auto') return NO_ANSWERS;
     return `another tier was asked for (${tierName(target.tier)})`;
   },

@@ -7,6 +7,7 @@ import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import type { ModelSpec } from '../backend.ts';
 import { unusable } from '../gguf.ts';
+import type { Classes } from './classes.ts';
 import type { Pooling } from './pooling.ts';
 
 /** Vocabularies of 250,000 tokens take some 20 MB. */
@@ -18,16 +19,27 @@ const MOST_TOKENS = 2048;
 /** What most of these models read, where nothing says what this one does. */
 const USUAL_TOKENS = 512;
 
+/** They are said in answers. */
+const MOST_LABEL_CHARACTERS = 256;
+
 export interface ModelFiles {
   readonly tokenizer: string;
   readonly tokenizerConfig: object;
   readonly pooling: Pooling;
+  /** Of a model that tells classes. */
+  readonly classes: Classes | undefined;
   /** Tokens, those that the model itself puts around a text with them. */
   readonly contextSize: number;
 }
 
 const tokenizerConfigSchema = z.looseObject({ model_max_length: z.number().optional() });
-const configSchema = z.looseObject({ max_position_embeddings: z.number().int().optional(), pad_token_id: z.number().nullish() });
+const configSchema = z.looseObject({
+  model_type: z.string().optional(),
+  max_position_embeddings: z.number().int().optional(),
+  pad_token_id: z.number().nullish(),
+  id2label: z.record(z.string(), z.string().max(MOST_LABEL_CHARACTERS)).optional(),
+  problem_type: z.string().nullish(),
+});
 const poolingSchema = z.looseObject({
   pooling_mode_mean_tokens: z.boolean().default(false),
   pooling_mode_cls_token: z.boolean().default(false),
@@ -58,8 +70,16 @@ export async function readModelFiles(spec: ModelSpec): Promise<ModelFiles> {
     tokenizer,
     tokenizerConfig: tokenizerConfig ?? {},
     pooling: poolingOf(spec, parse(spec, '1_Pooling/config.json', poolingSchema, pooling)),
+    classes: config && classesOf(config),
     contextSize: contextSizeOf(spec, tokenizerConfig?.model_max_length, config),
   };
+}
+
+function classesOf({ id2label, problem_type: kind }: z.infer<typeof configSchema>): Classes | undefined {
+  if (id2label === undefined) return undefined;
+  const labels = Object.keys(id2label).map((_, index) => id2label[index]);
+  if (!labels.every((label) => label !== undefined)) return undefined;
+  return { labels, independent: kind === 'multi_label_classification' };
 }
 
 /** Sentence transformers take the mean where they say nothing. */

@@ -1,5 +1,5 @@
 /** The onnx backend on ONNX Runtime: the bundled model's weights in ONNX, and small models made to be difficult. */
-import { mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
@@ -10,8 +10,11 @@ import { engineReport } from '../../../nodes/engine/report.ts';
 import { dot, embeddingContract, NEVER, vectorsOf } from '../../contract/embeddings.ts';
 import { loadOptions } from '../../contract/jobs.ts';
 import { Folder } from '../../support/folder.ts';
-import { FLOAT, Graph, INT64 } from '../../support/onnx/graph.ts';
-import { bertTokenizer, MINILM_GGUF, writeMiniLm } from '../../support/onnx/minilm.ts';
+import type { Graph } from '../../support/onnx/graph.ts';
+import { FLOAT } from '../../support/onnx/graph.ts';
+import { MINILM_GGUF, writeMiniLm } from '../../support/onnx/minilm.ts';
+import type { SmallModel } from '../../support/onnx/small.ts';
+import { perToken, ROWS, writeSmall } from '../../support/onnx/small.ts';
 
 const installed = (await engineReport()).some(({ engine, available }) => engine === 'onnx' && available);
 if (!installed) test.skip('ONNX Runtime is an optional package, and it is not installed here');
@@ -90,34 +93,7 @@ const TEXTS = [
   'a text that is rather longer than the others: '.repeat(12),
 ];
 
-const WORDS = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', 'red', 'green', 'blue', 'beyond'];
-/** The table of the small models has no row for the last word. */
-const ROWS = WORDS.length - 1;
-
-interface Small {
-  readonly build?: (graph: Graph, ids: string, rows: string) => void;
-  readonly inputs?: readonly string[];
-  readonly files?: Readonly<Record<string, string>>;
-}
-
-/** Looks each token up, and does nothing else unless it is told to. */
-function small(name: string, { build = perToken, inputs = ['input_ids', 'attention_mask'], files = {} }: Small = {}): string {
-  const graph = new Graph();
-  const [ids = ''] = inputs.map((input) => graph.input(input, INT64, ['batch', 'tokens']));
-  const table = Float32Array.from({ length: ROWS * ROWS }, (_, i) => (i % (ROWS + 1) === 0 ? 1 : 0));
-  build(graph, ids, graph.node('Gather', [graph.floats(table, [ROWS, ROWS]), ids]));
-  const place = join(folder.path, name);
-  mkdirSync(join(place, '1_Pooling'), { recursive: true });
-  const all = { 'tokenizer.json': JSON.stringify(bertTokenizer(WORDS)), ...files };
-  for (const [file, content] of Object.entries(all)) writeFileSync(join(place, file), content);
-  writeFileSync(join(place, 'model.onnx'), graph.finish());
-  return join(place, 'model.onnx');
-}
-
-function perToken(graph: Graph, _ids: string, rows: string): void {
-  graph.node('Identity', [rows], {}, 'last_hidden_state');
-  graph.output('last_hidden_state', FLOAT, ['batch', 'tokens', ROWS]);
-}
+const small = (name: string, model?: SmallModel) => writeSmall(join(folder.path, name), model);
 
 /** The biggest token of a whole batch shows in all its vectors, as the one scale of a batch does with weights of 8 bits. */
 function acrossTexts(graph: Graph, ids: string, rows: string): void {

@@ -61,6 +61,18 @@ describe('a model that makes vectors', () => {
   });
 });
 
+describe('a model that tells classes', () => {
+  const classes = candidate('intents', { name: 'intents', tasks: ['classify'] });
+
+  it('answers nobody who did not ask for it by name, not even where there is no other', () => {
+    expect(chosen([classes], ask())).toBeUndefined();
+    expect(chosen([classes], ask({ target: { type: 'tier', tier: Tier.TIER_FAST } }))).toBeUndefined();
+    expect(chosen([classes, candidate('chat')], ask())).toBe('chat');
+    expect(chosen([classes, candidate('chat')], ask({ target: { type: 'model', name: 'intents' } }))).toBe('intents');
+    expect(decided([classes], ask()).considered[0]?.exclusion?.reason).toMatch(/^its model tells classes of texts/);
+  });
+});
+
 describe('a choice among nodes with one model', () => {
   it('goes to the one that is done first', () => {
     expect(chosen([candidate('slow', { decodeTokensPerSecond: 10 }), candidate('fast')], ask())).toBe('fast');

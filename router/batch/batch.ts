@@ -25,7 +25,7 @@ import { Turns } from './turns.ts';
 import type { Window } from './window.ts';
 
 /** Requests that are at work, and outcomes that the client has not taken. */
-export const MOST_HELD_BYTES = 16 << 20;
+export const MOST_HELD_BYTES = 8 << 20;
 
 export interface BatchParts {
   readonly clock: Pick<Clock, 'now' | 'after'>;
@@ -49,8 +49,9 @@ export class Batch {
   readonly #working = new Set<Item>();
   #heldBytes = 0;
   #isReading = true;
-  /** Why it ended before all was read. */
+  /** What the call ends with, where not all was read. */
   #fault: Fault | undefined;
+  #closed: Fault | undefined;
   #wake: () => void = () => {};
 
   constructor(parts: BatchParts) {
@@ -81,6 +82,7 @@ export class Batch {
 
   /** Reads nothing more and tries nothing again; what is being done may end. @param fault what ends the call, unless all was read */
   close(fault: Fault): void {
+    this.#closed = fault;
     this.#stopReading(fault);
     this.#turns.stop();
   }
@@ -147,7 +149,10 @@ export class Batch {
       } catch (thrown) {
         const fault = toFault(thrown);
         const afterMs = retries.after(fault);
-        if (afterMs === undefined || !(await this.#turns.wait(afterMs))) throw fault;
+        if (afterMs === undefined) throw fault;
+        const goes = await this.#turns.wait(afterMs);
+        // Of a router that ends the client may ask another one; for what it was refused, else, it has waited in vain.
+        if (!goes) throw this.#closed?.reason === 'DRAINING' ? this.#closed : fault;
         this.#wake();
       }
     }

@@ -289,7 +289,7 @@ describe('the end', () => {
     await settled();
     world.batch.close(new Fault('DRAINING', 'over'));
     await settled();
-    expect(world.reasonOf('i3')).toBe('QUEUE_FULL');
+    expect(world.reasonOf('i3')).toBe('DRAINING');
     for (const one of [...world.open]) one.answer();
     await world.done;
     expect(world.taken).toBe(4);

@@ -98,11 +98,15 @@ async function fetchWeights(work: Pull, held: Held): Promise<void> {
   await fetchFile(work, { source, size_bytes: entry.sha256 === undefined ? undefined : entry.size_bytes }, held, onOffer);
   if (known) return;
   const format = formatOf(source)!;
-  if (format === 'gguf') await checkGguf(name, place.target);
   const sha256 = await digestOf(place.target, held);
-  if (expected !== undefined && sha256 !== expected) {
+  try {
+    if (expected !== undefined && sha256 !== expected) {
+      throw fetchAgain(name, 'came damaged: their digest is not the one that they should have, and they were removed');
+    }
+    if (format === 'gguf') await checkGguf(name, place.target);
+  } catch (error) {
     await rm(place.target, { force: true });
-    throw fetchAgain(name, 'came damaged: their digest is not the one that they should have, and they were removed');
+    throw error;
   }
   const path = weightsPath(place, sha256, format);
   await rename(place.target, path);

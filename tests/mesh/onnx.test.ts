@@ -5,10 +5,12 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { engineReport } from '../../nodes/engine/report.ts';
 import { dot } from '../contract/embeddings.ts';
+import { writeCatalogue } from '../support/catalogue.ts';
 import { Folder } from '../support/folder.ts';
 import type { TestMesh } from '../support/mesh.ts';
 import { startMember, startMesh } from '../support/mesh.ts';
 import { writeMiniLm } from '../support/onnx/minilm.ts';
+import { labelled, perText, writeSmall } from '../support/onnx/small.ts';
 import { expectAtRest } from './rest.ts';
 
 const installed = (await engineReport()).some(({ engine, available }) => engine === 'onnx' && available);
@@ -61,6 +63,19 @@ describe.runIf(installed)('a node with an ONNX file of the operator', () => {
         () => 0,
       );
     await expect.poll(again, { timeout: 15_000 }).toBe(1);
+  });
+
+  test('stands beside one whose model tells classes, which answers those who name it and nobody else', async () => {
+    const source = `file:${writeSmall(join(folder.path, 'intents'), { build: perText, files: labelled() })}`;
+    const catalogue = writeCatalogue(join(folder.path, 'ours.yaml'), { name: 'intents', source, tasks: ['classify'] });
+    const node = await mesh.addNode({ engine: 'onnx', model: 'intents', env: { INFERMESH_CATALOGUE: catalogue } });
+    const { text, finished } = await mesh.client.ask({ messages: 'green and blue', model: 'intents' });
+    expect(JSON.parse(text)).toMatchObject({ label: 'shipping', score: expect.closeTo(0.9756, 3) });
+    expect(finished.usage).toMatchObject({ inputTokens: 3, outputTokens: 1 });
+    await expect(mesh.client.ask({ messages: 'green and blue' })).rejects.toMatchObject({
+      reason: 'NO_NODE',
+    });
+    await node.stop();
   });
 
   test('ends with a sentence that says what to do where the file is cut short', async () => {

@@ -55,11 +55,12 @@ const answers: Rule = {
 
 const resumable: Rule = {
   name: 'resumable',
-  rulesOut: ({ model }, { resume, structured }) =>
-    resume !== undefined &&
-    (model.name !== resume.model ||
-      model.tokenizerDigest !== resume.tokenizerDigest ||
-      !(structured ? model.resumesStructured : model.resumes)),
+  rulesOut: ({ model, cold }, { resume, structured }) => {
+    if (resume === undefined) return false;
+    // Of one that is not in memory the tokenizer may not be known yet.
+    const isOther = model.tokenizerDigest !== resume.tokenizerDigest && !(cold && model.tokenizerDigest === '');
+    return model.name !== resume.model || isOther || !(structured ? model.resumesStructured : model.resumes);
+  },
   reason: () => 'it cannot go on behind what was delivered',
 };
 

@@ -59,6 +59,15 @@ describe('a model that is not in memory', () => {
     expect(decided([cold], wish).awaited).toMatchObject({ cachedTokens: 0, candidate: { node: 'cold' } });
   });
 
+  it('may go on with an answer whose tokenizer it does not know yet, unlike one with another', () => {
+    const resume = { model: 'm', tokenizerDigest: 'sha256:1' };
+    const wish = ask({ resume, target: { type: 'model', name: 'm' } });
+    const having = (tokenizerDigest: string, more = {}) => candidate('n', { tokenizerDigest, resumes: true }, more);
+    expect(decided([having('', notLoaded())], wish).awaited?.candidate.node).toBe('n');
+    expect(exclusionOf('n', [having('sha256:2', notLoaded())], wish)?.filter).toBe('resumable');
+    expect(exclusionOf('n', [having('')], wish)?.filter).toBe('resumable');
+  });
+
   it('makes those who find no slot when it is there wait for those before them', () => {
     const { slots } = cold.model;
     const of = (waiting: number) => estimate({ ...cold, waiting }, ask());

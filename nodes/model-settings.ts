@@ -2,7 +2,8 @@
 import { z } from 'zod';
 import { MODEL_NAME } from '../proto/contract/bounds.ts';
 import { Fault } from '../proto/contract/faults.ts';
-import { integer, isLoopback, real, toggle } from '../proto/contract/settings.ts';
+import { integer, isLoopback, list, real, toggle } from '../proto/contract/settings.ts';
+import { ADAPTER_FORM, readAdapter } from './backends/llama-cpp/lora.ts';
 import { tierSchema } from './models/schema.ts';
 import { checkOllama, isOllamaModel } from './ollama-model.ts';
 
@@ -59,6 +60,8 @@ export const modelShape = {
   gpuLayers: z
     .union([z.literal('auto'), integer(0, 1024)], { error: 'must be auto or a whole number from 0 to 1024' })
     .default('auto'),
+  /** LoRA adapters of the model, for the llama-cpp engine. */
+  lora: list(z.string().refine((text) => readAdapter(text) !== undefined, ADAPTER_FORM)).default([]),
   /** Instead of the catalogue's. */
   asTier: tierSchema.optional(),
   inputPrice: real(0, 1e6).optional(),
@@ -86,6 +89,9 @@ export function usualSettings({ slots, threads, gpuLayers, watts }: Omit<ModelSe
 export function checkModel(settings: ModelSettings): void {
   if (settings.engine === 'openai') checkServer(settings);
   if (settings.engine === 'ollama') checkOllama(settings);
+  if (settings.engine !== 'llama-cpp' && settings.lora.length > 0) {
+    throw new Fault('INVALID_REQUEST', `--lora is for the llama-cpp engine, and ${settings.model} has ${settings.engine}`);
+  }
 }
 
 function checkServer({ openaiUrl, openaiKeyFile, openaiKeyEnv, allowPlaintext }: ModelSettings): void {

@@ -3,6 +3,7 @@ import { EMBED_TASK } from '../proto/contract/embedding.ts';
 import { Fault } from '../proto/contract/faults.ts';
 import { Tier } from '../proto/gen/infermesh/v1/types.ts';
 import type { LoadOptions, ModelSpec } from './backends/backend.ts';
+import { readAdapter, withAdapters } from './backends/llama-cpp/lora.ts';
 import { makesVectors } from './backends/replay-options.ts';
 import { createEngine } from './engine/index.ts';
 import { expectedModel } from './expected-model.ts';
@@ -47,8 +48,12 @@ export class ConfiguredModels implements ModelSource {
    * @throws Fault as `ModelStore.pull`, and INVALID_REQUEST where another entry has the same model
    */
   async configure(settings: ModelSettings, weights: Omit<Weights, 'pull'>): Promise<PreparedModel> {
-    const spec = await specOf(settings, settings.model, { ...weights, pull: true });
-    if (this.#settings.has(spec.name)) throw new Fault('INVALID_REQUEST', `two models of the node are called ${spec.name}`);
+    const { model } = settings;
+    // Also where its weights cannot be had: they may come later.
+    if (!model.startsWith('file:')) this.#settings.set(model, settings);
+    const spec = await specOf(settings, model, { ...weights, pull: true });
+    const twin = this.#settings.get(spec.name) ?? settings;
+    if (twin !== settings) throw new Fault('INVALID_REQUEST', `${twin.model} and ${model} are both called ${spec.name}`);
     this.#settings.set(spec.name, settings);
     return this.#prepared(spec, settings);
   }
@@ -66,10 +71,11 @@ export class ConfiguredModels implements ModelSource {
 
   async #prepared(found: ModelSpec, settings: ModelSettings): Promise<PreparedModel> {
     const { engine, slots, threads, gpuLayers, watts } = settings;
-    const model = await this.#withContext(asServed(found, settings), settings);
+    const adapters = settings.lora.flatMap((text) => readAdapter(text) ?? []);
+    const model = await this.#withContext(await withAdapters(asServed(found, settings), adapters), settings);
     const server = engine === 'openai' ? serverOf(settings) : undefined;
     const ollama = engine === 'ollama' ? ollamaOptions(settings) : undefined;
-    const options: LoadOptions = { model, slots, threads, gpuLayers, watts, server, ollama };
+    const options: LoadOptions = { model, slots, threads, gpuLayers, watts, server, ollama, adapters };
     const warn = (message: string) => this.#parts.warn(model.name, message);
     return {
       served: expectedModel(model, { engine, slots, watts, server }),

@@ -2,7 +2,7 @@
 import { hostname } from 'node:os';
 import { basename } from 'node:path';
 import { z } from 'zod';
-import { Fault } from '../proto/contract/faults.ts';
+import { Fault, toFault } from '../proto/contract/faults.ts';
 import type { SettingSources } from '../proto/contract/settings.ts';
 import {
   address,
@@ -115,12 +115,21 @@ function checkModels(models: readonly ModelSettings[], path: string | undefined)
   const twin = names.find((name, at) => names.indexOf(name) !== at);
   const where = path === undefined ? '--model, --on-demand' : basename(path);
   if (twin !== undefined) throw new Fault('INVALID_REQUEST', `${where}: ${twin} is there twice`);
-  const [{ ollamaModel, openaiModel } = {}] = models;
-  if (path === undefined && models.length > 1 && (ollamaModel ?? openaiModel) !== undefined) {
-    const flag = ollamaModel === undefined ? '--openai-model' : '--ollama-model';
-    throw new Fault('INVALID_REQUEST', `${flag} is the name of one model, and there are ${models.length}: use --models-file`);
+  if (path === undefined && models.length > 1) {
+    const [{ ollamaModel, openaiModel, lora } = {}] = models;
+    const ofOne = { '--ollama-model': ollamaModel, '--openai-model': openaiModel, '--lora': lora?.[0] };
+    const flag = Object.entries(ofOne).find(([, value]) => value !== undefined)?.[0];
+    const why = `${flag} is for one model, and there are ${models.length}: use --models-file`;
+    if (flag !== undefined) throw new Fault('INVALID_REQUEST', why);
   }
-  for (const model of models) checkModel(model);
+  for (const model of models) {
+    try {
+      checkModel(model);
+    } catch (thrown) {
+      if (path === undefined) throw thrown;
+      throw new Fault('INVALID_REQUEST', `${where}: ${model.model}: ${toFault(thrown).message}`);
+    }
+  }
 }
 
 /** The id of a node that was given none: one for each model of a machine. */

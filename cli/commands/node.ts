@@ -51,6 +51,7 @@ const HELP: FlagHelp<typeof nodeSchema> = {
     "context of each slot of llama-cpp (default: what half the memory budget has room for, up to the model's own)",
   ],
   threads: ['N', 'threads of the engine; 0 lets it choose'],
+  lora: ['FILE[=SCALE]', 'LoRA adapters of the model, in GGUF, for llama-cpp; repeat it, or use commas, for several'],
   gpuLayers: ['N', 'layers of the model on the GPU: auto, or 0 for none'],
   zone: ['NAME', 'where the node is'],
   labels: ['NAME=VALUE', 'labels of the node; repeat it, or use commas, for several'],

@@ -40,6 +40,16 @@ export interface LoadOptions {
   readonly server?: ServerSpec | undefined;
   /** For the ollama backend. */
   readonly ollama?: OllamaOptions | undefined;
+  /** For the llama-cpp backend, which takes it that they fit; the model's digest is that of both together. */
+  readonly adapters?: readonly Adapter[] | undefined;
+}
+
+/** A LoRA adapter. */
+export interface Adapter {
+  /** Absolute. */
+  readonly path: string;
+  /** How much of it is added: 0 nothing, 1 as it was made. */
+  readonly scale: number;
 }
 
 /** A server with the API of OpenAI. */

@@ -6,51 +6,36 @@
  */
 import type { ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
 import type { Backend, Embedding, Job, Load, LoadOptions, Run, Sink } from './backend.ts';
-import { checkGgufHeader } from './gguf.ts';
+import { readWeightsHeader } from './gguf.ts';
 import { failure } from './job-run.ts';
 import type { EmbeddingModel } from './llama-cpp/embedding.ts';
 import { loadEmbeddingModel, tokensOfText, vectorOf } from './llama-cpp/embedding.ts';
-import { tokenizerDigest } from './llama-cpp/model.ts';
+import { placed, tokenizerDigest } from './llama-cpp/model.ts';
 import { answersNothing, MEASURED_TEXT, NO_LOAD } from './no-answers.ts';
 import { assumedWatts } from './power.ts';
+import { servedModel } from './served.ts';
 
 export class LlamaCppEmbeddings implements Backend {
   #loaded: EmbeddingModel | undefined;
   readonly #running = new Set<Promise<unknown>>();
 
   async load(options: LoadOptions, progress: (fraction: number) => void): Promise<ServedModel> {
-    const { model: spec, slots } = options;
-    await checkGgufHeader(spec.path);
+    await readWeightsHeader(options.model.path);
     const loaded = await loadEmbeddingModel(options, progress);
     const { llama, model, threads } = loaded;
     const prefillTokensPerSecond = await measure(loaded);
     this.#loaded = loaded;
     progress(1);
-    return {
-      name: spec.name,
-      digest: spec.digest,
+    return servedModel(options, {
       engine: 'llama-cpp',
       engineVersion: llama.llamaCppRelease.release,
-      quantization: spec.quantization,
       contextLength: loaded.contextSize,
       tokenizerDigest: tokenizerDigest(model),
-      tier: spec.tier,
-      tasks: [...spec.tasks],
-      slots,
       prefillTokensPerSecond,
-      decodeTokensPerSecond: 0,
-      price: spec.price,
-      sizeBytes: spec.sizeBytes,
-      licence: spec.licence,
-      structuredOutput: false,
-      resumes: false,
-      resumesStructured: false,
       embeddingDimensions: model.embeddingVectorSize,
-      billsAfterDisconnect: false,
-      gpuShare: 0,
-      memoryBytes: 0,
+      ...placed(loaded),
       watts: options.watts ?? assumedWatts(threads, model.gpuLayers),
-    };
+    });
   }
 
   generate(_job: Job, sink: Sink): Run {

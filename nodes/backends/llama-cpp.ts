@@ -7,7 +7,7 @@
 import type { LlamaContextSequence } from 'node-llama-cpp';
 import type { ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
 import type { Backend, Job, Load, LoadOptions, Outcome, Run, Sink } from './backend.ts';
-import { checkGgufHeader } from './gguf.ts';
+import { readWeightsHeader } from './gguf.ts';
 import { failure, JobRun } from './job-run.ts';
 import type { Work } from './llama-cpp/answer.ts';
 import { answer } from './llama-cpp/answer.ts';
@@ -15,10 +15,11 @@ import { readBeginning } from './llama-cpp/beginning.ts';
 import { Grammars, replaysGrammars } from './llama-cpp/grammar.ts';
 import { measure } from './llama-cpp/measure.ts';
 import type { Loaded } from './llama-cpp/model.ts';
-import { loadModel, tokenizerDigest } from './llama-cpp/model.ts';
+import { loadModel, placed, tokenizerDigest } from './llama-cpp/model.ts';
 import { renderPrompt } from './llama-cpp/prompt.ts';
 import { mostInCommon } from './llama-cpp/sequence.ts';
 import { assumedWatts } from './power.ts';
+import { servedModel } from './served.ts';
 import { SlotQueue } from './slot-queue.ts';
 
 export class LlamaCppBackend implements Backend {
@@ -30,8 +31,7 @@ export class LlamaCppBackend implements Backend {
   #disposed = false;
 
   async load(options: LoadOptions, progress: (fraction: number) => void): Promise<ServedModel> {
-    const { model: spec } = options;
-    await checkGgufHeader(spec.path);
+    await readWeightsHeader(options.model.path);
     const loaded = await loadModel(options, progress);
     const rates = await measure(loaded, loaded.sequences[0]!);
     this.#loaded = loaded;
@@ -41,30 +41,18 @@ export class LlamaCppBackend implements Backend {
       (sequence, work) => this.#start(loaded, sequence, work),
     );
     progress(1);
-    return {
-      name: spec.name,
-      digest: spec.digest,
+    return servedModel(options, {
       engine: 'llama-cpp',
       engineVersion: loaded.llama.llamaCppRelease.release,
-      quantization: spec.quantization,
       contextLength: loaded.context.contextSize,
       tokenizerDigest: tokenizerDigest(loaded.model),
-      tier: spec.tier,
-      tasks: [...spec.tasks],
-      slots: options.slots,
       ...rates,
-      price: spec.price,
-      sizeBytes: spec.sizeBytes,
-      licence: spec.licence,
       structuredOutput: true,
       resumes: true,
       resumesStructured: replaysGrammars(loaded.llama),
-      embeddingDimensions: 0,
-      billsAfterDisconnect: false,
-      gpuShare: 0,
-      memoryBytes: 0,
+      ...placed(loaded, loaded.context.memoryUsage.vram),
       watts: options.watts ?? assumedWatts(loaded.threads, loaded.model.gpuLayers),
-    };
+    });
   }
 
   generate(job: Job, sink: Sink): Run {

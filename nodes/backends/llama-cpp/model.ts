@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import type { ChatWrapper, Llama, LlamaContext, LlamaContextSequence, LlamaModel } from 'node-llama-cpp';
 import { Fault } from '../../../proto/contract/faults.ts';
+import type { ServedModel } from '../../../proto/gen/infermesh/v1/types.ts';
 import type { LoadOptions } from '../backend.ts';
 import { unusable } from '../gguf.ts';
 import { Lockstep } from './lockstep.ts';
@@ -50,6 +51,7 @@ export function loadModel(options: LoadOptions, progress: (fraction: number) => 
       threads,
       // On the CPU it takes more time than it saves: 15 to 25 % of the bundled model's tokens.
       flashAttention: model.gpuLayers > 0 ? 'auto' : false,
+      lora: { adapters: (options.adapters ?? []).map(({ path, scale }) => ({ filePath: path, scale })) },
     });
     const wrapper = library.resolveChatWrapper(model, { warningLogs: false });
     const sequences = Array.from({ length: options.slots }, () => context.getSequence());
@@ -96,12 +98,13 @@ export async function withWeights<T>(
     return await open({ library, llama, model, longestToken: longestOf(tokensOf(model)), threads });
   } catch (error) {
     await llama.dispose();
-    throw loadFault(library, path, lastWords, error);
+    throw loadFault(library, options, lastWords, error);
   }
 }
 
-function loadFault(library: Library, path: string, lastWords: string, error: unknown): Fault {
+function loadFault(library: Library, { model, adapters = [] }: LoadOptions, lastWords: string, error: unknown): Fault {
   if (error instanceof Fault) return error;
+  const path = [model, ...adapters].map((file) => file.path).join(' with ');
   if (error instanceof library.InsufficientMemoryError) {
     return unusable(path, 'there is not enough memory; take fewer slots, a shorter context or a smaller model', error);
   }
@@ -119,6 +122,19 @@ function tokensOf(model: LlamaModel): readonly string[] {
 
 function longestOf(tokens: readonly string[]): number {
   return tokens.reduce((longest, token) => Math.max(longest, token.length), 0) || Number.POSITIVE_INFINITY;
+}
+
+/**
+ * Where the model lies, and what it takes: of the machine's memory as much as its process has by now, which is there for it
+ * alone.
+ * @param contextVram bytes that what it works in takes on the GPU
+ */
+export function placed({ model }: Weights, contextVram = 0): Pick<ServedModel, 'gpuShare' | 'memoryBytes'> {
+  const { gpuLayers, fileInsights, memoryUsage } = model;
+  return {
+    gpuShare: Math.min(1, gpuLayers / fileInsights.totalLayers),
+    memoryBytes: process.memoryUsage.rss() + memoryUsage.vram + contextVram,
+  };
 }
 
 /** Over the vocabulary and all that decides how text becomes tokens, but not over the chat template. */

@@ -158,7 +158,7 @@ export class Series {
         const { link } = over.run.admitted.claim;
         // Who failed before somebody else got on with it may try again.
         if (this.#tokens > over.run.from) this.#failed.clear();
-        this.#failed.set(link.id, link);
+        if (!isFarewell(fault)) this.#failed.set(link.id, link);
         if (!step.soon) await this.#pause();
         resumption = this.#resumption(over.run.admitted.chosen.candidate.model, fault);
         admitted = await this.#options.admit({ failed: this.#failed, resumption }).catch((refusal: unknown) => {
@@ -177,7 +177,7 @@ export class Series {
   #next(fault: Fault): { readonly step: Step; readonly budget?: Disposable } {
     const step = this.#survival.failed(fault, this.#tokens);
     // An answer that has begun is worth more than the budget, which keeps a sick mesh from being asked twice for all.
-    if (step.type === 'refuse' || this.#tokens > 0) return { step };
+    if (step.type === 'refuse' || this.#tokens > 0 || isFarewell(fault)) return { step };
     const budget = this.#parts.pacing.retry(this.#parts.tally.requestsOpen);
     return budget ? { step, budget } : { step: { type: 'refuse', fault } };
   }
@@ -361,6 +361,14 @@ export class Series {
       migrations: this.#migrations,
     };
   }
+}
+
+/**
+ * A node or a model that leaves, and has said so before it handed the request back: it is out by its state, and what else
+ * the node has may be asked. No sign of a sick mesh, however many requests come back together.
+ */
+function isFarewell({ reason }: Fault): boolean {
+  return reason === 'DRAINING';
 }
 
 /** Why a request needed another node says more than that there is none. */

@@ -11,6 +11,8 @@ const BENCHES: Readonly<Record<string, () => Promise<(args: readonly string[]) =
   split: async () => (await import('./split.ts')).split,
   overload: async () => (await import('./overload.ts')).overload,
   cache: async () => (await import('./cache.ts')).cache,
+  batch: async () => (await import('./batch.ts')).batch,
+  swap: async () => (await import('./swap.ts')).swap,
   engines: async () => (await import('./engines.ts')).engines,
 };
 

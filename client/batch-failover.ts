@@ -1,7 +1,7 @@
 /**
  * Whether what has no outcome yet is sent again when a call of a batch has ended, and when. Pure: chance is handed in.
  *
- *   nothing has ever come   another router may take the batch, each is asked once
+ *   nothing has ever come   another router may take the batch, if there is one
  *   something has come      the batch goes on, here or at another router, until calls have long brought nothing
  *   an item failed by what says nothing of it: its router ends, or had just begun and knew no such model yet; it is sent
  *                           again a few times
@@ -13,6 +13,8 @@ import { Code } from '../proto/contract/faults.ts';
 const MOST_AGAIN = 6;
 /** Calls in a row that bring nothing; with their pauses most of a minute. */
 export const MOST_VAIN = 16;
+/** Before anything has come, where there are several routers. */
+export const MOST_FIRST = 8;
 /** After a call that brought nothing, and twice as long after each since; half of it is chance. */
 const FIRST_PAUSE_MS = 40;
 const LONGEST_PAUSE_MS = 5000;
@@ -45,8 +47,13 @@ export class BatchFailover {
     if (fault && !this.#mayPass(fault)) throw fault;
     this.#routerLost ||= fault !== undefined;
     this.#vain++;
-    if (fault && this.#vain >= (this.#hasCome ? MOST_VAIN : this.#routers)) throw fault;
+    if (fault && this.#vain >= this.#most) throw fault;
     return Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** this.#vain) * (0.5 + this.#random() / 2);
+  }
+
+  get #most(): number {
+    if (this.#hasCome) return MOST_VAIN;
+    return this.#routers > 1 ? MOST_FIRST : 1;
   }
 
   /** Whether a failure tells of a router and not of its item. @param times how often it was sent */

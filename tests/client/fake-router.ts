@@ -15,6 +15,8 @@ import {
 } from '../../proto/gen/infermesh/v1/admin.ts';
 import type { ChatRequest } from '../../proto/gen/infermesh/v1/inference.ts';
 import {
+  BatchRequest,
+  BatchResponse,
   ChatRequest as ChatRequestType,
   ChatResponse,
   EmbedRequest,
@@ -31,6 +33,7 @@ import { FinishReason } from '../../proto/gen/infermesh/v1/types.ts';
 import type { EventStream } from '../../proto/transport/event-stream.ts';
 import { framed } from '../../proto/transport/framing.ts';
 import { serverStream, unary } from '../../proto/transport/handlers.ts';
+import type { Incoming } from '../../proto/transport/incoming.ts';
 import { GrpcServer } from '../../proto/transport/server.ts';
 
 export const MODEL = { name: 'canned', tokenizerDigest: 'sha256:0' };
@@ -84,6 +87,45 @@ export class Asked {
   }
 }
 
+/** One call of Batch. */
+export class AskedBatch {
+  readonly stream: EventStream;
+  /** Ids, in the order in which they came. */
+  readonly ids: string[] = [];
+  /** As the first request said. */
+  window: number | undefined;
+  readonly #requests: Incoming;
+
+  constructor(requests: Incoming, stream: EventStream) {
+    this.#requests = requests;
+    this.stream = stream;
+  }
+
+  /** Undefined when the client has sent all. */
+  async next(): Promise<BatchRequest | undefined> {
+    const bytes = await this.#requests.next();
+    if (!bytes) return undefined;
+    const request = BatchRequest.decode(bytes);
+    if (this.ids.length === 0) this.window = request.window;
+    this.ids.push(request.id);
+    return request;
+  }
+
+  answer(id: string): void {
+    const started = { requestId: `request-of-${id}`, node: 'n', model: MODEL.name };
+    const finished = { reason: FinishReason.FINISH_REASON_STOP };
+    this.send({ id, outcome: { $case: 'answer', value: { started, text: `answer to ${id}`, finished } } });
+  }
+
+  refuse(id: string, { reason, code, message }: Fault): void {
+    this.send({ id, outcome: { $case: 'failure', value: { reason, code, message } } });
+  }
+
+  send(response: Parameters<typeof BatchResponse.fromPartial>[0]): void {
+    this.stream.write(framed(BatchResponse.encode(BatchResponse.fromPartial(response)).finish()));
+  }
+}
+
 export class FakeRouter implements AsyncDisposable {
   readonly name: string;
   address = '';
@@ -93,6 +135,12 @@ export class FakeRouter implements AsyncDisposable {
       .started()
       .tokens(asked.delivered?.tokens ?? 0, 20)
       .finish();
+  /** What it does with each call of Batch. */
+  onBatch: (batch: AskedBatch) => void | Promise<void> = async (batch) => {
+    for (let request = await batch.next(); request; request = await batch.next()) batch.answer(request.id);
+    batch.stream.end();
+  };
+  readonly batches: AskedBatch[] = [];
   /** What it says to a request id. */
   onFeedback: (requestId: string) => number = () => 1;
   readonly asked: Asked[] = [];
@@ -114,7 +162,14 @@ export class FakeRouter implements AsyncDisposable {
       chat: serverStream(ChatRequestType, 'ChatRequest', (chat, stream) => take(chat, undefined, stream)),
       resume: serverStream(ResumeRequest, 'ResumeRequest', ({ chat, delivered }, stream) => take(chat, delivered, stream)),
       embed: unary(EmbedRequest, EmbedResponse, 'EmbedRequest', () => EmbedResponse.create()),
-      batch: { kind: 'bidi', handle: (call) => call.end() },
+      batch: {
+        kind: 'exchange',
+        handle: (requests, stream) => {
+          const batch = new AskedBatch(requests, stream);
+          router.batches.push(batch);
+          return Promise.resolve(router.onBatch(batch));
+        },
+      },
       explain: unary(ExplainRequest, ExplainResponse, 'ExplainRequest', () => ({ candidates: [] })),
       feedback: unary(FeedbackRequest, FeedbackResponse, 'FeedbackRequest', ({ requestId }) => ({
         reward: router.onFeedback(requestId),

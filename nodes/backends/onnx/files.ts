@@ -12,13 +12,13 @@ import type { Pooling } from './pooling.ts';
 
 /** Vocabularies of 250,000 tokens take some 20 MB. */
 const MOST_BYTES = 64 * 2 ** 20;
-/** What "no limit" is written as. */
+/** What says "no limit", or cannot be meant. */
 const NO_LIMIT = 1e9;
+const LEAST_TOKENS = 8;
 /** Attention of texts beyond that takes hundreds of megabytes a text. */
 const MOST_TOKENS = 2048;
 /** What most of these models read, where nothing says what this one does. */
 const USUAL_TOKENS = 512;
-
 /** They are said in answers. */
 const MOST_LABEL_CHARACTERS = 256;
 
@@ -35,16 +35,17 @@ export interface ModelFiles {
 const tokenizerConfigSchema = z.looseObject({ model_max_length: z.number().optional() });
 const configSchema = z.looseObject({
   model_type: z.string().optional(),
-  max_position_embeddings: z.number().int().optional(),
+  max_position_embeddings: z.number().optional(),
   pad_token_id: z.number().nullish(),
   id2label: z.record(z.string(), z.string().max(MOST_LABEL_CHARACTERS)).optional(),
   problem_type: z.string().nullish(),
 });
-const poolingSchema = z.looseObject({
-  pooling_mode_mean_tokens: z.boolean().default(false),
-  pooling_mode_cls_token: z.boolean().default(false),
-  pooling_mode_lasttoken: z.boolean().default(false),
-});
+const poolingSchema = z.record(z.string(), z.unknown());
+const POOLINGS: Readonly<Record<string, Pooling>> = {
+  pooling_mode_mean_tokens: 'mean',
+  pooling_mode_cls_token: 'first',
+  pooling_mode_lasttoken: 'last',
+};
 
 /** @throws Fault ENGINE_FAILED that names the file, and what is wrong with it */
 export async function readModelFiles(spec: ModelSpec): Promise<ModelFiles> {
@@ -83,11 +84,13 @@ function classesOf({ id2label, problem_type: kind }: z.infer<typeof configSchema
 }
 
 /** Sentence transformers take the mean where they say nothing. */
-function poolingOf(spec: ModelSpec, told: z.infer<typeof poolingSchema> | undefined): Pooling {
-  if (told === undefined || told.pooling_mode_mean_tokens) return 'mean';
-  if (told.pooling_mode_cls_token) return 'first';
-  if (told.pooling_mode_lasttoken) return 'last';
-  throw unusable(spec.path, 'its 1_Pooling/config.json asks for a pooling other than mean_tokens, cls_token and lasttoken');
+function poolingOf(spec: ModelSpec, told: z.infer<typeof poolingSchema> = {}): Pooling {
+  const asked = Object.keys(told).filter((name) => name.startsWith('pooling_mode_') && told[name] === true);
+  const [only = 'pooling_mode_mean_tokens'] = asked;
+  const pooling = asked.length > 1 ? undefined : POOLINGS[only];
+  if (pooling !== undefined) return pooling;
+  const known = Object.keys(POOLINGS).join(', ');
+  throw unusable(spec.path, `its 1_Pooling/config.json asks for a pooling that is not one of ${known}`);
 }
 
 /** The least that anyone tells: the catalogue, the tokenizer, the model. */
@@ -96,14 +99,13 @@ function contextSizeOf(
   tokenizerLimit: number | undefined,
   config: z.infer<typeof configSchema> | undefined,
 ): number {
-  const limit = tokenizerLimit !== undefined && tokenizerLimit < NO_LIMIT ? tokenizerLimit : undefined;
   // Models after RoBERTa count positions from behind the number of their filling token.
   const offset = config?.model_type === 'roberta' || config?.model_type === 'xlm-roberta' ? (config.pad_token_id ?? 1) + 1 : 0;
-  const positions = config?.max_position_embeddings && config.max_position_embeddings - offset;
+  const limits = [tokenizerLimit, config?.max_position_embeddings && config.max_position_embeddings - offset];
+  const told = limits.filter((limit): limit is number => limit !== undefined && limit >= LEAST_TOKENS && limit < NO_LIMIT);
   // Of a file that is in no catalogue nobody else has told it either.
-  const otherwise = files ? MOST_TOKENS : USUAL_TOKENS;
-  const told = Math.min(limit ?? Number.POSITIVE_INFINITY, positions ?? Number.POSITIVE_INFINITY);
-  return Math.min(contextLength || MOST_TOKENS, Number.isFinite(told) ? told : otherwise, MOST_TOKENS);
+  const otherwise = told.length > 0 || files ? MOST_TOKENS : USUAL_TOKENS;
+  return Math.floor(Math.min(contextLength || MOST_TOKENS, ...told, otherwise));
 }
 
 function parse<T>(spec: ModelSpec, name: string, schema: z.ZodType<T>, text: string | undefined): T | undefined {

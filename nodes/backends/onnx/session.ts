@@ -116,11 +116,15 @@ function checkInputs(path: string, { inputNames, inputMetadata }: InferenceSessi
 
 function refuse(path: string, error: unknown): never {
   const message = error instanceof Error ? error.message : '';
-  // It names the path again.
-  const words = message.split('\n', 1)[0]?.replaceAll(path, 'it').slice(0, MOST_CHARACTERS).replace(/\W+$/, '');
+  // It names the path again, and quotes the file.
+  const words = message
+    .split('\n', 1)[0]
+    ?.replaceAll(path, 'it')
+    .replace(/[^ -~]+/g, '?');
+  const said = words?.slice(0, MOST_CHARACTERS).replace(/\W+$/, '');
   throw unusable(
     path,
-    `${words || 'the engine refused it'}; the file may be truncated, corrupt or no ONNX: fetch it again`,
+    `${said || 'the engine refused it'}; the file may be truncated, corrupt or no ONNX: fetch it again`,
     error,
   );
 }

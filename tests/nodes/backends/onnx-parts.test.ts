@@ -2,6 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { nextBatch } from '../../../nodes/backends/onnx/batch.ts';
+import { importOptional } from '../../../nodes/backends/onnx/library.ts';
 import { pooled } from '../../../nodes/backends/onnx/pooling.ts';
 import type { ReadBatch } from '../../../nodes/backends/onnx/reader.ts';
 import { BatchReader } from '../../../nodes/backends/onnx/reader.ts';
@@ -9,6 +10,22 @@ import { NEVER } from '../../contract/embeddings.ts';
 
 const text = (length: number) => ({ tokens: { length } });
 const lengthsOf = (batch: readonly { tokens: { length: number } }[]) => batch.map(({ tokens }) => tokens.length);
+
+describe('a package that is not there', () => {
+  const missing = Object.assign(new Error('cannot find it'), { code: 'ERR_MODULE_NOT_FOUND' });
+
+  test('is named, with the command that installs it', async () => {
+    await expect(importOptional('some-package', () => Promise.reject(missing))).rejects.toMatchObject({
+      reason: 'ENGINE_FAILED',
+      message: '--engine onnx needs the package some-package, which is not installed: run npm ci --include=optional',
+    });
+  });
+
+  test('is told from one that is here and does not load', async () => {
+    const failing = importOptional('some-package', () => Promise.reject(new Error('GLIBC_2.38 not found')));
+    await expect(failing).rejects.toThrow('some-package, which does not load here');
+  });
+});
 
 describe('a batch', () => {
   test('takes one text of each list in turns', () => {

@@ -182,6 +182,8 @@ describe.runIf(installed)('a model in ONNX', () => {
     expect(await contextOf('positions', 131_072, { ...tokenizer(1e30), ...config(256) })).toBe(256);
     expect(await contextOf('roberta', 131_072, config(514, { model_type: 'roberta', pad_token_id: 1 }))).toBe(512);
     expect(await contextOf('nobody', 131_072, {})).toBe(512);
+    expect(await contextOf('none', 131_072, { ...tokenizer(-1), ...config(0) })).toBe(512);
+    expect(await contextOf('most', 131_072, { ...tokenizer(1e6), ...config(8192) })).toBe(2048);
   });
 });
 
@@ -219,7 +221,15 @@ describe.runIf(installed)('a file that is no model of texts', () => {
     [
       'with a pooling that is not known',
       () => small('max', { files: { '1_Pooling/config.json': '{"pooling_mode_max_tokens":true}' } }),
-      'a pooling other than',
+      'a pooling that is not one of',
+    ],
+    [
+      'with two poolings',
+      () => {
+        const both = '{"pooling_mode_mean_tokens":true,"pooling_mode_cls_token":true}';
+        return small('both', { files: { '1_Pooling/config.json': both } });
+      },
+      'a pooling that is not one of',
     ],
     [
       'that wants pictures',

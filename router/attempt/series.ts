@@ -144,6 +144,7 @@ export class Series {
     let admitted = first;
     let resumption = this.#options.resumption;
     let retry: Disposable | undefined;
+    let wasFarewell = false;
     this.#options.stream.onRelease = () => this.#leader?.attempt.released();
     try {
       for (;;) {
@@ -159,7 +160,10 @@ export class Series {
         // Who failed before somebody else got on with it may try again.
         if (this.#tokens > over.run.from) this.#failed.clear();
         if (!isFarewell(fault)) this.#failed.set(link.id, link);
-        if (!step.soon) await this.#pause();
+        // Twice in a row the state is not what it seems.
+        const isNews = isFarewell(fault) && !wasFarewell;
+        wasFarewell = isFarewell(fault);
+        if (!step.soon && !isNews) await this.#pause();
         resumption = this.#resumption(over.run.admitted.chosen.candidate.model, fault);
         admitted = await this.#options.admit({ failed: this.#failed, resumption }).catch((refusal: unknown) => {
           throw refusalOf(refusal, fault);

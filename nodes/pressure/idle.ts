@@ -18,7 +18,7 @@ export interface IdleModel {
 export function largestIdle(models: readonly Sized[], of: 'memory' | 'gpu'): IdleModel {
   const bytesOf = of === 'memory' ? (model: Sized) => model.memoryBytes : gpuBytes;
   const present = models.filter((model) => isInMemory(model) && (of === 'memory' || bytesOf(model) > 0));
-  const idle = present.filter(({ state, running }) => state === ModelState.MODEL_STATE_SERVING && running === 0);
+  const idle = present.filter((model) => isIdle(model) && bytesOf(model) > 0);
   const [first, ...others] = idle;
   if (!first) return { name: undefined, kind: 'none' };
   const { name } = others.reduce((largest, one) => (bytesOf(one) > bytesOf(largest) ? one : largest), first);
@@ -28,6 +28,8 @@ export function largestIdle(models: readonly Sized[], of: 'memory' | 'gpu'): Idl
 function isInMemory({ state, remote }: Sized): boolean {
   return !remote && state !== ModelState.MODEL_STATE_LOADABLE && state !== ModelState.MODEL_STATE_DRAINING;
 }
+
+const isIdle = ({ state, running }: Sized) => state === ModelState.MODEL_STATE_SERVING && running === 0;
 
 const gpuBytes = ({ served }: Sized) => served.sizeBytes * served.gpuShare;
 

@@ -16,9 +16,10 @@ describe('of the models in memory', () => {
     expect(largestIdle(models, 'memory')).toEqual({ name: 'c', kind: 'some' });
   });
 
-  test('none goes that has work, loads, or is no memory of ours', () => {
+  test('none goes that has work, loads, takes no memory, or none of ours', () => {
     const busy = [model('a', 1, { running: 2 }), model('b', 2, { state: LOADING }), model('c', 9, { remote: true })];
     expect(largestIdle(busy, 'memory')).toEqual({ name: undefined, kind: 'none' });
+    expect(largestIdle([model('a', 1, { running: 1 }), model('weightless', 0)], 'memory').kind).toBe('none');
     expect(largestIdle([], 'memory')).toEqual({ name: undefined, kind: 'none' });
   });
 

@@ -18,6 +18,7 @@ interface Entry {
 export const COMMANDS: Readonly<Record<string, Entry>> = {
   up: { summary: 'start a router and nodes on this machine', load: () => import('./commands/up.ts') },
   chat: { summary: 'ask the mesh and stream its answer', load: () => import('./commands/chat.ts') },
+  batch: { summary: 'work off a file of prompts', load: () => import('./commands/batch.ts') },
   ps: { summary: 'show the nodes of the mesh', load: () => import('./commands/ps.ts') },
   explain: { summary: 'show which node would answer, and why', load: () => import('./commands/explain.ts') },
   stats: { summary: 'show which models answer what, and what it saves', load: () => import('./commands/stats.ts') },
@@ -26,7 +27,10 @@ export const COMMANDS: Readonly<Record<string, Entry>> = {
   feedback: { summary: 'rate an answer, so that the mesh chooses better', load: () => import('./commands/feedback.ts') },
   replay: { summary: 'tell from a decision log what another policy would have cost', load: () => import('./commands/replay.ts') },
   classify: { summary: 'tell how hard prompts are, and who may answer them', load: () => import('./commands/classify.ts') },
-  models: { summary: 'list, fetch, check and remove models', load: () => import('./commands/models.ts') },
+  models: {
+    summary: 'list, fetch, check and remove models; have nodes load and swap them',
+    load: () => import('./commands/models.ts'),
+  },
   router: { summary: 'run a router', load: () => import('./commands/router.ts') },
   node: { summary: 'run a node and join it to a router', load: () => import('./commands/node.ts') },
   drain: { summary: 'let a node finish what it has and leave', load: () => import('./commands/drain.ts') },

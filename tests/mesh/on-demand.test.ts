@@ -137,6 +137,23 @@ describe('a request that leaves the model open', () => {
     expect(stories.call.closed).toBe(false);
   });
 
+  it('goes to another model of the same node when one leaves memory and hands it back', async () => {
+    const node = await announcing({ one: SERVING, other: SERVING });
+    const answers = Array.from({ length: 4 }, () => ask());
+    const works = [await node.work(), await node.work(), await node.work(), await node.work()];
+    const going = works[0]?.model ?? '';
+    const staying = going === 'one' ? 'other' : 'one';
+    node.states({ [going]: LOADABLE, [staying]: SERVING });
+    const failure = { code: Code.UNAVAILABLE, reason: 'DRAINING', message: 'the model is leaving', retryAfterMs: 0 };
+    for (const work of works) {
+      const { request, epoch, model } = work;
+      if (model === staying) node.answer(work);
+      else node.progress({ ended: [{ request, epoch, tokens: 0, outcome: { $case: 'failure', value: failure } }] });
+    }
+    for (const { model } of works) if (model === going) node.answer(await node.work());
+    for (const answer of await Promise.all(answers)) expect(answer).toMatchObject({ text: 'yes', model: staying });
+  });
+
   it('is not kept from a node by one of its models that drains', async () => {
     const node = await announcing({ old: DRAINING, fresh: SERVING });
     const answer = ask();

@@ -17,7 +17,7 @@ import { measure } from './llama-cpp/measure.ts';
 import type { Loaded } from './llama-cpp/model.ts';
 import { loadModel, placed, tokenizerDigest } from './llama-cpp/model.ts';
 import { renderPrompt } from './llama-cpp/prompt.ts';
-import { mostInCommon } from './llama-cpp/sequence.ts';
+import { bestSlot } from './llama-cpp/sequence.ts';
 import { assumedWatts } from './power.ts';
 import { servedModel } from './served.ts';
 import { SlotQueue } from './slot-queue.ts';
@@ -37,7 +37,7 @@ export class LlamaCppBackend implements Backend {
     this.#loaded = loaded;
     this.#queue = new SlotQueue(
       loaded.sequences,
-      (free, { tokens }) => mostInCommon(free, tokens),
+      (free, { tokens }) => bestSlot(loaded.sequences, free, tokens),
       (sequence, work) => this.#start(loaded, sequence, work),
     );
     progress(1);

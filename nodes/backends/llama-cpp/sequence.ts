@@ -4,19 +4,32 @@ import type { JobRun } from '../job-run.ts';
 import type { Place } from './lockstep.ts';
 import type { Loaded } from './model.ts';
 
-/** Below this part of the prompt a common beginning is not worth giving up another conversation's cache. */
-const WORTH_REUSING = 0.25;
+/** Slots that differ by less than this part of the prompt are as good as each other. */
+const AS_GOOD = 0.1;
 
-/** The free sequence whose KV cache already holds the most of the prompt; where none holds enough, the one free longest. */
-export function mostInCommon(free: ReadonlySet<LlamaContextSequence>, tokens: Token[]): LlamaContextSequence {
-  let best: LlamaContextSequence | undefined;
-  let most = tokens.length * WORTH_REUSING;
-  for (const sequence of free) {
-    best ??= sequence;
-    const common = sequence.compareContextTokens(tokens).firstDifferentIndex;
-    if (common > most) [best, most] = [sequence, common];
-  }
-  return best!;
+type Slot = Pick<LlamaContextSequence, 'compareContextTokens' | 'nextTokenIndex'>;
+
+/**
+ * The free slot in which the prompt costs least: the tokens that need not be read, less those of another conversation that
+ * would be lost, which count the less the longer nobody asked for them. Of slots that are as good as each other one beside
+ * those at work, since llama.cpp reads its weights once for sequences without a gap between them.
+ * @param order of all slots
+ * @param free the one that is free longest first
+ */
+export function bestSlot<S extends Slot>(order: readonly S[], free: ReadonlySet<S>, tokens: Token[]): S {
+  const slots = [...free].map((slot, age) => {
+    const common = slot.compareContextTokens(tokens).firstDifferentIndex;
+    const wantedAgain = (age + 1) / free.size;
+    return { slot, worth: common - (slot.nextTokenIndex - common) * wantedAgain };
+  });
+  const least = Math.max(...slots.map(({ worth }) => worth)) - tokens.length * AS_GOOD;
+  const good = slots.filter(({ worth }) => worth >= least).map(({ slot }) => slot);
+  const busy = (at: number) => Number(at >= 0 && at < order.length && !free.has(order[at]!));
+  const neighbours = (slot: S) => {
+    const at = order.indexOf(slot);
+    return busy(at - 1) + busy(at + 1);
+  };
+  return good.reduce((best, one) => (neighbours(one) > neighbours(best) ? one : best));
 }
 
 /** Keeps what the sequence's KV cache has in common with the prompt. @returns how many tokens that are */

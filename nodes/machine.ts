@@ -11,7 +11,7 @@ import type { NodeSettings } from './settings.ts';
 
 export interface Machine {
   readonly hardware: Hardware;
-  readonly memory: () => LimitedMemory;
+  readonly memory: () => readonly LimitedMemory[];
   readonly marks: Marks;
   /** What all models together may take. */
   readonly budgetBytes: number;
@@ -29,7 +29,7 @@ export async function openMachine(settings: NodeSettings): Promise<Machine> {
     hardware,
     memory,
     marks,
-    budgetBytes: bytesIn(memoryBudget, allowed ?? hardware.memoryBytes),
+    budgetBytes: bytesIn(memoryBudget, Math.min(...memory().map(({ limitBytes }) => limitBytes))),
     freeBytes: (onDemand) => (onDemand ? roomIn(memory(), marks) : freeIn(memory())),
   };
 }

@@ -8,7 +8,7 @@ import { isExposed, readOrCreateSecret, readOrCreateToken } from '../proto/trans
 import type { CacheEvent } from '../telemetry/cache-events.ts';
 import { logCache } from '../telemetry/cache-events.ts';
 import type { Tell } from '../telemetry/events.ts';
-import { openMemory } from '../telemetry/host/memory.ts';
+import { fullest, openMemory } from '../telemetry/host/memory.ts';
 import type { Log } from '../telemetry/log.ts';
 import { createLog, logFleet, logRequests } from '../telemetry/log.ts';
 import { watchAll } from '../telemetry/observers.ts';
@@ -111,12 +111,13 @@ function openDecisionLog({ decisionLog: folder }: RouterSettings, log: Log): Dec
 async function cacheOf(settings: RouterSettings, tell: Tell<CacheEvent>): Promise<OpenCache> {
   const { cache, cacheMemoryMb, cacheSnapshot, redis } = settings;
   if (!cache) return openNoCache(systemClock);
+  const memory = openMemory();
   return openCache({
     secret: readOrCreateSecret(cacheSecretFile(settings), 'cache secret'),
     memoryBytes: cacheMemoryMb * 2 ** 20,
     url: redis,
     snapshot: cacheSnapshot,
-    memory: openMemory(),
+    memory: () => fullest(memory()),
     clock: systemClock,
     tell,
   });

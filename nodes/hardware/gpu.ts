@@ -1,5 +1,6 @@
 /** Accelerators and how busy they are, told without loading any of their libraries: by nvidia-smi, and by amdgpu's files. */
 import type { Gpu, GpuUse } from '../../proto/gen/infermesh/v1/types.ts';
+import { realEvery } from '../real-every.ts';
 import { amdGpus, amdUses } from './amd.ts';
 import { nvidiaGpus, nvidiaUses } from './nvidia.ts';
 
@@ -27,7 +28,7 @@ export interface GpuWatchOptions {
 }
 
 /** Looks at the GPUs that `findGpus` has found, never twice at the same time; a machine without any is never looked at. */
-export function watchGpus(gpus: readonly Gpu[], { env, root, onLook, every = interval }: GpuWatchOptions = {}): GpuWatch {
+export function watchGpus(gpus: readonly Gpu[], { env, root, onLook, every = realEvery }: GpuWatchOptions = {}): GpuWatch {
   let uses: readonly GpuUse[] = [];
   if (gpus.length === 0) return { uses, stop: () => {} };
   const ended = new AbortController();
@@ -55,9 +56,4 @@ export function watchGpus(gpus: readonly Gpu[], { env, root, onLook, every = int
     },
     stop,
   };
-}
-
-function interval(ms: number, run: () => void): () => void {
-  const timer = setInterval(run, ms);
-  return () => clearInterval(timer);
 }

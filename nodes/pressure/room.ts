@@ -3,11 +3,16 @@ import type { LimitedMemory } from '../../telemetry/host/memory.ts';
 import type { Marks } from './pressure.ts';
 
 /** In bytes, before memory is short: what is loaded because somebody waits for it must not be what makes it so. */
-export function roomIn({ usedBytes, limitBytes }: LimitedMemory, { high }: Pick<Marks, 'high'>): number {
-  return Math.max(0, limitBytes * high - usedBytes);
+export function roomIn(memory: readonly LimitedMemory[], { high }: Pick<Marks, 'high'>): number {
+  return leastOf(memory, ({ usedBytes, limitBytes }) => limitBytes * high - usedBytes);
 }
 
 /** In bytes, to the limit: what an operator wants loaded is loaded, also into memory that is short then. */
-export function freeIn({ usedBytes, limitBytes }: LimitedMemory): number {
-  return Math.max(0, limitBytes - usedBytes);
+export function freeIn(memory: readonly LimitedMemory[]): number {
+  return leastOf(memory, ({ usedBytes, limitBytes }) => limitBytes - usedBytes);
+}
+
+/** Whoever has the least left bounds it, and that need not be the fullest. */
+function leastOf(memory: readonly LimitedMemory[], left: (one: LimitedMemory) => number): number {
+  return Math.max(0, Math.min(...memory.map(left)));
 }

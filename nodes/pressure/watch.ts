@@ -3,8 +3,9 @@ import type { Gpu, Pressure as Report } from '../../proto/gen/infermesh/v1/types
 import { PressureLevel } from '../../proto/gen/infermesh/v1/types.ts';
 import type { NodeEvent, Tell } from '../../telemetry/events.ts';
 import type { LimitedMemory } from '../../telemetry/host/memory.ts';
-import { useOf } from '../../telemetry/host/memory.ts';
+import { fullest, useOf } from '../../telemetry/host/memory.ts';
 import type { GpuWatch } from '../hardware/gpu.ts';
+import { realEvery } from '../real-every.ts';
 import type { ModelShelf } from '../shelf/view.ts';
 import { gpuMemory, gpuMemoryUse, largestIdle } from './idle.ts';
 import type { Marks, Move } from './pressure.ts';
@@ -14,7 +15,7 @@ const LOOK_EVERY_MS = 1_000;
 
 export interface PressureParts {
   readonly marks: Marks;
-  readonly memory: () => LimitedMemory;
+  readonly memory: () => readonly LimitedMemory[];
   readonly hardware: { readonly gpus: readonly Pick<Gpu, 'memoryBytes'>[] };
   readonly gpus: Pick<GpuWatch, 'uses'>;
   readonly shelf: Pick<ModelShelf, 'models' | 'unload' | 'hold'>;
@@ -32,15 +33,16 @@ export class PressureWatch {
   readonly #pressure: Pressure;
   readonly #stop: () => void;
   readonly #listeners = new Set<() => void>();
+  /** The fullest. */
   #memory: LimitedMemory;
   /** On their way out. */
   readonly #unloading = new Set<string>();
 
   constructor(parts: PressureParts) {
-    const { marks, memory, every = interval } = parts;
+    const { marks, memory, every = realEvery } = parts;
     this.#parts = parts;
     this.#pressure = new Pressure(marks);
-    this.#memory = memory();
+    this.#memory = fullest(memory());
     this.#stop = every(LOOK_EVERY_MS, () => this.#look());
   }
 
@@ -69,7 +71,7 @@ export class PressureWatch {
 
   #look(): void {
     const { memory, hardware, gpus, shelf, now = monotonic } = this.#parts;
-    this.#memory = memory();
+    this.#memory = fullest(memory());
     const models = shelf.models.filter(({ name }) => !this.#unloading.has(name));
     const idle = { memory: largestIdle(models, 'memory'), gpu: largestIdle(models, 'gpu') };
     const look = {
@@ -113,8 +115,3 @@ const LEVELS = {
 } as const;
 
 const monotonic = () => performance.now();
-
-function interval(ms: number, run: () => void): () => void {
-  const timer = setInterval(run, ms);
-  return () => clearInterval(timer);
-}

@@ -13,19 +13,20 @@ export interface MemoryOptions {
   readonly root?: string;
 }
 
-/** @returns a reader of the fullest of them as it is now; it takes some small files and no process */
-export function openMemory({ allowed, root = '/' }: MemoryOptions = {}): () => LimitedMemory {
+/** @returns a reader of all of them as they are now, one at least; it takes some small files and no process */
+export function openMemory({ allowed, root = '/' }: MemoryOptions = {}): () => LimitedMemory[] {
   const group = openCgroup(root);
   return () => {
     const own = allowed === undefined ? [] : [{ usedBytes: ownBytes(root), limitBytes: allowed, stalled: 0 }];
-    return fullest([ofMachine(root), ...(group?.limits() ?? []), ...own]);
+    return [ofMachine(root), ...(group?.limits() ?? []), ...own];
   };
 }
 
 /** Of the limit, 0 to 1, or more. */
 export const useOf = ({ usedBytes, limitBytes }: LimitedMemory) => usedBytes / limitBytes;
 
-function fullest(all: readonly LimitedMemory[]): LimitedMemory {
+/** @param all one at least */
+export function fullest(all: readonly LimitedMemory[]): LimitedMemory {
   return all.reduce((most, one) => (useOf(one) > useOf(most) ? one : most));
 }
 

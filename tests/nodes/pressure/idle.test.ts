@@ -62,8 +62,11 @@ describe('memory of GPUs', () => {
 });
 
 test('what may still be taken is less for what is loaded on demand: that must not make memory short', () => {
-  const memory = { usedBytes: 80 * GIB, limitBytes: 100 * GIB, stalled: 0 };
-  expect([roomIn(memory, { high: 0.85 }), freeIn(memory)]).toEqual([5 * GIB, 20 * GIB]);
-  const full = { ...memory, usedBytes: 110 * GIB };
-  expect([roomIn(full, { high: 0.85 }), freeIn(full)]).toEqual([0, 0]);
+  const machine = { usedBytes: 80 * GIB, limitBytes: 100 * GIB, stalled: 0 };
+  expect([roomIn([machine], { high: 0.85 }), freeIn([machine])]).toEqual([5 * GIB, 20 * GIB]);
+  const group = { usedBytes: 4 * GIB, limitBytes: 8 * GIB, stalled: 0 };
+  expect([roomIn([machine, group], { high: 0.75 }), freeIn([machine, group])]).toEqual([0, 4 * GIB]);
+  expect(roomIn([machine, group], { high: 0.9 })).toBeCloseTo(3.2 * GIB, 0);
+  const full = { ...machine, usedBytes: 110 * GIB };
+  expect([roomIn([full], { high: 0.85 }), freeIn([full])]).toEqual([0, 0]);
 });

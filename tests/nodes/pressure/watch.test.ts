@@ -25,7 +25,6 @@ class FakeNode {
   readonly held: (string | undefined)[] = [];
   readonly unloaded: { readonly name: string; readonly running: number; readonly steps: readonly string[] }[] = [];
   others = 0;
-  stalled = 0;
   readonly gpus = { uses: [] as GpuUse[] };
   reports = 0;
   refuses = false;
@@ -35,7 +34,7 @@ class FakeNode {
     this.models = Object.entries(sizes).map(([name, gib]) => ({ name, memoryBytes: gib * GIB, state: SERVING, running: 0 }));
     this.watch = new PressureWatch({
       marks: { low: 0.75, high: 0.85, critical: 0.95 },
-      memory: () => ({ usedBytes: this.used, limitBytes: 100 * GIB, stalled: this.stalled }),
+      memory: () => [{ usedBytes: this.used, limitBytes: 100 * GIB, stalled: 0 }],
       hardware: { gpus },
       gpus: this.gpus,
       shelf: this.#shelf(),

@@ -3,7 +3,7 @@ import { tmpdir, totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { openCgroup } from '../../../telemetry/host/cgroup.ts';
-import { openMemory, useOf } from '../../../telemetry/host/memory.ts';
+import { fullest, openMemory, useOf } from '../../../telemetry/host/memory.ts';
 
 const MIB = 2 ** 20;
 
@@ -93,10 +93,10 @@ describe('memory', () => {
 
   test('of the machine counts mapped files as used, since nothing runs without them', () => {
     lay({ 'proc/meminfo': machine, 'proc/pressure/memory': 'some avg10=9.00\nfull avg10=3.00 avg60=0.00 avg300=0.00 total=1\n' });
-    expect(openMemory({ root })()).toEqual({ usedBytes: 500 * MIB, limitBytes: 1000 * MIB, stalled: 0.03 });
+    expect(openMemory({ root })()).toEqual([{ usedBytes: 500 * MIB, limitBytes: 1000 * MIB, stalled: 0.03 }]);
   });
 
-  test('is that of the fullest: machine, group, or what the node was allowed', () => {
+  test('is as full as the fullest: machine, group, or what the node was allowed', () => {
     lay({
       'proc/meminfo': machine,
       'proc/self/cgroup': '0::/\n',
@@ -104,9 +104,10 @@ describe('memory', () => {
       'sys/fs/cgroup/memory.max': `${100 * MIB}\n`,
       'sys/fs/cgroup/memory.current': `${60 * MIB}\n`,
     });
-    expect(openMemory({ root })()).toMatchObject({ usedBytes: 60 * MIB, limitBytes: 100 * MIB });
-    expect(openMemory({ root, allowed: 8192 * MIB })()).toMatchObject({ limitBytes: 100 * MIB });
-    expect(openMemory({ root, allowed: 10 * MIB })()).toMatchObject({ limitBytes: 10 * MIB });
+    expect(openMemory({ root })().map(({ limitBytes }) => limitBytes)).toEqual([1000 * MIB, 100 * MIB]);
+    expect(fullest(openMemory({ root })())).toMatchObject({ usedBytes: 60 * MIB, limitBytes: 100 * MIB });
+    expect(fullest(openMemory({ root, allowed: 8192 * MIB })())).toMatchObject({ limitBytes: 100 * MIB });
+    expect(fullest(openMemory({ root, allowed: 10 * MIB })())).toMatchObject({ limitBytes: 10 * MIB });
   });
 
   test('of a process has that of its children in it', () => {
@@ -116,13 +117,13 @@ describe('memory', () => {
       'proc/77/status': 'Name:\tnode\nVmRSS:\t   20480 kB\n',
       'proc/78/status': 'Name:\tnode\nVmRSS:\t   10240 kB\n',
     });
-    const { usedBytes } = openMemory({ root, allowed: 1 })();
+    const { usedBytes } = fullest(openMemory({ root, allowed: 1 })());
     expect(usedBytes).toBeGreaterThan(30 * MIB + process.memoryUsage.rss() / 2);
     expect(usedBytes).toBeLessThan(30 * MIB + process.memoryUsage.rss() * 2);
   });
 
   test('of this machine is neither empty nor beyond it', () => {
-    const now = openMemory()();
+    const now = fullest(openMemory()());
     expect(now.limitBytes).toBeLessThanOrEqual(totalmem());
     expect(useOf(now)).toBeGreaterThan(0);
     expect(useOf(now)).toBeLessThan(1.1);

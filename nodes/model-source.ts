@@ -5,6 +5,7 @@ import { Tier } from '../proto/gen/infermesh/v1/types.ts';
 import type { LoadOptions, ModelSpec } from './backends/backend.ts';
 import { readAdapter, withAdapters } from './backends/llama-cpp/lora.ts';
 import { makesVectors } from './backends/replay-options.ts';
+import type { BackendName } from './engine/index.ts';
 import { createEngine } from './engine/index.ts';
 import { expectedModel } from './expected-model.ts';
 import type { ModelSettings } from './model-settings.ts';
@@ -60,16 +61,14 @@ export class ConfiguredModels implements ModelSource {
 
   async prepare(model: string, { slots, pull, signal, onProgress }: PrepareWish): Promise<PreparedModel> {
     const name = nameIn(model);
-    const known = this.#settings.get(name);
-    const settings = known ?? { ...this.#parts.usual, model: name };
+    const settings = this.#settings.get(name) ?? { ...this.#parts.usual, model: name };
     const weights: Weights = { pull, signal, onProgress: (progress) => onProgress(fractionOf(progress)) };
     const spec = await specOf(settings, name === model ? settings.model : model, weights);
-    // What is not here needs other settings than those of the node: an engine that reads its weights.
-    const engine = spec.path.endsWith('.onnx') ? 'onnx' : settings.engine;
-    return this.#prepared(spec, { ...settings, ...(known ? {} : { engine }), slots: slots ?? settings.slots });
+    return this.#prepared(spec, { ...settings, slots: slots ?? settings.slots });
   }
 
-  async #prepared(found: ModelSpec, settings: ModelSettings): Promise<PreparedModel> {
+  async #prepared(found: ModelSpec, given: ModelSettings): Promise<PreparedModel> {
+    const settings = { ...given, engine: engineFor(found, given) };
     const { engine, slots, threads, gpuLayers, watts } = settings;
     const adapters = settings.lora.flatMap((text) => readAdapter(text) ?? []);
     const model = await this.#withContext(await withAdapters(asServed(found, settings), adapters), settings);
@@ -110,6 +109,11 @@ async function specOf(settings: ModelSettings, model: string, { pull, ...options
   if (spec) return spec;
   const how = `fetch them with: infermesh models pull ${model}`;
   throw new Fault('MODEL_UNAVAILABLE', `the weights of ${model} are not on this node; ${how}`, { facts: { model } });
+}
+
+/** The engine that nobody chose reads GGUF; weights in ONNX choose for themselves. */
+function engineFor({ path }: ModelSpec, { engine, lora }: ModelSettings): BackendName {
+  return engine === 'llama-cpp' && lora.length === 0 && path.endsWith('.onnx') ? 'onnx' : engine;
 }
 
 /** What the operator knows better than the catalogue. */

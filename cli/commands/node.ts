@@ -24,7 +24,7 @@ const HELP: FlagHelp<typeof nodeSchema> = {
   joinToken: ['TOKEN', 'token for a single join, from infermesh token create'],
   keyFile: ['FILE', "the node's own key, made at such a join (default: by the node's name in your data folder)"],
   id: ['NAME', "the node's name in the mesh (default: made of host and model)"],
-  engine: ['NAME', 'llama-cpp, ollama, openai for a server with that API, or replay for tests'],
+  engine: ['NAME', 'llama-cpp, ollama, onnx for weights in ONNX, openai for a server with that API, or replay for tests'],
   model: ['NAME', 'which model to serve; it is fetched when it is not here; repeat it, or use commas, for several'],
   onDemand: ['NAME', 'model to load when a router asks for it; repeat it, or use commas, for several'],
   modelsFile: ['FILE', 'YAML of the models, each with settings of its own, in place of both'],
@@ -75,6 +75,7 @@ Examples:
   infermesh node --engine ollama --model llama3.2:1b --slots 2
   infermesh node --engine openai --openai-url http://127.0.0.1:8000/v1 --openai-model mistralai/Mistral-7B-Instruct-v0.3 --model mistral-7b-instruct --slots 32
   infermesh node --model all-minilm-l6-v2           makes vectors of texts, for semantic reuse
+  infermesh node --model file:/srv/models/gte-small/onnx/model.onnx
   infermesh node --join a:50051,b:50051 --zone eu-1 --labels rack=7 --gpu-layers auto
   infermesh node --model stories-15m,all-minilm-l6-v2 --on-demand mistral-7b-instruct --memory-budget 12GB
   infermesh node --models-file models.yaml          several models, each with an engine and settings of its own

@@ -68,7 +68,7 @@ describe.runIf(installed)('a node with an ONNX file of the operator', () => {
   test('stands beside one whose model tells classes, which answers those who name it and nobody else', async () => {
     const source = `file:${writeSmall(join(folder.path, 'intents'), { build: perText, files: labelled() })}`;
     const catalogue = writeCatalogue(join(folder.path, 'ours.yaml'), { name: 'intents', source, tasks: ['classify'] });
-    const node = await mesh.addNode({ engine: 'onnx', model: 'intents', env: { INFERMESH_CATALOGUE: catalogue } });
+    const node = await mesh.addNode({ model: 'intents', env: { INFERMESH_CATALOGUE: catalogue } });
     const { text, finished } = await mesh.client.ask({ messages: 'green and blue', model: 'intents' });
     expect(JSON.parse(text)).toMatchObject({ label: 'shipping', score: expect.closeTo(0.9756, 3) });
     expect(finished.usage).toMatchObject({ inputTokens: 3, outputTokens: 1 });
@@ -83,7 +83,7 @@ describe.runIf(installed)('a node with an ONNX file of the operator', () => {
     mkdirSync(cut);
     const short = await writeMiniLm(cut);
     truncateSync(short, 1_000_000);
-    const flags = ['--join', mesh.address, '--token-file', mesh.tokenFile, '--id', 'broken', '--engine', 'onnx'];
+    const flags = ['--join', mesh.address, '--token-file', mesh.tokenFile, '--id', 'broken'];
     const node = startMember(['node', ...flags, '--model', `file:${short}`]);
     const [code] = await once(node.process, 'close');
     expect(code).toBe(1);

@@ -84,5 +84,6 @@ async function loadAll(shelf: Shelf, names: readonly string[]): Promise<readonly
   const loads = await Promise.allSettled(names.map((name) => shelf.load(name, { atStart: true })));
   const [failed] = loads.filter((load) => load.status === 'rejected');
   if (failed && !onDemand && loads.every(({ status }) => status === 'rejected')) throw failed.reason;
+  shelf.started();
   return names.filter((_, at) => loads[at]?.status === 'fulfilled').flatMap((name) => shelf.place(name)?.served ?? []);
 }

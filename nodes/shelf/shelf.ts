@@ -42,8 +42,7 @@ export class Shelf implements ModelShelf {
   readonly #commands = new Set<Promise<void>>();
   readonly #ending = new AbortController();
   #held: string | undefined;
-  /** Loads that the node began with. */
-  #starting = 0;
+  #starting = true;
   /** Of engines that are gone. */
   #crashes = 0;
 
@@ -69,9 +68,15 @@ export class Shelf implements ModelShelf {
     return this.#places.get(name);
   }
 
-  /** Models that it begins with are on their way. */
+  /** The models that the node begins with are on their way. */
   get starting(): boolean {
-    return this.#starting > 0;
+    return this.#starting;
+  }
+
+  /** All that the node begins with has come, or not. */
+  started(): void {
+    this.#starting = false;
+    this.#changed();
   }
 
   /** How often engines died since the shelf was made. */
@@ -104,14 +109,7 @@ export class Shelf implements ModelShelf {
   async load(model: string, wish: LoadWish, onStep: OnStep = () => {}): Promise<void> {
     const name = nameIn(model);
     if (wish.onDemand) this.#checkDemand(this.#places.get(name));
-    const atStart = wish.atStart ? 1 : 0;
-    this.#starting += atStart;
-    try {
-      await this.#command([name], onStep, () => this.#load(model, wish, onStep), name);
-    } finally {
-      this.#starting -= atStart;
-      if (wish.atStart) this.#changed();
-    }
+    await this.#command([name], onStep, () => this.#load(model, wish, onStep), name);
   }
 
   async unload(model: string, limitMs: number, onStep: OnStep = () => {}): Promise<void> {

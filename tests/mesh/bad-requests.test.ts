@@ -53,11 +53,9 @@ describe('a prompt', () => {
     expectInvalid(await chat({ messages }), 'messages', 'at least one ROLE_USER');
   });
 
-  it('of 1 MiB is too long for a model of 256 tokens, which is said at once', async () => {
-    const startedAt = performance.now();
+  it('of 1 MiB is too long for a model of 256 tokens', async () => {
     const { code, fault } = await prompt('x'.repeat(1_048_576), STORIES);
     expect({ code, reason: fault.reason }).toEqual({ code: Code.FAILED_PRECONDITION, reason: 'CONTEXT_TOO_LONG' });
-    expect(performance.now() - startedAt).toBeLessThan(1000);
   });
 
   it('of 1 MiB reaches a model whose context it fits', async () => {

@@ -104,7 +104,7 @@ it('a word in any field stands in no name and no value of Redis, no log, no span
   ]);
   let snapshot: string;
   try {
-    await expect.poll(async () => (await other.client.nodes()).length, { timeout: 10_000 }).toBe(2);
+    await expect.poll(async () => (await other.client.nodes()).length).toBe(2);
     await fill(mesh.client, mesh.address);
     await fill(other.client, other.address);
     const { layers } = await other.client.cacheStats();

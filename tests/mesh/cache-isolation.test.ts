@@ -110,7 +110,7 @@ async function talliedPairs(pairs: readonly Pair[], first: string, again: string
 
 async function serves(client: Mesh): Promise<void> {
   const serving = async () => (await client.nodes()).filter(({ state }) => state === NodeState.NODE_STATE_SERVING).length;
-  await expect.poll(serving, { timeout: 10_000 }).toBe(1);
+  await expect.poll(serving).toBe(1);
 }
 
 const canned = { engine: 'replay', model: 'canned', replay: 'rate=0,length=3', slots: 64 } as const;

@@ -13,7 +13,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const put = (client: Mesh, key: string) => client.evidence.put(key, [{ text: `of ${key}` }]);
 const has = async (client: Mesh, key: string) => (await client.evidence.get(key)) !== undefined;
-const soon = (value: () => unknown) => expect.poll(value, { timeout: 10_000 });
+const soon = (value: () => unknown) => expect.poll(value);
 
 /** How many values of any kind lie in a layer of Redis. */
 async function written(client: Mesh): Promise<number> {

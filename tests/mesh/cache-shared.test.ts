@@ -37,7 +37,7 @@ async function pair(context: TestContext): Promise<Pair> {
     flags: ['--join', other.address],
   });
   const serving = async () => (await other.client.nodes()).filter(({ state }) => state === NodeState.NODE_STATE_SERVING).length;
-  await expect.poll(serving, { timeout: 10_000 }).toBe(1);
+  await expect.poll(serving).toBe(1);
   return {
     redis,
     mesh,
@@ -58,7 +58,7 @@ async function sourceOf({ mesh, other }: Pair, input = fresh()): Promise<CacheSo
   return again.finished.cached?.source;
 }
 
-const shares = (both: Pair) => expect.poll(() => sourceOf(both), { timeout: 10_000 }).toBe(CacheSource.CACHE_SOURCE_REDIS);
+const shares = (both: Pair) => expect.poll(() => sourceOf(both)).toBe(CacheSource.CACHE_SOURCE_REDIS);
 
 it('what one has answered the other gives, from Redis, then from its own memory; both at once generate it once', async (context) => {
   await using both = await pair(context);

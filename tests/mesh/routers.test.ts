@@ -25,7 +25,7 @@ beforeEach(async () => {
     ({ id, engine: 'replay', model: 'canned', replay: 'rate=150', slots: STREAMS, flags: ['--join', address] }) as const;
   await Promise.all([mesh.addNode(node('one')), mesh.addNode(node('two'))]);
   const serving = async () => (await beside.nodes()).filter(({ state }) => state === NodeState.NODE_STATE_SERVING).length;
-  await expect.poll(serving, { timeout: 10_000 }).toBe(2);
+  await expect.poll(serving).toBe(2);
 });
 afterEach(async () => {
   client.close();

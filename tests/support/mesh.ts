@@ -13,7 +13,7 @@ import type { ConnectOptions, Mesh, Node } from '../../client/index.ts';
 import { connect, NodeState } from '../../client/index.ts';
 
 const CLI = fileURLToPath(new URL('../../cli/main.ts', import.meta.url));
-const START_LIMIT_MS = 30_000;
+const START_LIMIT_MS = 80_000;
 const END_LIMIT_MS = 10_000;
 
 export const TOKEN = 'a-join-token-for-tests-only';

@@ -95,7 +95,7 @@ test('a paused job holds the server back, since nothing is read', async () => {
     await at.ask().sink.ended;
     return written === before;
   };
-  await vi.waitUntil(still, { timeout: 10_000 });
+  await vi.waitUntil(still);
   expect(written).toBeLessThan(50_000);
   run.cancel();
   await sink.ended;
@@ -213,7 +213,7 @@ test('a server that passes over schemas is not taken for one that holds an answe
 
 test('the load of vLLM is in the reports', async () => {
   await using at = await world();
-  await vi.waitUntil(() => at.backend.currentLoad().kvCacheUse === 0.25, { timeout: 5_000 });
+  await vi.waitUntil(() => at.backend.currentLoad().kvCacheUse === 0.25);
 });
 
 test('a server that dies is told once, after every job has its end', async () => {

@@ -39,7 +39,7 @@ async function start(id: string): Promise<TestShare> {
 }
 
 /** Rounds take no time here, and would all be over while Redis is not asked. */
-const allUp = () => expect.poll(() => stores.every(({ link }) => link.isUp), { interval: 5, timeout: 10_000 }).toBe(true);
+const allUp = () => expect.poll(() => stores.every(({ link }) => link.isUp), { interval: 5 }).toBe(true);
 const teach = ({ learned: { bandit } }: TestShare, reward: number, times: number) => {
   for (let i = 0; i < times; i++) bandit.learn(ARM, CONTEXT, 0.5, reward, 1, clock.wall());
 };

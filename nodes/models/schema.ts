@@ -1,5 +1,6 @@
 /** What a catalogue file may say, and the entry that it becomes. */
 import { z } from 'zod';
+import { CLASSIFY_TASK } from '../../proto/contract/classes.ts';
 import { EMBED_TASK } from '../../proto/contract/embedding.ts';
 import { Tier } from '../../proto/gen/infermesh/v1/types.ts';
 import type { Source } from './source.ts';
@@ -68,13 +69,13 @@ export const entrySchema = z
     commercial_use: z.boolean(),
     context_length: z.number().int().min(16).max(10_000_000),
     tier: tierSchema,
-    /** Empty: good for anything; `embed` alone: it makes vectors of texts. */
+    /** Empty: good for anything; `embed` alone: it makes vectors of texts; `classify`: it tells classes of them. */
     tasks: z
       .array(z.string().regex(/^[a-z][a-z0-9-]{0,31}$/, 'must be a lower-case word'))
       .max(16)
       .refine(
-        (tasks) => tasks.length === 1 || !tasks.includes(EMBED_TASK),
-        'must have embed alone: such a model answers nothing',
+        (tasks) => tasks.length === 1 || !(tasks.includes(EMBED_TASK) || tasks.includes(CLASSIFY_TASK)),
+        'must have embed or classify alone: such a model can do nothing else',
       ),
     /** Memory to serve it with one slot and 4,096 tokens of context, or all it has; 0: not known. */
     memory_bytes: z.number().int().min(0).max(1e13),

@@ -84,11 +84,13 @@ export function clampReport(claim: Report, models: readonly ServedModel[]): Clam
 }
 
 function clampGpu({ use, memoryUsedBytes, temperature, power }: GpuUse, clamp: Clamp): GpuUse {
+  const known = (field: string, received: number | undefined, low: number, high: number) =>
+    received === undefined ? undefined : clamp.to(field, received, low, high);
   return {
-    use: use && clamp.to('gpus.use', use, 0, 1),
+    use: known('gpus.use', use, 0, 1),
     memoryUsedBytes: clamp.to('gpus.memory_used_bytes', memoryUsedBytes, 0, MAX_BYTES),
-    temperature: temperature && clamp.to('gpus.temperature', temperature, -MAX_CELSIUS, MAX_CELSIUS),
-    power: power && clamp.to('gpus.power', power, 0, MAX_WATTS),
+    temperature: known('gpus.temperature', temperature, -MAX_CELSIUS, MAX_CELSIUS),
+    power: known('gpus.power', power, 0, MAX_WATTS),
   };
 }
 

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { Report } from '../../proto/gen/infermesh/v1/link.ts';
-import { ModelState, ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
-import { clampModel, clampReport, MAX_SLOTS } from '../../router/fleet/claims.ts';
+import { ModelStage, Report } from '../../proto/gen/infermesh/v1/link.ts';
+import { ModelLoad, ModelState, PressureLevel, ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
+import { clampModel, clampProgress, clampReport, MAX_SLOTS } from '../../router/fleet/claims.ts';
 
 const honest = ServedModel.fromPartial({
   name: 'm',
@@ -71,5 +71,35 @@ describe('what a node claims', () => {
         for (const share of [value.loads[0]?.kvCacheUse, value.cpuUse]) expect(share! >= 0 && share! <= 1).toBe(true);
       }),
     );
+  });
+
+  it('of its GPUs, its memory and the states of its models is in range, and what it does not tell stays untold', () => {
+    fc.assert(
+      fc.property(any, fc.option(any, { nil: undefined }), fc.integer(), (wild, maybe, level) => {
+        const gpus = [{ use: maybe, memoryUsedBytes: wild, temperature: maybe, power: maybe }];
+        const pressure = { level: level as PressureLevel, use: wild, limitBytes: wild, steps: ['unload'] };
+        const loads = [ModelLoad.fromPartial({ model: 'm', state: level as ModelState, loadMs: wild })];
+        const { value } = clampReport({ ...Report.fromPartial({}), loads, gpus, pressure }, [honest]);
+        const [gpu] = value.gpus;
+        for (const figure of [gpu?.use, gpu?.temperature, gpu?.power]) {
+          expect(figure === undefined).toBe(maybe === undefined);
+          expect(Number.isFinite(figure ?? 0)).toBe(true);
+        }
+        for (const share of [gpu?.use ?? 0, value.pressure?.use]) expect(share! >= 0 && share! <= 1).toBe(true);
+        for (const figure of [gpu?.memoryUsedBytes, value.pressure?.limitBytes, value.loads[0]?.loadMs]) {
+          expect(Number.isFinite(figure) && figure! >= 0).toBe(true);
+        }
+        expect(Object.values(PressureLevel)).toContain(value.pressure?.level);
+        expect(Object.values(ModelState)).toContain(value.loads[0]?.state);
+      }),
+    );
+  });
+
+  it('of a model command is a stage and a share of it, and a message that fits a line', () => {
+    const failure = { code: 8, reason: 'NO_ROOM', message: 'x'.repeat(5000), retryAfterMs: 0 };
+    const wild = { command: 1, stage: 99 as ModelStage, fraction: Number.NaN, failure };
+    const { stage, fraction, failure: told } = clampProgress(wild);
+    expect({ stage, fraction }).toEqual({ stage: ModelStage.MODEL_STAGE_UNSPECIFIED, fraction: 0 });
+    expect(told?.message).toHaveLength(1024);
   });
 });

@@ -134,6 +134,15 @@ describe('a report', () => {
     expect(of(257)).toEqual([{ field: 'report.loads', description: 'must be at most 256, received 257' }]);
   });
 
+  it('is refused with too many GPUs, or steps against pressure that are too many or too long', () => {
+    type Fields = Parameters<typeof Report.fromPartial>[0];
+    const of = (more: Fields) => violations(() => checkReport(Report.fromPartial(more)));
+    expect(of({ gpus: many(64, {}), pressure: { steps: many(16, x(128)) } })).toEqual([]);
+    expect(of({ gpus: many(65, {}) })).toMatchObject([{ field: 'report.gpus' }]);
+    expect(of({ pressure: { steps: many(17, 'shed') } })).toMatchObject([{ field: 'report.pressure.steps' }]);
+    expect(of({ pressure: { steps: [x(129)] } })).toMatchObject([{ field: 'report.pressure.steps[0]' }]);
+  });
+
   it('is refused with too many cached prefixes', () => {
     const of = (models: number, hashes: number) =>
       violations(() =>

@@ -87,6 +87,16 @@ export const NODE_FRAMES: readonly Buffer[] = [
       ended: [ended],
     },
   } as never),
+  fromNode({
+    $case: 'report',
+    value: {
+      state: 2,
+      loads: [{ ...load, state: 5, loadMs: 4000 }],
+      gpus: [{ use: 0.5, memoryUsedBytes: 1e9, temperature: 61, power: 58 }],
+      pressure: { level: 2, use: 0.87, limitBytes: 8e9, steps: ['unload'] },
+    },
+  } as never),
+  fromNode({ $case: 'modelProgress', value: { command: 1, stage: 3, fraction: 0.5 } } as never),
   fromNode({ $case: 'embedded', value: { request: 1, vectors: [{ values: [0.6, 0.8] }], inputTokens: 3 } } as never),
 ];
 const work = { request: 1, epoch: 1, model: 'canned', messages: chat.messages, sampling: chat.sampling, maxTokens: 8 };
@@ -97,6 +107,14 @@ export const ROUTER_FRAMES: readonly Buffer[] = [
   fromRouter({ $case: 'work', value: { ...work, request: 2, creditBytes: 64, deadlineMs: 500, delivered } } as never),
   fromRouter({ $case: 'cancel', value: { request: 1, epoch: 1 } } as never),
   fromRouter({ $case: 'credit', value: { request: 1, epoch: 1, bytes: 100 } } as never),
+  fromRouter({
+    $case: 'modelCommand',
+    value: { command: 1, action: { $case: 'load', value: { model: 'canned', slots: 2, onDemand: true } } },
+  } as never),
+  fromRouter({
+    $case: 'modelCommand',
+    value: { command: 2, action: { $case: 'swap', value: { from: 'canned', to: 'other', limitMs: 100 } } },
+  } as never),
   fromRouter({ $case: 'embed', value: { request: 1, model: 'canned', texts: ['a', 'naïve 森'], deadlineMs: 1000 } } as never),
 ];
 

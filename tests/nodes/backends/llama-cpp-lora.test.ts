@@ -8,6 +8,7 @@ import type { Adapter } from '../../../nodes/backends/backend.ts';
 import { readAdapter, withAdapters } from '../../../nodes/backends/llama-cpp/lora.ts';
 import { LlamaCppBackend } from '../../../nodes/backends/llama-cpp.ts';
 import { createEngine } from '../../../nodes/engine/index.ts';
+import { nodeSettings } from '../../../nodes/settings.ts';
 import { deliveredAfter, jobOf, loadOptions, Recorder } from '../../contract/jobs.ts';
 import { loraFile } from './lora-file.ts';
 
@@ -118,4 +119,17 @@ test.each([
   ['', undefined],
 ])('%j is read as %j', (text, adapter) => {
   expect(readAdapter(text)).toEqual(adapter);
+});
+
+test.each([
+  [{ lora: '/a.gguf=12' }, /--lora.* a scale from -10 to 10/],
+  [{ lora: '/a.gguf', engine: 'replay', model: 'canned' }, /--lora is for the llama-cpp engine, and canned has replay/],
+  [{ lora: '/a.gguf', model: 'stories-15m,all-minilm-l6-v2' }, /--lora is for one model, and there are 2: use --models-file/],
+])('a node is not started with %j', (flags, message) => {
+  expect(() => nodeSettings({ flags: { tokenFile: 'token', ...flags }, env: {} })).toThrow(message);
+});
+
+test('a node takes several for its model', () => {
+  const { models } = nodeSettings({ flags: { tokenFile: 'token', lora: '/a.gguf=0.5,/b.gguf' }, env: {} });
+  expect(models[0]?.lora).toEqual(['/a.gguf=0.5', '/b.gguf']);
 });

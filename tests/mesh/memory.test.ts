@@ -14,7 +14,6 @@ const why = whyNoMemoryGroup();
 
 const tightOf = (nodes: readonly Node[]) => nodes.find(({ id }) => id === 'tight');
 const states = (node: Node | undefined) => node?.loads.map(({ state }) => state).toSorted() ?? [];
-const useOf = (nodes: readonly Node[]) => tightOf(nodes)?.pressure?.use ?? 0;
 const steps = (node: Node | undefined) => node?.pressure?.steps ?? [];
 
 /** Asks for stories again and again, three at a time, until it is disposed; `told` has how many came whole. */
@@ -44,22 +43,15 @@ describe.skipIf(why !== '')(`a node in a control group of 2 GiB that others fill
     await using mesh = await startMesh({ nodes: [{ id: 'roomy', slots: 2 }], connect: { apiKey: TOKEN } });
     const node = await mesh.addNode({ id: 'tight', model: 'stories-15m,all-minilm-l6-v2', slots: 2, env: group.env });
     await mesh.until((nodes) => states(tightOf(nodes)).join() === [SERVING, SERVING].join());
-    await using hog = await group.hog();
-    /** Keeps the group's memory filled to a share of its limit, until the node is as it should be then. */
-    const fillUntil = async (share: number, done: (node: Node | undefined) => boolean) => {
-      for (;;) {
-        const before = await mesh.until((nodes) => done(tightOf(nodes)) || useOf(nodes) < share);
-        if (done(tightOf(before))) return;
-        await hog.take(Math.ceil((share - useOf(before)) * LIMIT));
-        await mesh.until((nodes) => useOf(nodes) !== useOf(before));
-      }
-    };
+    await using hog = group.hog();
     await using stories = readers(mesh);
 
-    await fillUntil(0.88, (tight) => steps(tight).includes('unload') && states(tight).includes(LOADABLE));
+    hog.fillTo(0.88);
+    await mesh.until((nodes) => steps(tightOf(nodes)).includes('unload') && states(tightOf(nodes)).includes(LOADABLE));
     expect(states(tightOf(await mesh.client.nodes()))).toEqual([SERVING, LOADABLE]);
 
-    await fillUntil(0.965, (tight) => tight?.pressure?.level === PressureLevel.PRESSURE_LEVEL_CRITICAL);
+    hog.fillTo(0.965);
+    await mesh.until((nodes) => tightOf(nodes)?.pressure?.level === PressureLevel.PRESSURE_LEVEL_CRITICAL);
     const told = stories.told;
     await expect.poll(() => stories.told, { timeout: 20_000 }).toBeGreaterThan(told + 5);
 

@@ -2,12 +2,14 @@
  * A control group with a limit of memory, below the one that the test is in, and something that fills it. What starts in
  * it with its environment stays in it, with all its children; disposing it wants them gone.
  */
-import { spawn } from 'node:child_process';
+import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 
 const MOUNT = '/sys/fs/cgroup';
+const HOG = fileURLToPath(new URL('hog.ts', import.meta.url));
 
 export interface MemoryGroup extends AsyncDisposable {
   /** For processes that belong to the group from their first line on. */
@@ -15,13 +17,13 @@ export interface MemoryGroup extends AsyncDisposable {
   /** How often the kernel has killed somebody in it for want of memory. */
   oomKills(): number;
   /** Starts a process in it that takes memory. */
-  hog(): Promise<Hog>;
+  hog(): Hog;
 }
 
 /** Disposing it gives all back. */
 export interface Hog extends AsyncDisposable {
-  /** Takes so many bytes more; resolves when it has them. */
-  take(bytes: number): Promise<void>;
+  /** Keeps the group's memory filled to that share of its limit. */
+  fillTo(share: number): void;
 }
 
 interface Files {
@@ -85,27 +87,10 @@ function locate(): Files | string {
   return { folder: join(above, name), limit: 'memory.max', events: 'memory.events' };
 }
 
-const HOG = `
-  const held = [];
-  process.on('message', (bytes) => process.send(held.push(Buffer.alloc(bytes, 1))));
-  process.send(0);
-`;
-
-async function startHog(env: NodeJS.ProcessEnv): Promise<Hog> {
-  const child = spawn(process.execPath, ['-e', HOG], {
-    env: { ...process.env, ...env },
-    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-  });
-  const answered = async () => {
-    const [told] = await Promise.race([once(child, 'message'), once(child, 'exit')]);
-    if (child.exitCode !== null || child.signalCode !== null) throw new Error(`the hog is gone: ${child.signalCode ?? told}`);
-  };
-  await answered();
+function startHog(env: NodeJS.ProcessEnv): Hog {
+  const child = fork(HOG, { env: { ...process.env, ...env } });
   return {
-    async take(bytes) {
-      child.send(bytes);
-      await answered();
-    },
+    fillTo: (share) => child.send(share),
     async [Symbol.asyncDispose]() {
       if (child.exitCode !== null || child.signalCode !== null) return;
       const exit = once(child, 'exit');

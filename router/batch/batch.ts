@@ -140,7 +140,7 @@ export class Batch {
 
   /** @throws Fault of the last try */
   async #tried(item: Runnable): Promise<Outcome> {
-    const retries = new Retries(this.#parts.random);
+    const retries = new Retries(this.#parts.clock, this.#parts.random);
     for (;;) {
       try {
         const outcome = await this.#once(item);

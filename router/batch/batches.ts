@@ -1,7 +1,6 @@
 /** The batches that are open here, and what they share: the fleet's slots, and the end of the router. */
 import { Fault } from '../../proto/contract/faults.ts';
 import type { ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
-import { NodeState } from '../../proto/gen/infermesh/v1/types.ts';
 import { HOP_MARGIN_MS, MAX_DEADLINE_MS } from '../../proto/transport/deadline.ts';
 import type { EventStream } from '../../proto/transport/event-stream.ts';
 import type { CallContext } from '../../proto/transport/handlers.ts';
@@ -82,13 +81,13 @@ export class Batches {
     const waiting = new Set<string>();
     let slots = 0;
     let busy = 0;
-    for (const { state, models, reservations } of fleet.links) {
-      if (state !== NodeState.NODE_STATE_SERVING) continue;
-      for (const model of models) {
+    for (const link of fleet.links) {
+      for (const model of link.models) {
         const weight = serves(model);
+        // What is not in memory is not to be loaded by the length of a batch.
+        if (weight === 0 || !link.serves(model.name)) continue;
         slots += weight * model.slots;
-        if (weight === 0) continue;
-        busy += reservations.of(model.name).requests;
+        busy += link.reservations.of(model.name).requests;
         waiting.add(model.name);
       }
     }

@@ -52,11 +52,14 @@ export async function batch(args: readonly string[]): Promise<Report> {
   return {
     name: 'batch',
     figures,
-    targets: settings.flatMap(({ name }) => [
-      { figure: `${name}_batch_over_chats`, least: 1, unit: 'x' },
-      { figure: `${name}_auto_over_best_window`, least: 0.95, unit: 'x' },
-      { figure: `${name}_first_token_p99_over_alone`, most: 1.5, unit: 'x' },
-    ]),
+    targets: [
+      ...settings.flatMap(({ name }) => [
+        { figure: `${name}_batch_over_chats`, least: 1, unit: 'x' },
+        { figure: `${name}_auto_over_best_window`, least: 0.95, unit: 'x' },
+      ]),
+      // On llama.cpp it depends on what the engine has of the machine for one more prompt.
+      { figure: 'replay_first_token_p99_over_alone', most: 1.5, unit: 'x' },
+    ],
     notes: [
       `chats: as many at the same time as there are slots, each followed by the next; people: ${PEOPLE} who ask again ${THINKING_MS} ms after they were answered`,
     ],

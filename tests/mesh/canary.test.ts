@@ -127,9 +127,12 @@ it('a word in any field stands in no log, error, span or file', async () => {
     { ...FULL, id: `${CANARY}-refused`, model: CANARY },
     { id: `${CANARY}-texts`, texts: [CANARY] },
   ];
-  for await (const outcome of mesh.client.batch(items, { metadata, deadlineMs: 5000 })) {
-    if (outcome.type === 'failed') faults.push(outcome.fault);
-  }
+  // Nobody makes vectors here, for which it would wait.
+  await (async () => {
+    for await (const outcome of mesh.client.batch(items, { metadata, deadlineMs: 3000 })) {
+      if (outcome.type === 'failed') faults.push(outcome.fault);
+    }
+  })().catch((fault: Fault) => faults.push(fault));
   for (const request of [BatchRequest.encode(BatchRequest.fromPartial({ id: `${CANARY} \n` })).finish(), Buffer.from(CANARY)]) {
     await callRaw('/infermesh.v1.InferenceService/Batch', request);
   }

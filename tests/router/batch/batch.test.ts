@@ -9,6 +9,7 @@ import { messagesOf } from '../../../proto/transport/framing.ts';
 import { Batch, MOST_HELD_BYTES } from '../../../router/batch/batch.ts';
 import type { Runnable } from '../../../router/batch/errands.ts';
 import type { Outcome } from '../../../router/batch/outcome.ts';
+import { NO_NODE_MS } from '../../../router/batch/retries.ts';
 import { FakeClock, seeded } from '../../support/clock.ts';
 
 const ANSWER: Outcome = { $case: 'answer', value: { started: undefined, text: 'text', finished: undefined } };
@@ -225,17 +226,17 @@ describe('an item that is refused for now', () => {
     const world = new World();
     world.send(chat('i0'));
     await settled();
-    for (let i = 0; i < 100; i++) {
-      world.open[0]?.fail('NO_NODE');
+    for (let i = 0; i < 500; i++) {
+      world.open[0]?.fail('QUOTA_EXCEEDED');
       await settled();
       world.clock.advance(1000);
       await settled();
     }
-    world.open[0]?.fail('NO_NODE');
+    world.open[0]?.fail('QUOTA_EXCEEDED');
     await settled();
     world.batch.close(new Fault('DEADLINE_EXCEEDED', 'over'));
     await world.done;
-    expect(world.reasonOf('i0')).toBe('NO_NODE');
+    expect(world.reasonOf('i0')).toBe('QUOTA_EXCEEDED');
     expect(world.ended).toMatchObject({ reason: 'DEADLINE_EXCEEDED' });
   });
 
@@ -253,6 +254,22 @@ describe('an item that is refused for now', () => {
     expect(world.begun.filter((id) => id === 'broken')).toHaveLength(4);
     expect(world.reasonOf('broken')).toBe('NODE_LOST');
     expect(world.reasonOf('wrong')).toBe('CONTEXT_TOO_LONG');
+  });
+
+  it('where no node is there for it is tried for two minutes', async () => {
+    const world = new World();
+    world.send(chat('i0'));
+    await settled();
+    while (world.clock.now() < NO_NODE_MS) {
+      expect(world.outcomes.size).toBe(0);
+      world.open[0]?.fail('NO_NODE');
+      await settled();
+      world.clock.advance(1000);
+      await settled();
+    }
+    world.open[0]?.fail('NO_NODE');
+    await settled();
+    expect(world.reasonOf('i0')).toBe('NO_NODE');
   });
 
   it('has what is left of the batch in each try', async () => {

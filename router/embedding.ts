@@ -51,6 +51,9 @@ async function made(
   const tenant = callers.tenantOf(context);
   const { texts, model: wanted, refresh } = checkEmbed(request);
   const budgetMs = budgetOf(context);
+  const { signal } = context;
+  const whole = budgetMs - Math.min(HOP_MARGIN_MS, budgetMs / 2);
+  const deadlineMs = await vectors.ready({ model: wanted, deadlineMs: whole, signal });
   const { model } = vectors;
   if (wanted !== '' && model && wanted !== model.name) {
     throw new Fault('MODEL_NOT_FOUND', 'the embedding model in use is another one', { facts: { model: model.name } });
@@ -58,8 +61,7 @@ async function made(
   if (model) checkVectors(texts.length, model.dimensions);
   const tokens = texts.reduce((sum, text) => sum + tokensOf(text), 0);
   using lease = quotas.enter(tenant, tokens);
-  const deadlineMs = budgetMs - Math.min(HOP_MARGIN_MS, budgetMs / 2);
-  const answer = await vectors.of(texts, { tenant, refresh, deadlineMs, traceparent, signal: context.signal });
+  const answer = await vectors.of(texts, { tenant, refresh, deadlineMs, traceparent, signal });
   // What was in the cache has taken none.
   lease.settle(tokens * (1 - answer.cached / texts.length));
   return {

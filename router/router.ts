@@ -19,6 +19,7 @@ import { errands } from './batch/errands.ts';
 import type { Classifier } from './classify/classification.ts';
 import type { Clock } from './clock.ts';
 import { systemClock } from './clock.ts';
+import { EmbeddingDemand } from './fleet/embedding-demand.ts';
 import { Fleet } from './fleet/fleet.ts';
 import { FleetEmbedder } from './fleet/fleet-embedder.ts';
 import { Sessions } from './fleet/sessions.ts';
@@ -113,7 +114,7 @@ export class Router {
     this.#embedder = new FleetEmbedder({ fleet, clock });
     const needs = { clock, random, tell: tellCache };
     const open = () => openSemantic(opened, needs);
-    const vectors = new Vectors({ cache, embedder: this.#embedder });
+    const vectors = new Vectors({ cache, embedder: this.#embedder, demand: new EmbeddingDemand({ fleet, clock }) });
     const meaning = new Meaning({ keys: cache.keys, classifier, vectors, open });
     this.#meaning = meaning;
     const gate = new NodeGate({ token, folder: new TrustFolder(trustFolder(settings)), clock });

@@ -3,10 +3,12 @@ import type { Cache, Key } from '../cache/port.ts';
 import { MOST_EMBED_TEXTS } from '../proto/contract/embedding.ts';
 import { Fault } from '../proto/contract/faults.ts';
 import type { Embedder, EmbeddingModel, EmbedOptions } from './fleet/embedder.ts';
+import type { EmbeddingDemand, VectorsDemand } from './fleet/embedding-demand.ts';
 
 export interface VectorsParts {
   readonly cache: Pick<Cache, 'keys' | 'embeddings'>;
   readonly embedder: Embedder;
+  readonly demand: Pick<EmbeddingDemand, 'ready'>;
 }
 
 export interface VectorsWish extends EmbedOptions {
@@ -33,6 +35,16 @@ export class Vectors {
   /** The one in use; undefined while no node makes vectors. */
   get model(): EmbeddingModel | undefined {
     return this.#parts.embedder.model;
+  }
+
+  /**
+   * Waits for a load where no node has the model in memory.
+   * @returns what is left of the deadline, in milliseconds
+   * @throws Fault DEADLINE_EXCEEDED or CANCELLED
+   */
+  ready(wish: VectorsDemand): Promise<number> {
+    // Vectors of another model say nothing of those that were made before.
+    return this.#parts.demand.ready({ ...wish, model: wish.model || this.model?.name || '' });
   }
 
   /** @throws Fault NO_NODE, NODE_LOST, DEADLINE_EXCEEDED, CANCELLED, or as the node failed */

@@ -90,10 +90,14 @@ export class ConfiguredModels implements ModelSource {
     if (context !== undefined) return { ...model, contextLength: Math.min(context, model.contextLength) };
     const within = (bytes: number) => contextWithin(model, slots, bytes);
     const { budgetBytes } = this.#parts;
-    const half = await within(budgetBytes / 2);
-    const tokens = half >= USUAL_CONTEXT ? half : Math.max(half, Math.min(USUAL_CONTEXT, await within(budgetBytes)));
-    return { ...model, contextLength: Math.min(model.contextLength, Math.max(LEAST_CONTEXT, tokens)) };
+    const tokens = contextFor(await within(budgetBytes / 2), await within(budgetBytes));
+    return { ...model, contextLength: Math.min(model.contextLength, tokens) };
   }
+}
+
+/** Tokens for each slot, of those that half of the budget has room for and those that all of it has. */
+export function contextFor(ofHalf: number, ofAll: number): number {
+  return Math.max(LEAST_CONTEXT, ofHalf, Math.min(USUAL_CONTEXT, ofAll));
 }
 
 /** @param model what the store is asked for: a name, one version of it, or a file */

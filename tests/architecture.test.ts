@@ -68,6 +68,8 @@ const PURE = [
   'router/trust/quotas.ts',
   'cache/shared/{outbox,peers,replica-set,roster,wire}.ts',
   'router/share/{news,spending}.ts',
+  'nodes/shelf/*.ts',
+  'nodes/{expected-model,node-report,prefix-news,refusal,work-count}.ts',
   'nodes/backends/{replay-vectors,text-assembler,unit-vector}.ts',
   'nodes/backends/onnx/{batch,outputs,pooling}.ts',
   'nodes/pressure/{idle,marks,pressure,room}.ts',

@@ -7,7 +7,6 @@ import type { ModelSettings } from '../../nodes/model-settings.ts';
 import { usualSettings } from '../../nodes/model-settings.ts';
 import { ConfiguredModels, contextFor } from '../../nodes/model-source.ts';
 import { bundledPath } from '../../nodes/models/sources/file.ts';
-import { openModelStore } from '../../nodes/models/store.ts';
 import { nodeSettings } from '../../nodes/settings.ts';
 import { Tier } from '../../proto/gen/infermesh/v1/types.ts';
 

@@ -124,12 +124,22 @@ describe('two versions of one model', () => {
   beforeAll(async () => {
     await mesh[Symbol.asyncDispose]();
     versions = twoVersions();
-    const node = { model: versions.model, id: 'engine', env: versions.env };
+    const flags = ['--on-demand', 'all-minilm-l6-v2'];
+    const node = { model: versions.model, id: 'engine', env: versions.env, flags };
     mesh = await startMesh({ nodes: [node], connect: { apiKey: TOKEN } });
   });
   afterAll(() => versions[Symbol.dispose]());
 
-  const digest = async () => (await mesh.client.nodes())[0]?.models.map((model) => [model.name, model.digest]);
+  const digest = async () => {
+    const models = (await mesh.client.nodes())[0]?.models ?? [];
+    return models.filter(({ name }) => name === versions.model).map((model) => [model.name, model.digest]);
+  };
+
+  it('stay while another model is loaded beside, which makes vectors', async () => {
+    const { model, dimensions } = await mesh.client.embed(['a fox', 'an owl'], { deadlineMs: 60_000 });
+    expect({ model, dimensions }).toEqual({ model: 'all-minilm-l6-v2', dimensions: 384 });
+    expect(await stateOf(versions.model)).toBe(SERVING);
+  }, 120_000);
 
   it('are swapped under load, and who asks by name notices nothing', async () => {
     const { model, names, digests } = versions;

@@ -72,7 +72,7 @@ const PURE = [
   'nodes/{expected-model,node-report,prefix-news,refusal,work-count}.ts',
   'nodes/backends/{replay-vectors,text-assembler,unit-vector}.ts',
   'nodes/backends/onnx/{batch,outputs,pooling}.ts',
-  'nodes/pressure/{idle,marks,pressure,room}.ts',
+  'nodes/pressure/{gpu-memory,idle,marks,pressure,room}.ts',
   'nodes/backends/openai/{beginning,chunks,embedding,metrics,refusals,request}.ts',
   'nodes/models/gguf/{facts,header,reader,types}.ts',
   'nodes/models/version.ts',

@@ -7,7 +7,9 @@ import { fullest, useOf } from '../../telemetry/host/memory.ts';
 import type { GpuWatch } from '../hardware/gpu.ts';
 import { realEvery } from '../real-every.ts';
 import type { ModelShelf } from '../shelf/view.ts';
-import { gpuMemory, gpuMemoryUse, largestIdle } from './idle.ts';
+import type { TightestGpu } from './gpu-memory.ts';
+import { tightestGpu } from './gpu-memory.ts';
+import { largestIdle } from './idle.ts';
 import type { Marks, Move } from './pressure.ts';
 import { Pressure } from './pressure.ts';
 
@@ -53,10 +55,21 @@ export class PressureWatch {
 
   /** For reports, as of the last look. */
   get report(): Report {
-    const { hardware, gpus } = this.#parts;
     const { level, steps } = this.#pressure;
-    const use = Math.max(useOf(this.#memory), gpuMemoryUse(hardware.gpus, gpus.uses));
-    return { level, use: Math.min(1, use), limitBytes: this.#memory.limitBytes, steps: [...steps] };
+    const { limitBytes } = this.#short;
+    return { level, use: Math.min(1, useOf(this.#short)), limitBytes, steps: [...steps] };
+  }
+
+  /** The memory that is short, or nearest to it: a GPU's only where that is all that is short. */
+  get #short(): LimitedMemory {
+    const { marks } = this.#parts;
+    const gpu = this.#gpu;
+    return gpu && gpu.standing !== 'free' && useOf(this.#memory) < marks.high ? gpu.memory : this.#memory;
+  }
+
+  get #gpu(): TightestGpu | undefined {
+    const { hardware, gpus } = this.#parts;
+    return tightestGpu(hardware.gpus, gpus.uses);
   }
 
   /** Called after each step, taken or given back. Returns the unsubscribe. */
@@ -70,7 +83,7 @@ export class PressureWatch {
   }
 
   #look(): void {
-    const { memory, hardware, gpus, shelf, now = monotonic } = this.#parts;
+    const { memory, shelf, now = monotonic } = this.#parts;
     this.#memory = fullest(memory());
     const models = shelf.models.filter(({ name }) => !this.#unloading.has(name));
     const idle = { memory: largestIdle(models, 'memory'), gpu: largestIdle(models, 'gpu') };
@@ -78,7 +91,7 @@ export class PressureWatch {
       at: now(),
       use: useOf(this.#memory),
       stalled: this.#memory.stalled,
-      gpu: gpuMemory(hardware.gpus, gpus.uses),
+      gpu: this.#gpu?.standing ?? 'free',
       acting: this.#unloading.size > 0,
     };
     const move = this.#pressure.next(look, { memory: idle.memory.kind, gpu: idle.gpu.kind });
@@ -91,7 +104,7 @@ export class PressureWatch {
   #moved({ type, step }: Move, model: string | undefined): void {
     const { shelf, tell } = this.#parts;
     const { level, steps } = this.#pressure;
-    const { usedBytes, limitBytes } = this.#memory;
+    const { usedBytes, limitBytes } = this.#short;
     const facts = { step, level: LEVELS[level], usedBytes, limitBytes };
     tell(type === 'take' ? { type: 'pressure_step', ...facts, model } : { type: 'pressure_step_back', ...facts });
     shelf.hold(steps.length > 0 ? 'the node is short of memory' : undefined);

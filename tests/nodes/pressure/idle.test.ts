@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { gpuMemory, gpuMemoryUse, largestIdle } from '../../../nodes/pressure/idle.ts';
+import { tightestGpu } from '../../../nodes/pressure/gpu-memory.ts';
+import { largestIdle } from '../../../nodes/pressure/idle.ts';
 import { freeIn, roomIn } from '../../../nodes/pressure/room.ts';
 import { ModelState } from '../../../proto/gen/infermesh/v1/types.ts';
 
@@ -41,23 +42,24 @@ describe('of the models in memory', () => {
 describe('memory of GPUs', () => {
   const used = (...gib: number[]) => gib.map((each) => ({ memoryUsedBytes: each * GIB }));
   const sized = (...gib: number[]) => gib.map((each) => ({ memoryBytes: each * GIB }));
+  const standing = (size: number, use: number) => tightestGpu(sized(size), used(use))?.standing;
 
   test('is short when less than half of the rest is left that engines leave', () => {
-    expect(gpuMemory(sized(80), used(79))).toBe('free');
-    expect(gpuMemory(sized(80), used(79.45))).toBe('scarce');
-    expect(gpuMemory(sized(80), used(79.6))).toBe('short');
-    expect(gpuMemory(sized(8), used(7.82))).toBe('scarce');
-    expect(gpuMemory(sized(8), used(7.9))).toBe('short');
+    expect([79, 79.45, 79.6].map((use) => standing(80, use))).toEqual(['free', 'scarce', 'short']);
+    expect([7.5, 7.82, 7.9].map((use) => standing(8, use))).toEqual(['free', 'scarce', 'short']);
   });
 
-  test('is that of the fullest of them', () => {
-    expect(gpuMemory(sized(24, 24), used(1, 23.9))).toBe('short');
-    expect(gpuMemoryUse(sized(24, 24), used(6, 12))).toBe(0.5);
+  test('is that of the one nearest to being short, which need not be the fullest', () => {
+    const tightest = tightestGpu(sized(80, 8), used(79, 7.86));
+    expect(tightest).toMatchObject({ standing: 'short', memory: { limitBytes: 8 * GIB, usedBytes: 7.86 * GIB } });
   });
 
-  test('that nobody tells of is free', () => {
-    expect([gpuMemory([], []), gpuMemory(sized(24), []), gpuMemory(sized(0), used(3))]).toEqual(['free', 'free', 'free']);
-    expect([gpuMemoryUse([], []), gpuMemoryUse(sized(24), []), gpuMemoryUse(sized(0), used(3))]).toEqual([0, 0, 0]);
+  test('that nobody tells of is not known', () => {
+    expect([tightestGpu([], []), tightestGpu(sized(24), []), tightestGpu(sized(0), used(3))]).toEqual([
+      undefined,
+      undefined,
+      undefined,
+    ]);
   });
 });
 

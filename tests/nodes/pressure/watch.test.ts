@@ -134,12 +134,16 @@ describe('a node that runs short of memory', () => {
     expect([node.steps, node.watch.sheds]).toEqual([[], false]);
   });
 
-  test('tells of memory of GPUs where that is fuller, and unloads there', async () => {
+  test('tells of memory of a GPU where that alone is short, and unloads there', async () => {
     const node = new FakeNode({ a: 1, b: 2 }, [{ memoryBytes: 80 * GIB }]);
     node.gpus.uses = [{ memoryUsedBytes: 79.9 * GIB }];
     await node.seconds(5);
+    expect(node.watch.report).toMatchObject({ limitBytes: 80 * GIB, steps: ['unload'] });
     expect(node.watch.report.use).toBeCloseTo(79.9 / 80, 9);
     expect(node.unloaded).toMatchObject([{ name: 'a' }]);
+    node.others = 95 * GIB;
+    await node.seconds(1);
+    expect(node.watch.report.limitBytes).toBe(100 * GIB);
   });
 });
 

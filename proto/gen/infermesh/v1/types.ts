@@ -582,11 +582,14 @@ export interface GpuUse {
 /** Pressure is how a node stands with its memory, and what it has given up for it. */
 export interface Pressure {
   level: PressureLevel;
-  /** Of the limit, 0 to 1: the fuller of memory and GPU memory. */
+  /** Of the limit, 0 to 1. */
   use: number;
-  /** Of the machine, or of the control group that the node runs in. */
+  /**
+   * Of the machine, a control group that the node runs in, or what the node was allowed, whichever is the fullest; of a GPU
+   * where its memory alone is short.
+   */
   limitBytes: number;
-  /** In force now, in the order in which they were taken: unload, shrink-cache, smaller-tier, shed. */
+  /** In force now, in the order in which they are taken: unload, smaller-tier, shed. */
   steps: string[];
 }
 

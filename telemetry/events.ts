@@ -300,6 +300,8 @@ export type NodeEvent =
   | {
       readonly type: 'engine_ready';
       readonly model: string;
+      /** With its version, and where it computes if it tells that: onnx 1.30.0 cpu. */
+      readonly engine: string;
       readonly slots: number;
       readonly prefillTokensPerSecond: number;
       readonly decodeTokensPerSecond: number;

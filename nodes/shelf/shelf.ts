@@ -258,7 +258,8 @@ export class Shelf implements ModelShelf {
   #tellReady({ served, loadMs, memoryBytes }: Resident): void {
     const { name: model, slots, prefillTokensPerSecond, decodeTokensPerSecond } = served;
     const rates = { prefillTokensPerSecond, decodeTokensPerSecond };
-    this.#parts.tell({ type: 'engine_ready', model, slots, ...rates, loadMs, memoryBytes });
+    const engine = `${served.engine} ${served.engineVersion}`.trim();
+    this.#parts.tell({ type: 'engine_ready', model, engine, slots, ...rates, loadMs, memoryBytes });
   }
 
   async #retire(

@@ -1,9 +1,11 @@
 /**
- * The yardstick of the engine benchmark: node-llama-cpp driven with nothing in between, so that the difference is what
- * infermesh adds. Run alone: `node tests/bench/engine-direct.ts MODEL.gguf [SEQUENCES] [TOKENS]`.
+ * The yardstick of the benchmark `first`: node-llama-cpp driven with nothing in between but what lets its sequences step
+ * together, without which it is half as fast; so the difference is what infermesh adds. Run alone: `node tests/bench/engine-direct.ts MODEL.gguf [SEQUENCES] [TOKENS]`.
  */
 import { pathToFileURL } from 'node:url';
 import type { LlamaContextSequence, Token } from 'node-llama-cpp';
+import type { Place } from '../../nodes/backends/llama-cpp/lockstep.ts';
+import { Lockstep } from '../../nodes/backends/llama-cpp/lockstep.ts';
 
 export interface DirectOptions {
   readonly path: string;
@@ -35,12 +37,15 @@ export async function engineDirect(options: DirectOptions, rounds = 1): Promise<
     flashAttention: false,
   });
   const sequences = Array.from({ length: options.sequences }, () => context.getSequence());
+  const lockstep = new Lockstep(sequences);
   const prompt = model.tokenize(options.prompt);
-  await Promise.all(sequences.map((sequence) => generate(sequence, prompt, 4)));
+  const all = (tokens: number) =>
+    Promise.all(sequences.map((sequence) => generate(sequence, lockstep.place(sequence), prompt, tokens)));
+  await all(4);
   const results: DirectResult[] = [];
   for (let round = 0; round < rounds; round++) {
     const start = performance.now();
-    const counts = await Promise.all(sequences.map((sequence) => generate(sequence, prompt, options.tokens)));
+    const counts = await all(options.tokens);
     const seconds = (performance.now() - start) / 1000;
     const tokens = counts.reduce((sum, count) => sum + count, 0);
     results.push({ tokensPerSecond: tokens / seconds, tokens, seconds });
@@ -51,10 +56,15 @@ export async function engineDirect(options: DirectOptions, rounds = 1): Promise<
   return results;
 }
 
-async function generate(sequence: LlamaContextSequence, prompt: Token[], tokens: number): Promise<number> {
+async function generate(sequence: LlamaContextSequence, taken: Place, prompt: Token[], tokens: number): Promise<number> {
+  using place = taken;
   await sequence.clearHistory();
   let count = 0;
-  for await (const _ of sequence.evaluate(prompt, { temperature: 0, yieldEogToken: true })) if (++count === tokens) break;
+  await place.turn();
+  for await (const _ of sequence.evaluate(prompt, { temperature: 0, yieldEogToken: true })) {
+    if (++count === tokens) break;
+    await place.turn();
+  }
   return count;
 }
 

@@ -16,7 +16,7 @@ const OPTIONS = {
   model: { type: 'string', default: 'stories-15m' },
   threads: { type: 'string', default: '1' },
   /** Of each answer. */
-  tokens: { type: 'string', default: '128' },
+  tokens: { type: 'string', default: '100' },
   /** Of each slot. */
   context: { type: 'string', default: '256' },
   rounds: { type: 'string', default: '5' },

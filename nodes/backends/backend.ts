@@ -114,7 +114,7 @@ export type Outcome =
       readonly reason: Reason;
       /** Never the user's text. */
       readonly message: string;
-      /** When a server outside wants to be asked again, in milliseconds; absent where it did not say. */
+      /** When a server outside is to be asked again, in milliseconds: it said so, or is not there. */
       readonly retryAfterMs?: number | undefined;
     };
 

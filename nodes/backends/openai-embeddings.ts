@@ -10,6 +10,7 @@ import { codeOf, Refused } from './openai/http.ts';
 import { servedBy } from './openai/served.ts';
 import type { Server } from './openai/server.ts';
 import { findServer, lookAfter } from './openai/server.ts';
+import { UNREACHABLE_MS } from './retry-after.ts';
 import { ServerLife } from './server-life.ts';
 
 export class OpenAiEmbeddings implements Backend {
@@ -95,7 +96,7 @@ export class OpenAiEmbeddings implements Backend {
     if (error instanceof Fault) return failure(error.reason, error.message);
     if (error instanceof SyntaxError) return failure('ENGINE_FAILED', 'the server sent vectors that are no JSON');
     this.#life.doubt();
-    return failure('DRAINING', `the server cannot be reached (${codeOf(error)})`);
+    return failure('DRAINING', `the server cannot be reached (${codeOf(error)})`, UNREACHABLE_MS);
   }
 
   /** Warms up, then times one text. @throws Fault with what the server refused it for */

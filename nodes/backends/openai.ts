@@ -25,6 +25,7 @@ import { chatRequest, schemaFormsOf, sendsLimit, unsupportedSampling } from './o
 import { servedBy } from './openai/served.ts';
 import type { Server } from './openai/server.ts';
 import { findServer, lookAfter } from './openai/server.ts';
+import { UNREACHABLE_MS } from './retry-after.ts';
 import { ServerLife } from './server-life.ts';
 import { SlotQueue } from './slot-queue.ts';
 
@@ -32,8 +33,6 @@ import { SlotQueue } from './slot-queue.ts';
 const METRICS_MS = 1_000;
 /** Of parameters that one request may turn out to be too much for. */
 const MOST_REPAIRS = 8;
-/** For so long a slot is kept back whose request found no server. */
-const UNREACHABLE_MS = 2_000;
 const DIED = ['ECONNRESET', 'EPIPE'];
 
 export class OpenAiBackend implements Backend {
@@ -222,7 +221,7 @@ export class OpenAiBackend implements Backend {
     // It was there, and went with the request.
     if (DIED.includes(code)) return failure('ENGINE_CRASHED', `the server closed the connection before it answered (${code})`);
     this.#park(work, UNREACHABLE_MS);
-    return failure('DRAINING', `the server cannot be reached (${code})`);
+    return failure('DRAINING', `the server cannot be reached (${code})`, UNREACHABLE_MS);
   }
 
   /** Keeps the slot back: fewer requests go to a server that has enough. */

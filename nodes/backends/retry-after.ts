@@ -3,6 +3,9 @@
 /** Lower-case names, as node:http has them. */
 export type Headers = Readonly<Record<string, string | string[] | undefined>>;
 
+/** For so long a server that could not be reached is left alone, and what would go there goes elsewhere, in milliseconds. */
+export const UNREACHABLE_MS = 2_000;
+
 /** A server that says more than this has gone rather than a rest. */
 const LONGEST_MS = 600_000;
 const NUMBER = /^\d+(?:\.\d+)?$/;

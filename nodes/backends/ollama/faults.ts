@@ -5,6 +5,7 @@
 import { Fault } from '../../../proto/contract/faults.ts';
 import type { Failure } from '../job-run.ts';
 import { failure } from '../job-run.ts';
+import { UNREACHABLE_MS } from '../retry-after.ts';
 
 /** Ollama passes the error of llama.cpp's server on as a text of JSON in its own. */
 const TOO_LONG = /exceed_context_size|exceeds the available context size|longer than the context length|input length exceeds/i;
@@ -68,7 +69,8 @@ export function lost(code: string): Fault {
  */
 export function failureFrom(thrown: unknown): Failure {
   const { reason, message, retryAfterMs } = faultFrom(thrown);
-  return failure(reason === 'UNREACHABLE' ? 'DRAINING' : reason, message, retryAfterMs);
+  if (reason === 'UNREACHABLE') return failure('DRAINING', message, UNREACHABLE_MS);
+  return failure(reason, message, retryAfterMs);
 }
 
 /** What the package throws by itself is about an answer whose form it did not expect, and may quote it. */

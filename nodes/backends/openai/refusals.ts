@@ -5,7 +5,7 @@
 import type { Failure } from '../job-run.ts';
 import { failure } from '../job-run.ts';
 import type { Headers } from '../retry-after.ts';
-import { retryAfterOf } from '../retry-after.ts';
+import { retryAfterOf, UNREACHABLE_MS } from '../retry-after.ts';
 
 export interface Refusal {
   readonly failure: Failure;
@@ -53,7 +53,9 @@ export function refusalOf(response: RefusedResponse, now: number): Refusal {
   // llama-server has 500 for texts that are too long to make vectors of.
   if (status >= 400 && isTooLong(error)) return { failure: tooLong(error), tooLong: true };
   // What answers for a server that is not there.
-  if (status === 502 || status === 504) return { failure: failure('DRAINING', `the server is not there (HTTP ${status})`) };
+  if (status === 502 || status === 504) {
+    return { failure: failure('DRAINING', `the server is not there (HTTP ${status})`, UNREACHABLE_MS), restMs: UNREACHABLE_MS };
+  }
   if (status >= 500) return { failure: failure('ENGINE_CRASHED', `the server failed (HTTP ${status})`) };
   if (status >= 300 && status < 400) {
     return { failure: failure('ENGINE_FAILED', `the server is at another address (HTTP ${status}): see --openai-url`) };

@@ -167,6 +167,14 @@ describe('an answer', () => {
     expect(outcome).toMatchObject(failed(reason, message));
     expect(JSON.stringify(outcome)).not.toContain('SECRET');
   });
+
+  test('of an Ollama that is gone never began, and is to begin elsewhere', async () => {
+    await load();
+    const { port } = ollama;
+    await ollama[Symbol.asyncDispose]();
+    expect(await outcomeOf(jobOf('x'))).toMatchObject({ ...failed('DRAINING', /no Ollama answers/), retryAfterMs: 2000 });
+    ollama = await FakeOllama.start({ port });
+  });
 });
 
 test.each([429, 503])('Ollama behind a proxy that says with HTTP %i when to come back is given the time', async (status) => {

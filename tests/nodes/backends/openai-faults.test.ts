@@ -224,7 +224,8 @@ test('a server that dies is told once, after every job has its end', async () =>
   await sink.reached(2);
   await at.server.die();
   expect((await sink.ended).outcome).toMatchObject({ reason: 'ENGINE_CRASHED' });
-  expect((await at.ask().sink.ended).outcome).toMatchObject({ reason: 'DRAINING' });
+  // It never began, and is to begin elsewhere.
+  expect((await at.ask().sink.ended).outcome).toMatchObject({ reason: 'DRAINING', retryAfterMs: 2000 });
   await lost;
   expect(told).toEqual([expect.stringMatching(/^the server at 127\.0\.0\.1:\d+ cannot be reached \(ECONNREFUSED\)$/)]);
   expect((await at.ask().sink.ended).outcome).toMatchObject({ reason: 'ENGINE_CRASHED' });

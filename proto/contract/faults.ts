@@ -57,7 +57,7 @@ export const REASONS = {
   QUEUE_FULL: {
     code: 8,
     retryable: true,
-    meaning: 'Every slot is busy and the queue is full; the status says when to come back.',
+    meaning: 'Every slot is busy and the queue is full, or the engines take no more for now; the status says when to come back.',
   },
   NO_ROOM: {
     code: 8,

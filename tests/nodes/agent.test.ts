@@ -101,16 +101,18 @@ it('takes nothing new but canaries while memory is too short, and goes on with w
 it('tells the other routers at once that work took a slot, and that it is free again', async () => {
   engine.become({ type: 'ready', model: MODEL });
   const [busy, other] = streams as [NodeStream, NodeStream];
+  // By itself a report would come each 10 s.
+  const value = { routerId: 'patient', reportIntervalMs: 10_000 };
+  for (const stream of streams) stream.send({ $case: 'welcome', value });
   await other.next('report', ({ loads }) => loads[0]?.freeSlots === 4);
   const startedAt = performance.now();
   busy.work({ model: MODEL.name });
   await other.next('report', ({ loads }) => loads[0]?.freeSlots === 3);
-  expect(performance.now() - startedAt).toBeLessThan(500);
   const [job] = engine.jobs;
   job?.sink.prefilling(0);
   job?.sink.end(CANCELLED, 0, NO_TIMINGS);
   await other.next('report', ({ loads }) => loads[0]?.freeSlots === 4);
-  expect(performance.now() - startedAt).toBeLessThan(900);
+  expect(performance.now() - startedAt).toBeLessThan(8000);
 });
 
 it('counts what runs for a stream that is lost as taken, also towards the router that lost it', async () => {
@@ -150,8 +152,9 @@ it('reports as often as a router asks for', async () => {
   streams[0]!.send({ $case: 'welcome', value: { routerId: 'eager', reportIntervalMs: 100 } });
   await streams[1]!.next('report');
   const startedAt = performance.now();
-  for (let reports = 0; reports < 4; reports++) await streams[1]!.next('report');
-  expect(performance.now() - startedAt).toBeLessThan(1500);
+  for (let reports = 0; reports < 10; reports++) await streams[1]!.next('report');
+  // Nine seconds at the pace of those that ask for nothing.
+  expect(performance.now() - startedAt).toBeLessThan(8000);
 });
 
 describe('a node that a router asks to leave', () => {

@@ -173,6 +173,16 @@ describe('the shares of models', () => {
     });
   });
 
+  it('have what was paid for an answer that broke off, of which nothing was saved', () => {
+    const shares = new ModelShares();
+    shares.chosen(large, 'complex', false);
+    shares.finished(large, usage, 1, 3);
+    shares.brokenOff(large, 0.5);
+    const { models, costUsd, referenceUsd } = shares.figures();
+    expect({ costUsd, referenceUsd }).toEqual({ costUsd: 1.5, referenceUsd: 3.5 });
+    expect(models).toMatchObject([{ finished: 1, outputTokens: 5, costUsd: 1.5, referenceUsd: 3.5 }]);
+  });
+
   it('stay bounded however many names nodes make up', () => {
     const shares = new ModelShares();
     for (let i = 0; i < 3000; i++) shares.chosen({ model: `m${i}`, tier: 1 }, 'simple', false);

@@ -17,6 +17,7 @@ Examples:
   infermesh up
   infermesh up --listen 127.0.0.1:50052 --no-download
   infermesh up --nodes fast=stories-15m:8,chat=qwen2.5-0.5b-instruct:2
+  infermesh up --nodes both=stories-15m:4+all-minilm-l6-v2:4
   infermesh up --json                          one line for each event; the event "ready" comes when all nodes are
 `;
 

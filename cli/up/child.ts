@@ -11,7 +11,14 @@ import type { ChildMessage } from './messages.ts';
 
 const MAIN = fileURLToPath(new URL('../main.ts', import.meta.url));
 /** Settings of the one process that was called; its children are told theirs by flags. */
-const NOT_INHERITED = ['INFERMESH_CONFIG', 'INFERMESH_TLS_CERT', 'INFERMESH_TLS_KEY', 'INFERMESH_TLS_CA'];
+const NOT_INHERITED = [
+  'INFERMESH_CONFIG',
+  'INFERMESH_TLS_CERT',
+  'INFERMESH_TLS_KEY',
+  'INFERMESH_TLS_CA',
+  'INFERMESH_MODEL',
+  'INFERMESH_ON_DEMAND',
+];
 
 export interface ChildListener {
   onMessage(message: ChildMessage): void;

@@ -1,5 +1,5 @@
 /** A router and nodes on this machine, each in its own process, with a join token that only they know. */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -8,7 +8,7 @@ import { connect, Fault, NodeState } from '../../client/index.ts';
 import { Child } from './child.ts';
 import type { NodeNews } from './node-keeper.ts';
 import { NodeKeeper } from './node-keeper.ts';
-import type { PlannedNode, UpSettings } from './settings.ts';
+import type { PlannedModel, PlannedNode, UpSettings } from './settings.ts';
 
 export type MeshNews =
   | { readonly type: 'listening'; readonly address: string }
@@ -65,12 +65,21 @@ export class LocalMesh {
     // It may have been told to end meanwhile.
     if (this.#watching.signal.aborted) return;
     this.#tell({ type: 'listening', address });
-    const plans = planned.filter(({ model }) => !without.has(model));
-    this.#abandoned = planned.filter(({ model }) => without.has(model));
+    const lacks = ({ models }: PlannedNode) => models.every(({ model }) => without.has(model));
+    const plans = planned.filter((plan) => !lacks(plan)).map((plan) => this.#less(plan, without));
+    this.#abandoned = planned.filter(lacks);
     for (const plan of this.#abandoned) this.#tell({ type: 'node', plan, news: { type: 'given_up', why: NOT_HERE } });
     this.#nodes = plans.map((plan) => new NodeKeeper(plan, this.#nodeArgs(plan, address), (news) => this.#nodeNews(plan, news)));
     this.#client = connect(reachable(address));
     void this.#watch(this.#client);
+  }
+
+  /** The node with those of its models that are to be had. */
+  #less(plan: PlannedNode, without: ReadonlySet<string>): PlannedNode {
+    for (const { model } of plan.models.filter((planned) => without.has(planned.model))) {
+      this.#tell({ type: 'log', line: `${plan.name} does without ${model}, which is not here` });
+    }
+    return { ...plan, models: plan.models.filter(({ model }) => !without.has(model)) };
   }
 
   #startRouter(): Promise<string> {
@@ -94,13 +103,29 @@ export class LocalMesh {
     });
   }
 
-  #nodeArgs({ name, model, slots, threads }: PlannedNode, address: string): string[] {
+  #nodeArgs({ name, models, threads }: PlannedNode, address: string): string[] {
     const { logLevel, allowPlaintext } = this.#settings;
     return [
-      ...['node', '--join', reachable(address), '--token-file', this.#tokenFile, '--id', name, '--model', model],
-      ...['--slots', String(slots), '--threads', String(threads), '--drain-ms', String(NODE_DRAIN_MS), '--log-level', logLevel],
+      ...['node', '--join', reachable(address), '--token-file', this.#tokenFile, '--id', name],
+      ...[
+        '--models-file',
+        this.#modelsFile(name, models),
+        '--threads',
+        String(threads),
+        '--drain-ms',
+        String(NODE_DRAIN_MS),
+        '--log-level',
+        logLevel,
+      ],
       ...(allowPlaintext ? ['--allow-plaintext'] : []),
     ];
+  }
+
+  /** Each model with its own slots; JSON is YAML. */
+  #modelsFile(name: string, models: readonly PlannedModel[]): string {
+    const path = join(this.#folder, `${name}.yaml`);
+    writeFileSync(path, JSON.stringify({ models }));
+    return path;
   }
 
   get #tokenFile(): string {

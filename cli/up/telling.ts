@@ -11,6 +11,7 @@ import type { MeshNews } from './local-mesh.ts';
 import { reachable } from './local-mesh.ts';
 import type { NodeNews } from './node-keeper.ts';
 import type { PlannedNode } from './settings.ts';
+import { modelsOf } from './settings.ts';
 
 const STORY = 'tell me a story about a small dragon';
 const QUESTION = 'what is the capital of France?';
@@ -53,7 +54,9 @@ export class Telling {
     else this.#bars.note(`router at ${style('cyan', address, process.stderr)}; its nodes load their models`);
   }
 
-  #node({ name, model }: PlannedNode, news: NodeNews): void {
+  #node(plan: PlannedNode, news: NodeNews): void {
+    const { name } = plan;
+    const model = modelsOf(plan);
     if (news.type === 'progress') {
       if (!this.#settled) this.#bars.step(name, news.step);
       return;
@@ -73,7 +76,9 @@ export class Telling {
     this.#bars.note(`${style('yellow', `${name} (${model})`, process.stderr)}: ${harmless(why)}; ${what}`);
   }
 
-  #serving({ name, model }: PlannedNode, node: Node, pending: number): void {
+  #serving(plan: PlannedNode, node: Node, pending: number): void {
+    const { name } = plan;
+    const model = modelsOf(plan);
     const [served] = node.models;
     const tokensPerSecond = served ? speedOf(served) : 0;
     const answers = canAnswer(node);

@@ -71,15 +71,26 @@ test.each([
 test('up shares out the cores among its nodes, and leaves one for the router', () => {
   const plan = (text: object, cores: number) => planNodes(upSchema.parse(text), cores);
   expect(plan({}, 2)).toEqual([
-    { name: 'stories', model: 'stories-15m', slots: 4, threads: 1 },
-    { name: 'tinyllama', model: 'tinyllama-1.1b-chat', slots: 2, threads: 1 },
+    { name: 'stories', models: [{ model: 'stories-15m', slots: 4 }], threads: 1 },
+    { name: 'tinyllama', models: [{ model: 'tinyllama-1.1b-chat', slots: 2 }], threads: 1 },
   ]);
   expect(plan({}, 9).map(({ threads }) => threads)).toEqual([4, 4]);
-  expect(plan({ threads: 3, nodes: 'a=m:q4:16' }, 2)).toEqual([{ name: 'a', model: 'm:q4', slots: 16, threads: 3 }]);
-  expect(plan({ nodes: ['a=m'] }, 1)).toEqual([{ name: 'a', model: 'm', slots: 4, threads: 1 }]);
+  expect(plan({ threads: 3, nodes: 'a=m:q4:16' }, 2)).toEqual([
+    { name: 'a', models: [{ model: 'm:q4', slots: 16 }], threads: 3 },
+  ]);
+  expect(plan({ nodes: ['a=m'] }, 1)).toEqual([{ name: 'a', models: [{ model: 'm', slots: 4 }], threads: 1 }]);
+  expect(plan({ nodes: 'a=m:2+n+o:q4:8' }, 1)).toMatchObject([
+    {
+      models: [
+        { model: 'm', slots: 2 },
+        { model: 'n', slots: 4 },
+        { model: 'o:q4', slots: 8 },
+      ],
+    },
+  ]);
 });
 
-test.each(['a', 'a=', '=m', 'A=m', 'a=m,a=n', 'a=m:x y'])('up refuses nodes such as %s', async (nodes) => {
+test.each(['a', 'a=', '=m', 'A=m', 'a=m,a=n', 'a=m:x y', 'a=m+', 'a=m+m:2'])('up refuses nodes such as %s', async (nodes) => {
   const { code, stderr } = await infermesh(['up', '--nodes', nodes]);
   expect(code).toBe(2);
   expect(stderr).toMatch(/--nodes must be/);

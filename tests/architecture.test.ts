@@ -61,7 +61,7 @@ const PURE = [
   'router/admit/{line,pace,queue,waiting-room}.ts',
   'router/batch/{items,outcome,retries,turns,window}.ts',
   'router/{classify,patience,select}/**/*.ts',
-  'router/fleet/{claims,damping,embedding-nodes,lease,vectors}.ts',
+  'router/fleet/{claims,damping,embedding-nodes,lease,model-state,vectors}.ts',
   'router/idempotency/registry.ts',
   'router/ledger/{counterfactual,decision-entry,exploration,logged-choice,made-again,outcomes}.ts',
   'router/ledger/{refusal-wording,replay,replay-warnings,reward,savings,shares,trials}.ts',

@@ -15,9 +15,10 @@ import type { Ledger } from '../ledger/ledger.ts';
 import type { Identified } from '../request.ts';
 import { targetOf } from '../request.ts';
 import type { Ask, Considered, Decision, Target } from '../select/candidate.ts';
-import { couldServe, decide } from '../select/decide.ts';
+import { decide } from '../select/decide.ts';
 import { isTarget } from '../select/filters.ts';
 import { refusalFault } from '../select/refusal.ts';
+import { couldServe } from '../select/worth.ts';
 import type { Priority } from './line.ts';
 import type { Look, WaitingRoom, Who } from './waiting-room.ts';
 

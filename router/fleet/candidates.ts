@@ -19,7 +19,8 @@ export function candidateOf(link: NodeLink, model: ServedModel, waiting: number,
   const forThisRouter = Math.min(model.slots, claimed);
   const said = link.stateOf(model.name);
   // What is being loaded because it is wanted counts as served, after a wait.
-  const state = cold && said === NodeState.NODE_STATE_LOADING ? NodeState.NODE_STATE_SERVING : said;
+  const comes = cold && (said === NodeState.NODE_STATE_LOADING || said === NodeState.NODE_STATE_RECOVERING);
+  const state = comes ? NodeState.NODE_STATE_SERVING : said;
   return {
     node: link.id,
     zone: link.hello.zone,

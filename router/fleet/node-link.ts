@@ -15,6 +15,7 @@ import type { RawDuplex } from '../../proto/transport/handlers.ts';
 import { encodeMessage } from '../../proto/transport/messages.ts';
 import type { Lease } from './lease.ts';
 import { ModelCommands } from './model-commands.ts';
+import { stateOfModel } from './model-state.ts';
 import { Reservations } from './reservations.ts';
 
 /** Takes what a node says of one attempt. */
@@ -227,20 +228,6 @@ export class NodeLink {
     if (this.#closed || this.#call.cancelled || this.#call.writableEnded) return;
     this.#call.write(encodeMessage(AttachResponse, frame));
   }
-}
-
-const OF_MODEL: Readonly<Record<number, NodeState>> = {
-  [ModelState.MODEL_STATE_LOADING]: NodeState.NODE_STATE_LOADING,
-  [ModelState.MODEL_STATE_SERVING]: NodeState.NODE_STATE_SERVING,
-  [ModelState.MODEL_STATE_RECOVERING]: NodeState.NODE_STATE_RECOVERING,
-  [ModelState.MODEL_STATE_DRAINING]: NodeState.NODE_STATE_DRAINING,
-  [ModelState.MODEL_STATE_LOADABLE]: NodeState.NODE_STATE_SERVING,
-};
-
-/** A node that leaves takes all its models along; else each has its own. */
-function stateOfModel(node: NodeState, load: ModelLoad | undefined): NodeState {
-  if (node === NodeState.NODE_STATE_DRAINING) return node;
-  return OF_MODEL[load?.state ?? ModelState.MODEL_STATE_UNSPECIFIED] ?? node;
 }
 
 /** The number after one, of 32 bits and never 0. */

@@ -79,11 +79,14 @@ export class OnDemand {
   coldOf(link: NodeLink, model: ServedModel): Cold | undefined {
     const demand = this.#known(link, model.name);
     const load = link.loadOf(model.name);
-    if (!demand?.wasLoadable || !load || !isCold(load)) return undefined;
+    if (!demand?.wasLoadable || !load) return undefined;
     const now = this.#options.clock.now();
     const { phase, loadingSince } = demand;
     const takesMs = loadMsOf(load, model);
-    if (phase?.type === 'asked') return onItsWay(takesMs, now - phase.since);
+    // Its engine may die on the way, and is started again.
+    const mends = load.state === ModelState.MODEL_STATE_RECOVERING;
+    if (phase?.type === 'asked' && (mends || isCold(load))) return onItsWay(takesMs, now - phase.since);
+    if (!isCold(load)) return undefined;
     if (loadingSince !== undefined) return onItsWay(takesMs, now - loadingSince);
     if (phase?.type === 'settling' && now < phase.until) return onItsWay(takesMs, takesMs);
     return { readyMs: takesMs, soonestMs: load.loadMs, loading: false, refused: refusalOf(link, phase, now) };
@@ -150,7 +153,8 @@ export class OnDemand {
 
   #failed(link: NodeLink, model: string, demand: Demand, why: Fault): void {
     const { clock, tell, links, onChange } = this.#options;
-    const restMs = Math.min(REST_MS.most, REST_MS.first * 2 ** demand.failures++);
+    const ownMs = Math.min(REST_MS.most, REST_MS.first * 2 ** demand.failures++);
+    const restMs = Math.max(ownMs, why.retryAfterMs ?? 0);
     demand.phase = { type: 'resting', until: clock.now() + restMs, why };
     // A node that is gone is told of elsewhere.
     if (links.get(link.id) !== link) return;

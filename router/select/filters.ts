@@ -10,21 +10,12 @@
 import { classifiesOnly } from '../../proto/contract/classes.ts';
 import { embedsOnly } from '../../proto/contract/embedding.ts';
 import type { ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
-import { NodeState, Tier } from '../../proto/gen/infermesh/v1/types.ts';
+import { NodeState } from '../../proto/gen/infermesh/v1/types.ts';
 import { fewestTokens } from '../classify/size.ts';
-import type { Ask, Candidate, Considered, Exclusion, Target } from './candidate.ts';
+import type { Target } from './candidate.ts';
 import { allows } from './policy.ts';
-
-/** What a rule looks at: all that is known of a candidate by then. */
-export type Seen = Pick<Considered, 'candidate' | 'estimate' | 'judged'>;
-
-export interface Rule {
-  readonly name: string;
-  /** What it rules out may pass when a slot is freed. */
-  readonly busy?: boolean;
-  readonly rulesOut: (candidate: Candidate, ask: Ask, seen: Seen) => boolean;
-  readonly reason: (candidate: Candidate, ask: Ask, seen: Seen) => string;
-}
+import type { Rule } from './rule.ts';
+import { inAbout, stateName, tierName, usd } from './words.ts';
 
 /** Whether a request that asks so may be answered by the model. */
 export function isTarget({ name, tier, tasks }: Pick<ServedModel, 'name' | 'tier' | 'tasks'>, target: Target): boolean {
@@ -231,58 +222,7 @@ const slot: Rule = {
 export const PLACES_AT_NEED: readonly Rule[] = [crowded, cold, slot];
 export const PLACES: readonly Rule[] = [memory, ...PLACES_AT_NEED];
 
-/** The first of the rules that rules it out; undefined when none does. */
-export function ruledOut(rules: readonly Rule[], seen: Seen, ask: Ask): Exclusion | undefined {
-  for (let i = 0; i < rules.length; i++) {
-    const rule = rules[i] as Rule;
-    if (rule.rulesOut(seen.candidate, ask, seen)) return new RuledOut(rule, seen, ask);
-  }
-  return undefined;
-}
-
-/** Hundreds come up in a decision and few are ever read, so the words are found when somebody asks. */
-export class RuledOut implements Exclusion {
-  readonly filter: string;
-  readonly busy: boolean;
-  readonly #rule: Rule;
-  readonly #seen: Seen;
-  readonly #ask: Ask;
-
-  constructor(rule: Rule, seen: Seen, ask: Ask) {
-    this.filter = rule.name;
-    this.busy = rule.busy === true;
-    this.#rule = rule;
-    this.#seen = seen;
-    this.#ask = ask;
-  }
-
-  get reason(): string {
-    return this.#rule.reason(this.#seen.candidate, this.#ask, this.#seen);
-  }
-}
-
 /** Neither is known to be above the other while one is undefined. */
 function above(value: number | undefined, limit: number | undefined): boolean {
   return value !== undefined && limit !== undefined && value > limit;
-}
-
-/** To two figures, however small: $0.000021. */
-export function usd(value: number): string {
-  if (value === 0) return '$0';
-  const digits = Math.min(12, Math.max(2, 1 - Math.floor(Math.log10(value))));
-  return `$${value.toFixed(digits)}`;
-}
-
-function inAbout(ms: number): string {
-  return ms < 1000 ? 'it could serve within a second' : `it could serve in about ${Math.round(ms / 1000)} s`;
-}
-
-const words = (name: string, prefix: string) => name.slice(prefix.length).toLowerCase();
-
-export function tierName(tier: Tier): string {
-  return words(Object.entries(Tier).find(([, value]) => value === tier)?.[0] ?? 'TIER_UNSPECIFIED', 'TIER_');
-}
-
-export function stateName(state: NodeState): string {
-  return words(Object.entries(NodeState).find(([, value]) => value === state)?.[0] ?? 'NODE_STATE_UNSPECIFIED', 'NODE_STATE_');
 }

@@ -1,8 +1,8 @@
 /** A decision in one sentence. Pure. */
 import type { Considered } from './candidate.ts';
-import { usd } from './filters.ts';
 import type { Preference } from './policy.ts';
 import { furthest } from './refusal.ts';
+import { usd } from './words.ts';
 
 interface Circumstances {
   readonly preference: Preference;

@@ -5,7 +5,7 @@
 import type { Reason } from '../../proto/contract/faults.ts';
 import { Fault } from '../../proto/contract/faults.ts';
 import type { Ask, Decision, Exclusion } from './candidate.ts';
-import { tierName } from './filters.ts';
+import { tierName } from './words.ts';
 
 /** In the order in which the filters run. */
 const REASON_OF: Readonly<Record<string, Reason>> = {

@@ -143,6 +143,13 @@ describe('a model that is not in memory', () => {
     expect(node.commands).toHaveLength(2);
   });
 
+  it('is waited for while its engine, which died on the way, is started again', () => {
+    const node = new TestNode();
+    want(node);
+    node.says(ModelState.MODEL_STATE_RECOVERING);
+    expect(node.candidate).toMatchObject({ state: NodeState.NODE_STATE_SERVING, cold: { loading: true } });
+  });
+
   it('that another router has asked for is waited for too', () => {
     const node = new TestNode();
     node.says(LOADING);
@@ -203,6 +210,14 @@ describe('a load that failed', () => {
     expect(node.commands).toHaveLength(3);
     want(node);
     expect(node.commands).toHaveLength(4);
+  });
+
+  it('rests for as long as its node asks for', async () => {
+    const node = new TestNode();
+    want(node);
+    node.answers({ failure: { code: 8, reason: 'NO_ROOM', message: 'no room', retryAfterMs: 30_000 } });
+    await heard();
+    expect(told.at(-1)).toMatchObject({ type: 'model_not_loaded', restMs: 30_000 });
   });
 
   it('is forgotten once the model has been in memory', async () => {

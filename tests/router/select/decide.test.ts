@@ -3,11 +3,12 @@ import { describe, expect, it } from 'vitest';
 import { Fault } from '../../../proto/contract/faults.ts';
 import { NodeState, Price, Tier } from '../../../proto/gen/infermesh/v1/types.ts';
 import type { Ask, Candidate, Decision } from '../../../router/select/candidate.ts';
-import { couldServe, decide } from '../../../router/select/decide.ts';
+import { decide } from '../../../router/select/decide.ts';
 import { decisionMessage, explanation } from '../../../router/select/explain.ts';
 import type { Limits, Policy } from '../../../router/select/policy.ts';
 import { DEFAULT_POLICY } from '../../../router/select/policy.ts';
 import { refusalFault } from '../../../router/select/refusal.ts';
+import { couldServe } from '../../../router/select/worth.ts';
 import { ask, beliefs, candidate, classification, knowledge } from './builders.ts';
 
 const storyteller = { name: 'stories', tasks: ['story'] };

@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { couldServe, decide } from '../../../router/select/decide.ts';
+import { decide } from '../../../router/select/decide.ts';
 import { estimate, onGrid, overloaded } from '../../../router/select/estimate.ts';
+import { couldServe } from '../../../router/select/worth.ts';
 import { ask, candidate, knowledge } from './builders.ts';
 
 describe('an estimate', () => {

@@ -2,8 +2,7 @@
 
 export class Parking<Work> {
   readonly #free: (work: Work) => void;
-  readonly #ends = new Map<Work, NodeJS.Timeout>();
-  #freeAgainAt = 0;
+  readonly #ends = new Map<Work, { readonly at: number; readonly timer: NodeJS.Timeout }>();
 
   /** @param free called when the slot of the work may be used again */
   constructor(free: (work: Work) => void) {
@@ -14,9 +13,10 @@ export class Parking<Work> {
     return this.#ends.size;
   }
 
-  /** Milliseconds until the slot that was kept back last is free. */
+  /** Milliseconds until the first of the slots that are kept back is free. */
   get freeInMs(): number {
-    return Math.max(0, this.#freeAgainAt - performance.now());
+    const first = Math.min(...[...this.#ends.values()].map(({ at }) => at));
+    return Math.max(0, first - performance.now());
   }
 
   has(work: Work): boolean {
@@ -28,13 +28,12 @@ export class Parking<Work> {
       this.#ends.delete(work);
       this.#free(work);
     };
-    clearTimeout(this.#ends.get(work));
-    this.#freeAgainAt = performance.now() + forMs;
-    this.#ends.set(work, setTimeout(end, forMs));
+    clearTimeout(this.#ends.get(work)?.timer);
+    this.#ends.set(work, { at: performance.now() + forMs, timer: setTimeout(end, forMs) });
   }
 
   /** Nobody is to be freed any more. */
   stop(): void {
-    for (const timer of this.#ends.values()) clearTimeout(timer);
+    for (const { timer } of this.#ends.values()) clearTimeout(timer);
   }
 }

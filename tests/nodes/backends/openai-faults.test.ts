@@ -174,6 +174,18 @@ test('a slot is kept back for as long as the server says, and while all are, not
   expect(at.server.chats.length).toBe(asked);
 });
 
+test('while all slots are kept back the first that is free again says when to come back', async () => {
+  await using at = await world();
+  const enough =
+    (seconds: string): Script =>
+    (response) =>
+      refuse(response, 429, { message: 'slow down' }, { 'retry-after': seconds });
+  at.server.script(enough('300'), enough('600'));
+  await Promise.all([at.ask(), at.ask()].map(({ sink }) => sink.ended));
+  const { outcome } = await at.ask().sink.ended;
+  expect(outcome).toMatchObject({ retryAfterMs: expect.toSatisfy((ms: number) => ms > 0 && ms <= 300_000) });
+});
+
 test('a slot that was kept back is used again when its time is over', async () => {
   await using at = await world({}, 1);
   at.server.script((response) => refuse(response, 429, { message: 'slow down' }, { 'retry-after-ms': '20' }));

@@ -27,6 +27,8 @@ export interface RawLine {
   readonly isWhole: boolean;
   /** Undefined where it is blank. @throws UsageError for what is too long, or is not an object of JSON */
   read(): Value | undefined;
+  /** Whether it and the ASCII text are the same as far as both go. */
+  begins(text: string): boolean;
 }
 
 /** @param path a file, or - for stdin @throws UsageError for what can't be read, or is not an object of JSON */
@@ -37,20 +39,25 @@ export async function* jsonLines(path: string): AsyncGenerator<Line> {
   }
 }
 
-/** @param path a file, or - for stdin @throws UsageError for what can't be read */
-export async function* rawLines(path: string): AsyncGenerator<RawLine> {
+/**
+ * @param path a file, or - for stdin
+ * @param most bytes of a line that can be read
+ * @throws UsageError for what can't be read
+ */
+export async function* rawLines(path: string, most = MAX_LINE): AsyncGenerator<RawLine> {
   const name = path === '-' ? 'stdin' : path;
   let number = 0;
   let end = 0;
-  for await (const { bytes, length, isWhole } of split(path === '-' ? process.stdin : createReadStream(path), name)) {
+  for await (const { bytes, length, isWhole } of split(path === '-' ? process.stdin : createReadStream(path), name, most)) {
     end += length;
     const place = `line ${++number} of ${name}`;
     const read = () => {
-      if (!bytes) throw new UsageError(`${place} must be at most ${MAX_LINE} bytes`);
+      if (!bytes) throw new UsageError(`${place} must be at most ${most} bytes`);
       const text = decoded(bytes, place).trim();
       return text === '' ? undefined : parsed(text, place);
     };
-    yield { place, number, length: length - Number(isWhole), end, isWhole, read };
+    const begins = (text: string) => bytes?.toString('latin1', 0, text.length) === text.slice(0, bytes?.length);
+    yield { place, number, length: length - Number(isWhole), end, isWhole, read, begins };
   }
 }
 
@@ -62,12 +69,12 @@ interface Piece {
   readonly isWhole: boolean;
 }
 
-async function* split(input: AsyncIterable<Buffer>, name: string): AsyncGenerator<Piece> {
+async function* split(input: AsyncIterable<Buffer>, name: string, most: number): AsyncGenerator<Piece> {
   let parts: Buffer[] = [];
   let size = 0;
   const taken = (last: Buffer, isWhole: boolean): Piece => {
     size += last.length;
-    const bytes = size > MAX_LINE ? undefined : Buffer.concat([...parts, last]);
+    const bytes = size > most ? undefined : Buffer.concat([...parts, last]);
     const piece = { bytes, length: size + Number(isWhole), isWhole };
     parts = [];
     size = 0;
@@ -82,7 +89,7 @@ async function* split(input: AsyncIterable<Buffer>, name: string): AsyncGenerato
       }
       size += chunk.length - from;
       // Of what is too long only the length is still of interest.
-      if (size > MAX_LINE) parts = [];
+      if (size > most) parts = [];
       else if (from < chunk.length) parts.push(chunk.subarray(from));
     }
   } catch (error) {

@@ -7,8 +7,8 @@
 import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
-import { open, rename, rm, stat, truncate } from 'node:fs/promises';
-import { finished } from 'node:stream/promises';
+import { open, realpath, rename, rm, stat, truncate } from 'node:fs/promises';
+import { pipeline } from 'node:stream/promises';
 import type { RawLine } from '../lines.ts';
 import { rawLines } from '../lines.ts';
 import { UsageError } from '../usage.ts';
@@ -16,6 +16,10 @@ import { readOutcome } from './outcome-line.ts';
 
 /** What a crash of the machine may cost is at most this much of work. */
 const SYNC_EACH_MS = 1000;
+/** Of one line: more than 4 MiB of an answer or of vectors in JSON's longest spelling. */
+const MOST_BYTES = 32 * 2 ** 20;
+/** How each line begins, in both forms. */
+const BEGINNING = '{"id":"';
 
 export interface Outcomes {
   /** Ids of what was answered by a run before. */
@@ -45,6 +49,8 @@ class OutcomesFile implements Outcomes {
   readonly #path: string;
   readonly #file: FileHandle;
   #syncedAt = performance.now();
+  /** Lines come from two sides, and a long one is written in several pieces. Behind what could not be written comes nothing. */
+  #lines: Promise<void> = Promise.resolve();
 
   constructor(path: string, file: FileHandle, answered: ReadonlySet<string>) {
     this.#path = path;
@@ -52,8 +58,13 @@ class OutcomesFile implements Outcomes {
     this.answered = answered;
   }
 
-  async write(line: object): Promise<void> {
-    await asUsage(this.#path, this.#file.write(`${JSON.stringify(line)}\n`));
+  write(line: object): Promise<void> {
+    this.#lines = this.#lines.then(() => this.#append(`${JSON.stringify(line)}\n`));
+    return this.#lines;
+  }
+
+  async #append(line: string): Promise<void> {
+    await asUsage(this.#path, this.#file.appendFile(line));
     if (performance.now() - this.#syncedAt < SYNC_EACH_MS) return;
     await asUsage(this.#path, this.#file.datasync());
     this.#syncedAt = performance.now();
@@ -82,8 +93,11 @@ async function read(path: string): Promise<Before> {
   let failures = false;
   let end = 0;
   if ((await sizeOf(path)) === 0) return { answered, failures, torn: false, end };
-  for await (const line of rawLines(path)) {
-    if (!line.isWhole) return { answered, failures, torn: true, end };
+  for await (const line of rawLines(path, MOST_BYTES)) {
+    if (!line.isWhole) {
+      if (end === 0) checkTorn(line);
+      return { answered, failures, torn: true, end };
+    }
     end = line.end;
     const outcome = outcomeIn(line);
     if (outcome?.isAnswer) answered.add(outcome.id);
@@ -96,25 +110,38 @@ async function read(path: string): Promise<Before> {
 function outcomeIn({ read, place }: RawLine) {
   const value = read();
   const outcome = value && readOutcome(value);
-  if (value && !outcome) throw new UsageError(`${place} holds no outcome of a batch; name another file for them`);
+  if (value && !outcome) throw foreign(place);
   return outcome;
 }
 
-async function withoutFailures(path: string): Promise<void> {
-  const kept = `${path}.part`;
-  const out = createWriteStream(kept, { flush: true });
+/** Of a file that holds nothing else it is not certain whose it is. @throws UsageError */
+function checkTorn({ read, begins, place }: RawLine): void {
+  let value: ReturnType<RawLine['read']>;
   try {
-    for await (const line of rawLines(path)) {
-      if (!line.isWhole || !outcomeIn(line)?.isAnswer) continue;
-      if (!out.write(`${JSON.stringify(line.read())}\n`)) await once(out, 'drain');
-    }
-    out.end();
-    await asUsage(kept, finished(out));
+    value = read();
+  } catch {
+    // Cut off in its middle.
+  }
+  if (value ? !readOutcome(value) : !begins(BEGINNING)) throw foreign(place);
+}
+
+const foreign = (place: string) => new UsageError(`${place} holds no outcome of a batch; name another file for them`);
+
+async function withoutFailures(named: string): Promise<void> {
+  const path = await realpath(named);
+  const kept = `${path}.part`;
+  try {
+    await asUsage(kept, pipeline(answersIn(path), createWriteStream(kept, { flush: true })));
     await asUsage(path, rename(kept, path));
   } catch (thrown) {
-    out.destroy();
-    await rm(kept, { force: true });
+    await rm(kept, { force: true }).catch(() => {});
     throw thrown;
+  }
+}
+
+async function* answersIn(path: string): AsyncGenerator<string> {
+  for await (const line of rawLines(path, MOST_BYTES)) {
+    if (line.isWhole && outcomeIn(line)?.isAnswer) yield `${JSON.stringify(line.read())}\n`;
   }
 }
 
@@ -134,6 +161,7 @@ async function asUsage<T>(path: string, work: Promise<T>): Promise<T> {
   try {
     return await work;
   } catch (thrown) {
+    if (thrown instanceof UsageError) throw thrown;
     throw new UsageError(`cannot use ${path} for the outcomes: ${(thrown as NodeJS.ErrnoException).code ?? 'unknown'}`);
   }
 }

@@ -33,6 +33,7 @@ export class Collector extends UnreadStream {
   override end(): void {
     super.end();
     try {
+      if (this.#tooLong) throw tooLong();
       this.#settle.resolve(answerIn(this.#kept.bytes()));
     } catch (thrown) {
       this.#settle.reject(thrown);

@@ -165,6 +165,18 @@ describe('an answer that nobody reads along', () => {
     await expect(collector.outcome).rejects.toMatchObject({ reason: 'UNSUPPORTED' });
   });
 
+  it('that grows too long with its last piece is told so as well', async () => {
+    const collector = new Collector();
+    const bulky = event({
+      event: { $case: 'delta', value: { tokens: 1, text: 'x'.repeat(1000), tokenIds: Array(30_000).fill(1) } },
+    });
+    collector.write(started);
+    for (let size = 0; size + bulky.length < 4 << 20; size += bulky.length) collector.write(bulky);
+    collector.write(Buffer.concat([bulky, finished]));
+    collector.end();
+    await expect(collector.outcome).rejects.toMatchObject({ reason: 'UNSUPPORTED' });
+  });
+
   it('fails as it failed', async () => {
     const collector = new Collector();
     collector.fail(new Fault('NO_NODE', 'nobody'));

@@ -14,8 +14,8 @@ import { median, percentile } from './report.ts';
 import { cpuSeconds } from './support/process.ts';
 
 const OPTIONS = {
-  /** Items of each run on the replay engine; llama.cpp gets an eighth of them. */
-  items: { type: 'string', default: '800' },
+  /** Of each run on the replay engine; llama.cpp gets an eighth of them, and a window that is smaller than the slots its share. */
+  items: { type: 'string', default: '400' },
   /** Of each measurement of those who wait. */
   seconds: { type: 'string', default: '15' },
   /** Runs of each, in turns; what counts is the median. */
@@ -84,9 +84,10 @@ async function throughput(mesh: TestMesh, setting: Setting, runs: number): Promi
     ),
   ]);
   await byChats(mesh.client, prompts('warm', slots * 4), slots, setting.maxTokens);
+  const countOf = (kind: string) => Math.ceil(setting.items * Math.min(1, (Number(kind.split('_')[1]) || slots) / slots));
   const found = new Map([...kinds.keys()].map((kind) => [kind, [] as Run[]]));
   for (let run = 0; run < runs; run++) {
-    for (const [kind, work] of kinds) found.get(kind)?.push(await timed(mesh, prompts(`${kind} ${run}`, setting.items), work));
+    for (const [kind, work] of kinds) found.get(kind)?.push(await timed(mesh, prompts(`${kind} ${run}`, countOf(kind)), work));
   }
   const of = (kind: string) => median((found.get(kind) ?? []).map(({ tokensPerSecond }) => tokensPerSecond));
   const all = [...kinds.keys()];

@@ -566,7 +566,7 @@ export interface EmbedResponse {
 
 /** BatchRequest is one item of a batch. */
 export interface BatchRequest {
-  /** 1 to 128 printable ASCII characters, once in a batch. */
+  /** 1 to 128 printable ASCII characters, once in a batch; known to be there again among the last 65,536. */
   id: string;
   item?:
     | //
@@ -592,7 +592,10 @@ export interface BatchResponse {
 
 /** BatchAnswer is a whole answer. */
 export interface BatchAnswer {
-  started?: Started | undefined;
+  started?:
+    | Started
+    | undefined;
+  /** Up to 4,000,000 bytes. */
   text: string;
   finished?: Finished | undefined;
 }
@@ -4724,7 +4727,8 @@ export const InferenceServiceService = {
   /**
    * Batch works off any number of chats and embeds at the best rate of all together, a bounded number of them at the
    * same time; the router reads no further while that many are at work. What becomes of each comes under its id, in any
-   * order; one that fails fails alone.
+   * order; one that fails fails alone. A request without a usable id ends the call, when what was read before it is done.
+   * Without a deadline it has the longest.
    */
   batch: {
     path: "/infermesh.v1.InferenceService/Batch" as const,
@@ -4760,7 +4764,8 @@ export interface InferenceServiceServer extends UntypedServiceImplementation {
   /**
    * Batch works off any number of chats and embeds at the best rate of all together, a bounded number of them at the
    * same time; the router reads no further while that many are at work. What becomes of each comes under its id, in any
-   * order; one that fails fails alone.
+   * order; one that fails fails alone. A request without a usable id ends the call, when what was read before it is done.
+   * Without a deadline it has the longest.
    */
   batch: handleBidiStreamingCall<BatchRequest, BatchResponse>;
 }
@@ -4836,7 +4841,8 @@ export interface InferenceServiceClient extends Client {
   /**
    * Batch works off any number of chats and embeds at the best rate of all together, a bounded number of them at the
    * same time; the router reads no further while that many are at work. What becomes of each comes under its id, in any
-   * order; one that fails fails alone.
+   * order; one that fails fails alone. A request without a usable id ends the call, when what was read before it is done.
+   * Without a deadline it has the longest.
    */
   batch(): ClientDuplexStream<BatchRequest, BatchResponse>;
   batch(options: Partial<CallOptions>): ClientDuplexStream<BatchRequest, BatchResponse>;

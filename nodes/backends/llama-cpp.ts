@@ -25,6 +25,8 @@ import { SlotQueue } from './slot-queue.ts';
 export class LlamaCppBackend implements Backend {
   #loaded: Loaded | undefined;
   #queue: SlotQueue<LlamaContextSequence, Work> | undefined;
+  /** Tokens of the last prompt in each slot. */
+  readonly #prompts = new Map<LlamaContextSequence, number>();
   readonly #grammars = new Grammars();
   readonly #answers = new Set<Promise<void>>();
   #queuedPromptTokens = 0;
@@ -37,7 +39,7 @@ export class LlamaCppBackend implements Backend {
     this.#loaded = loaded;
     this.#queue = new SlotQueue(
       loaded.sequences,
-      (free, { tokens }) => bestSlot(loaded.sequences, free, tokens),
+      (free, { tokens }) => bestSlot(loaded.sequences, free, tokens, (slot) => this.#prompts.get(slot) ?? 0),
       (sequence, work) => this.#start(loaded, sequence, work),
     );
     progress(1);
@@ -131,6 +133,7 @@ export class LlamaCppBackend implements Backend {
 
   #start(loaded: Loaded, sequence: LlamaContextSequence, work: Work): void {
     this.#queuedPromptTokens -= work.tokens.length;
+    if (!work.job.canary) this.#prompts.set(sequence, work.prompt.tokens.length);
     work.run.begin(loaded.sequences.indexOf(sequence));
     const answered = this.#answer(loaded, sequence, work)
       .catch((error: unknown) => failure('ENGINE_FAILED', `the engine broke the request (${nameOf(error)})`))

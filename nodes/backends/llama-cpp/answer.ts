@@ -11,7 +11,7 @@ import { GRAMMAR_END } from './grammar.ts';
 import type { Loaded } from './model.ts';
 import type { Prompt } from './prompt.ts';
 import { evaluateOptions } from './sampling.ts';
-import { prefill, reuse, touch } from './sequence.ts';
+import { nextTurn, prefill, reuse, touch } from './sequence.ts';
 
 /** A job with all that the engine makes of it before it has a slot. */
 export interface Work {
@@ -39,7 +39,8 @@ export async function answer(
   }
   const cached = await reuse(sequence, tokens);
   const last = await prefill(loaded, sequence, tokens.slice(cached), run, place);
-  if (run.aborted) return run.aborted;
+  const stopped = await nextTurn(run, place);
+  if (stopped) return stopped;
 
   const given = [...beginning.tokenIds];
   const stops = [...job.stop, ...prompt.stopTexts, ...(grammar ? [GRAMMAR_END] : [])];
@@ -49,7 +50,6 @@ export async function answer(
     for (const piece of text.flush()) run.deliver(piece);
     return finish(reason, { inputTokens, outputTokens: run.tokens, cachedInputTokens: Math.min(cached, inputTokens) });
   };
-  await place.turn();
   for await (const token of sequence.evaluate(last, evaluateOptions(job.sampling, given, grammar))) {
     run.token();
     given.push(token);
@@ -63,10 +63,8 @@ export async function answer(
     // One cell more and the library would drop the oldest tokens.
     const full = sequence.nextTokenIndex >= sequence.contextSize - 1;
     if (full || run.tokens >= job.maxTokens) return done(FinishReason.FINISH_REASON_LENGTH);
-    if (run.paused) place.rest();
-    await run.released();
-    if (run.aborted) return run.aborted;
-    await place.turn();
+    const aborted = await nextTurn(run, place);
+    if (aborted) return aborted;
   }
   return done(FinishReason.FINISH_REASON_STOP);
 }

@@ -1,11 +1,13 @@
 /** What a slot's KV cache keeps, and how it reads the rest of a prompt. */
 import type { LlamaContextSequence, Token } from 'node-llama-cpp';
-import type { JobRun } from '../job-run.ts';
+import type { Failure, JobRun } from '../job-run.ts';
 import type { Place } from './lockstep.ts';
 import type { Loaded } from './model.ts';
 
 /** Slots that differ by less than this part of the prompt are as good as each other. */
 const AS_GOOD = 0.1;
+/** Of a prompt's end, which becomes other tokens when something follows. */
+const SEAM_TOKENS = 2;
 
 type Slot = Pick<LlamaContextSequence, 'compareContextTokens' | 'nextTokenIndex'>;
 
@@ -15,11 +17,18 @@ type Slot = Pick<LlamaContextSequence, 'compareContextTokens' | 'nextTokenIndex'
  * those at work, since llama.cpp reads its weights once for sequences without a gap between them.
  * @param order of all slots
  * @param free the one that is free longest first
+ * @param promptOf tokens of the last prompt in a slot: who has them all goes on with its conversation, and loses nothing
  */
-export function bestSlot<S extends Slot>(order: readonly S[], free: ReadonlySet<S>, tokens: Token[]): S {
+export function bestSlot<S extends Slot>(
+  order: readonly S[],
+  free: ReadonlySet<S>,
+  tokens: Token[],
+  promptOf: (slot: S) => number,
+): S {
   const slots = [...free].map((slot, age) => {
     const common = slot.compareContextTokens(tokens).firstDifferentIndex;
-    const wantedAgain = (age + 1) / free.size;
+    const goesOn = common >= promptOf(slot) - SEAM_TOKENS;
+    const wantedAgain = goesOn ? 0 : (age + 1) / free.size;
     return { slot, worth: common - (slot.nextTokenIndex - common) * wantedAgain };
   });
   const least = Math.max(...slots.map(({ worth }) => worth)) - tokens.length * AS_GOOD;
@@ -55,6 +64,14 @@ export async function touch(sequence: LlamaContextSequence, token: Token): Promi
   await sequence.eraseContextTokenRanges([{ start, end: sequence.nextTokenIndex }]);
 }
 
+/** Waits until the job may go on. @returns why it must stop instead */
+export async function nextTurn(run: JobRun, place: Place): Promise<Failure | undefined> {
+  if (run.paused) place.rest();
+  await run.released();
+  if (!run.aborted) await place.turn();
+  return run.aborted;
+}
+
 /** Evaluates all but the last chunk. @returns the last chunk, whose evaluation gives the first token */
 export async function prefill(
   { prefillChunk }: Loaded,
@@ -64,12 +81,9 @@ export async function prefill(
   place: Place,
 ): Promise<Token[]> {
   let rest = tokens;
-  while (rest.length > prefillChunk && !run.aborted) {
-    await place.turn();
+  while (rest.length > prefillChunk && !(await nextTurn(run, place))) {
     await sequence.evaluateWithoutGeneratingNewTokens(rest.slice(0, prefillChunk));
     rest = rest.slice(prefillChunk);
   }
-  if (run.paused) place.rest();
-  await run.released();
   return rest;
 }

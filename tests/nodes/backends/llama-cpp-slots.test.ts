@@ -8,8 +8,9 @@ import type { Message, Usage } from '../../../proto/gen/infermesh/v1/types.ts';
 import { Role } from '../../../proto/gen/infermesh/v1/types.ts';
 import { jobOf, loadOptions, Recorder } from '../../contract/jobs.ts';
 
-/** A slot with so many tokens, of which the first are those of the prompt. */
-const holding = (common: number, held = common) => ({
+/** A slot with so many tokens, of which the first are those of the prompt, and so many were its last prompt. */
+const holding = (common: number, held = common, lastPrompt = held) => ({
+  lastPrompt,
   nextTokenIndex: held,
   compareContextTokens: () => ({ firstDifferentIndex: common }),
 });
@@ -19,7 +20,7 @@ const PROMPT = Array.from({ length: 100 }, (_, id) => id as Token);
 describe('a prompt gets', () => {
   /** @param free the one that is free longest first; the others are at work */
   const chosen = (order: ReturnType<typeof holding>[], ...free: number[]) =>
-    order.indexOf(bestSlot(order, new Set(free.map((at) => order[at]!)), PROMPT));
+    order.indexOf(bestSlot(order, new Set(free.map((at) => order[at]!)), PROMPT, ({ lastPrompt }) => lastPrompt));
 
   test('the slot that holds the most of it', () => {
     const order = [EMPTY(), holding(30), holding(60), holding(45)];
@@ -40,7 +41,8 @@ describe('a prompt gets', () => {
   });
 
   test('the slot of its own conversation, however long ago that was', () => {
-    const order = [holding(90, 110), holding(2, 300), EMPTY()];
+    // Its answer came back as other tokens.
+    const order = [holding(58, 200, 60), holding(2, 300), EMPTY()];
     expect(chosen(order, 0, 1, 2)).toBe(0);
     expect(chosen(order, 2, 1, 0)).toBe(0);
   });

@@ -78,6 +78,7 @@ Examples:
   infermesh node --model file:/srv/models/gte-small/onnx/model.onnx
   infermesh node --join a:50051,b:50051 --zone eu-1 --labels rack=7 --gpu-layers auto
   infermesh node --model stories-15m,all-minilm-l6-v2 --on-demand mistral-7b-instruct --memory-budget 12GB
+  infermesh node --model stories-15m,all-minilm-l6-v2 --memory-limit 4GB --memory-high 90% --memory-low 70%
   infermesh node --models-file models.yaml          several models, each with an engine and settings of its own
 `;
 

@@ -4,7 +4,7 @@ import { realEvery } from '../real-every.ts';
 import { amdGpus, amdUses } from './amd.ts';
 import { nvidiaGpus, nvidiaUses } from './nvidia.ts';
 
-/** Each look at NVIDIA's is a process of some 30 ms, and what it tells changes slowly. */
+/** Each look at NVIDIA's is a process, and what it tells changes slowly. */
 const LOOK_EVERY_MS = 5_000;
 
 export async function findGpus(env: NodeJS.ProcessEnv = process.env, root = '/'): Promise<Gpu[]> {

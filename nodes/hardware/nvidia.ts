@@ -17,7 +17,7 @@ export async function nvidiaGpus(options?: ToolOptions): Promise<Gpu[]> {
   return parseNvidiaGpus(await query('name,memory.total', options));
 }
 
-/** In the order of `nvidiaGpus`; takes about 30 ms, and a second where the driver has to be woken. */
+/** In the order of `nvidiaGpus`. */
 export async function nvidiaUses(options?: ToolOptions): Promise<GpuUse[]> {
   return parseNvidiaUses(await query('utilization.gpu,memory.used,temperature.gpu,power.draw', options));
 }

@@ -187,12 +187,13 @@ class Batch {
     };
     try {
       for (const one of [...this.#pending.values()]) if (!(await send(one))) return;
-      for (;;) {
+      // A call may have ended while a wrong item was told.
+      while (call.isOpen) {
         const item = await this.#source.next();
         if (!item) return call.finish();
         const pending = this.#accepted(item);
         if (pending instanceof Fault) await this.outcomes.give(failed(item.id, pending));
-        else if (!(await send(pending))) return;
+        else await send(pending);
       }
     } catch (thrown) {
       this.#broken = { thrown };

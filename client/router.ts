@@ -159,6 +159,11 @@ export class Exchange<Req, Res> extends Streaming<Res> {
     call.once('status', () => this.#end());
   }
 
+  /** It takes more. */
+  get isOpen(): boolean {
+    return !this.#over;
+  }
+
   /** Resolves when another one may follow. @returns false when the call takes nothing any more */
   async send(request: Req): Promise<boolean> {
     if (!this.#over && !this.#call.write(request)) {

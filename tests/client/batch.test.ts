@@ -145,6 +145,30 @@ describe('a batch', () => {
     await expect(batch.next()).rejects.toMatchObject({ reason: 'CANCELLED' });
   });
 
+  it('ends with the signal also where a wrong item is still to be told and no other one comes', async () => {
+    const gone = Promise.withResolvers<void>();
+    one.onBatch = async (batch) => {
+      batch.stream.onGone = gone.resolve;
+      for (let request = await batch.next(); request; request = await batch.next()) batch.answer(request.id);
+    };
+    const answered = Promise.withResolvers<void>();
+    const leave = new AbortController();
+    const mixed = async function* (): AsyncGenerator<BatchItem> {
+      yield { id: 'a', messages: 'hello' };
+      await answered.promise;
+      yield { id: 'wrong', messages: 'hello', maxTokens: 0 };
+      await new Promise(() => {});
+    };
+    const batch = mesh.batch(mixed(), { signal: leave.signal });
+    expect((await batch.next()).value).toMatchObject({ id: 'a' });
+    answered.resolve();
+    await settled();
+    leave.abort();
+    await gone.promise;
+    expect((await batch.next()).value).toMatchObject({ id: 'wrong' });
+    await expect(batch.next()).rejects.toMatchObject({ reason: 'CANCELLED' });
+  });
+
   it('ends with its deadline', async () => {
     one.onBatch = async () => {};
     await expect(read(mesh.batch(items(1), { deadlineMs: 200 }))).rejects.toMatchObject({ reason: 'DEADLINE_EXCEEDED' });

@@ -27,6 +27,8 @@ import { RemoteJobs } from './remote-jobs.ts';
 const WORKER = fileURLToPath(new URL('worker.ts', import.meta.url));
 /** What a child gets to stop its jobs and free its memory before it is killed. */
 const DISPOSE_GRACE_MS = 2_000;
+/** A child that says nothing more of its load for so long hangs: each percent is told, and what warms it up takes minutes. */
+const SILENT_LOAD_MS = 600_000;
 
 export interface ChildEngineDeps {
   /** From 0 to below 1. */
@@ -56,6 +58,7 @@ export class ChildEngine implements Engine {
   readonly #first = Promise.withResolvers<ServedModel>();
   #child: ChildProcess | undefined;
   #cancelRestart: (() => void) | undefined;
+  #stopWatching: (() => void) | undefined;
   #started = false;
   #wasReady = false;
   #crashes = 0;
@@ -110,6 +113,7 @@ export class ChildEngine implements Engine {
     const ready = this.#state.current.type === 'ready';
     this.#state.set({ type: 'disposed' });
     this.#cancelRestart?.();
+    this.#stopWatching?.();
     this.#first.reject(new Fault('ENGINE_FAILED', 'the engine was disposed before it was ready'));
     const child = this.#child;
     if (child && child.exitCode === null && child.signalCode === null) {
@@ -144,6 +148,14 @@ export class ChildEngine implements Engine {
       this.#lost(child, `the engine's process ended with ${signal ?? `code ${code}`}${last && `: ${last}`}`);
     });
     this.#send({ type: 'load', backend: this.#backend, options: this.#options });
+    this.#watchLoad(child);
+  }
+
+  /** From now on, until it is loaded or gone. */
+  #watchLoad(child: ChildProcess): void {
+    this.#stopWatching?.();
+    const hangs = new Fault('ENGINE_FAILED', `the engine has told nothing of its load for ${SILENT_LOAD_MS / 1000} s`);
+    this.#stopWatching = this.#deps.after(SILENT_LOAD_MS, () => this.#failed(child, hangs));
   }
 
   #send(message: ToChild): void {
@@ -155,9 +167,12 @@ export class ChildEngine implements Engine {
     if (child !== this.#child) return;
     switch (message.type) {
       case 'progress':
-        if (this.#state.current.type === 'loading') this.#state.set({ type: 'loading', fraction: message.fraction });
+        if (this.#state.current.type !== 'loading') break;
+        this.#watchLoad(child);
+        this.#state.set({ type: 'loading', fraction: message.fraction });
         break;
       case 'loaded':
+        this.#stopWatching?.();
         this.#wasReady = true;
         this.#readySince = this.#deps.now();
         this.#state.set({ type: 'ready', model: message.model });
@@ -175,6 +190,7 @@ export class ChildEngine implements Engine {
   }
 
   #failed(child: ChildProcess, fault: Fault): void {
+    this.#stopWatching?.();
     if (this.#wasReady) this.#lost(child, fault.message);
     else this.#giveUp(fault);
     child.kill('SIGKILL');
@@ -188,6 +204,7 @@ export class ChildEngine implements Engine {
   /** The child is gone, or as good as gone. */
   #lost(child: ChildProcess, message: string): void {
     if (child !== this.#child) return;
+    this.#stopWatching?.();
     this.#child = undefined;
     if (this.#state.current.type === 'disposed') return;
     this.#crashes++;

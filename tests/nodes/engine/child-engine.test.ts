@@ -1,8 +1,9 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, test } from 'vitest';
-import { ChildEngine } from '../../../nodes/engine/child-engine.ts';
+import { ChildEngine, REAL_DEPS } from '../../../nodes/engine/child-engine.ts';
 import type { Engine, EngineState } from '../../../nodes/engine/engine.ts';
 import { createEngine } from '../../../nodes/engine/index.ts';
 import { backendContract } from '../../contract/backend.ts';
@@ -12,6 +13,8 @@ const stories = loadOptions({
   path: fileURLToPath(new URL('../../../nodes/models/bundled/stories-15m-q8_0.gguf', import.meta.url)),
 });
 const slow = loadOptions({ path: 'replay:rate=200' });
+/** After so long without a word of it a load is taken to hang. */
+const SILENT_LOAD_MS = 600_000;
 
 async function subject(engine: Engine) {
   const model = await engine.start();
@@ -110,6 +113,7 @@ describe('an engine in a child process', () => {
     let now = 0;
     const waits: number[] = [];
     const after = (ms: number, call: () => void) => {
+      if (ms === SILENT_LOAD_MS) return () => {};
       waits.push(ms);
       const immediate = setImmediate(call);
       return () => clearImmediate(immediate);
@@ -143,6 +147,47 @@ describe('an engine in a child process', () => {
       reason: 'ENGINE_FAILED',
       message: expect.stringMatching(/SIGKILL while it loaded/),
     });
+  });
+
+  test.each([
+    ['the first time fails for good', false],
+    ['after a crash is tried again', true],
+  ])('a load that hangs %s', async (_, wasReady) => {
+    const watches: { readonly call: () => void; stopped: boolean }[] = [];
+    const after = (ms: number, call: () => void) => {
+      if (ms !== SILENT_LOAD_MS) return REAL_DEPS.after(ms, call);
+      const watch = { call, stopped: false };
+      watches.push(watch);
+      return () => {
+        watch.stopped = true;
+      };
+    };
+    engine = new ChildEngine('replay', slow, { random: () => 0, after });
+    const hang = () => {
+      process.kill(engine.pid!, 'SIGSTOP');
+      watches.at(-1)?.call();
+    };
+    const started = engine.start();
+    const message = 'the engine has told nothing of its load for 600 s';
+    if (wasReady) {
+      await started;
+      const loading = stateOf(engine, 'loading');
+      process.kill(engine.pid!, 'SIGKILL');
+      await loading;
+      const ready = stateOf(engine, 'ready');
+      // Its child is forked once those who watch have heard of it.
+      await nextTurn();
+      hang();
+      expect(engine.state).toMatchObject({ type: 'crashed', message });
+      await ready;
+    } else {
+      const { pid } = engine;
+      hang();
+      await expect(started).rejects.toMatchObject({ reason: 'ENGINE_FAILED', message });
+      await engine.dispose();
+      expect(isAlive(pid!)).toBe(false);
+    }
+    expect(watches.every(({ stopped }) => stopped)).toBe(true);
   });
 
   test('can be disposed while it loads, and start then rejects', async () => {
@@ -196,8 +241,8 @@ describe('an engine in a child process', () => {
   test('a frozen child is killed when its time to leave is over', async () => {
     const { promise, resolve } = Promise.withResolvers<() => void>();
     engine = new ChildEngine('replay', slow, {
-      after: (_, call) => {
-        resolve(call);
+      after: (ms, call) => {
+        if (ms !== SILENT_LOAD_MS) resolve(call);
         return () => {};
       },
     });

@@ -152,8 +152,10 @@ export class Resident {
     tell();
     this.#onLess = () => (this.#taken === 0 ? resolve() : tell());
     const cancelLimit = this.#parts.clock.after(limitMs, resolve);
-    signal.addEventListener('abort', () => resolve(), { once: true });
+    const onAbort = () => resolve();
+    signal.addEventListener('abort', onAbort, { once: true });
     await promise;
+    signal.removeEventListener('abort', onAbort);
     this.#onLess = undefined;
     cancelLimit();
     if (!signal.aborted) for (const work of [...this.#works]) work.handBack();

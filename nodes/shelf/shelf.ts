@@ -113,11 +113,15 @@ export class Shelf implements ModelShelf {
   }
 
   async unload(model: string, limitMs: number, onStep: OnStep = () => {}): Promise<void> {
-    const place = this.#places.get(model);
-    if (!place) throw unknown(model);
+    const known = this.#places.get(model);
+    if (!known) throw unknown(model);
     // A server that is away would be waited for.
-    if (place.coming?.remote) void place.coming.dispose();
-    await this.#command([model], onStep, () => this.#retire(place, place.close(), limitMs, 'asked', onStep));
+    if (known.coming?.remote) void known.coming.dispose();
+    await this.#command([model], onStep, async () => {
+      // One that nobody announced is forgotten where its load fails, and comes with the next as another.
+      const place = this.#places.get(model);
+      if (place) await this.#retire(place, place.close(), limitMs, 'asked', onStep);
+    });
   }
 
   async swap(from: string, to: string, wish: SwapWish, onStep: OnStep = () => {}): Promise<void> {

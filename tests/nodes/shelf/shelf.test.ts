@@ -1,4 +1,5 @@
 /** What a node makes of commands about its models. */
+import { getEventListeners } from 'node:events';
 import { describe, expect, it } from 'vitest';
 import { ModelStage } from '../../../proto/gen/infermesh/v1/link.ts';
 import { ModelState } from '../../../proto/gen/infermesh/v1/types.ts';
@@ -217,6 +218,32 @@ describe('an unload', () => {
     await w.pass(1000);
     expect(w.states.a).toBe(SERVING);
     expect(w.engines.map(({ disposals }) => disposals)).toEqual([1, 0]);
+  });
+
+  it('has a model go that came in the place of one whose load had failed', async () => {
+    const w = new ShelfWorld({ 'a@aa11aa11': { bytes: 40, fails: true } }, 100);
+    w.load('a@aa11aa11');
+    const again = w.load('a@aa11aa11');
+    await w.pass(50);
+    const out = w.unload('a');
+    await w.pass(60);
+    w.facts['a@aa11aa11']!.fails = false;
+    await w.pass(500);
+    expect([again.outcome, out.outcome]).toEqual(['done', 'done']);
+    expect([w.states.a, w.bytes]).toEqual([LOADABLE, 0]);
+  });
+
+  it('leaves nobody behind who listens for the end of the node', async () => {
+    const w = world();
+    w.load('a');
+    await w.pass(200);
+    const { signal } = new AbortController();
+    const work = FakeWork.begin(w, 'a');
+    const drained = w.shelf.place('a')?.current?.drain(1000, () => {}, signal);
+    expect(getEventListeners(signal, 'abort')).toHaveLength(1);
+    work?.over();
+    await drained;
+    expect(getEventListeners(signal, 'abort')).toHaveLength(0);
   });
 
   it('of a model that the node does not know is an error', async () => {

@@ -137,7 +137,8 @@ export class Agent {
       return new Assignment({ work, generate: refusing(refusal ?? notResident()), frames, watch, onOver });
     const generate: Engine['generate'] = (job, sink) =>
       resident.engine.generate(job, job.canary ? sink : resident.prefixes.watching(job, sink));
-    return this.#take(resident, onOver, (over) => new Assignment({ work, generate, frames, watch, onOver: over }));
+    const make = (over: () => void) => new Assignment({ work, generate, frames, watch, onOver: over });
+    return this.#take(resident, onOver, make, work.canary);
   }
 
   #beginEmbed(embed: Embed, answer: (embedded: Embedded) => void, onOver: () => void): EmbedTask {
@@ -166,7 +167,12 @@ export class Agent {
   }
 
   /** Counts what was not refused, until it is over. */
-  #take<Taken extends Assignment | EmbedTask>(resident: Resident, onOver: () => void, make: (over: () => void) => Taken): Taken {
+  #take<Taken extends Assignment | EmbedTask>(
+    resident: Resident,
+    onOver: () => void,
+    make: (over: () => void) => Taken,
+    canary = false,
+  ): Taken {
     return resident.begin((over) => {
       this.#reportSoon();
       return make(() => {
@@ -174,7 +180,7 @@ export class Agent {
         over();
         this.#reportSoon();
       });
-    });
+    }, canary);
   }
 
   #obey(command: ModelCommand, answer: (progress: ModelProgress) => void): void {

@@ -100,25 +100,28 @@ export class Resident {
     this.#lastUsedAt = this.#parts.clock.now();
   }
 
-  /** Counts what `make` begins as work here, until it calls `over`. */
-  begin<Work extends Returnable>(make: (over: () => void) => Work): Work {
+  /**
+   * Counts what `make` begins as work here, until it calls `over`.
+   * @param canary a router only looks whether the engine lives, which is no use of the model
+   */
+  begin<Work extends Returnable>(make: (over: () => void) => Work, canary = false): Work {
     let work: Work | undefined;
     let isOver = false;
     const over = () => {
       if (isOver) return;
       isOver = true;
       if (work) this.#works.delete(work);
-      this.#count(-1);
+      this.#count(-1, canary);
     };
-    this.#count(1);
+    this.#count(1, canary);
     work = make(over);
     if (!isOver) this.#works.add(work);
     return work;
   }
 
-  #count(more: 1 | -1): void {
+  #count(more: 1 | -1, canary: boolean): void {
     this.#taken += more;
-    this.#lastUsedAt = this.#parts.clock.now();
+    if (!canary) this.#lastUsedAt = this.#parts.clock.now();
     if (more < 0) this.#onLess?.();
   }
 

@@ -150,6 +150,20 @@ describe('a load on demand', () => {
     expect(w.states).toMatchObject({ a: LOADABLE, b: SERVING });
   });
 
+  it('has a model unloaded that nobody used but the canaries of routers', async () => {
+    const w = world();
+    for (const name of ['a', 'b']) {
+      w.load(name);
+      await w.pass(200);
+    }
+    await w.pass(30_000);
+    for (const name of ['a', 'b']) FakeWork.begin(w, name, true)?.over();
+    const taken = w.load('c', { onDemand: true });
+    await w.pass(1000);
+    expect(taken.outcome).toBe('done');
+    expect(w.states).toMatchObject({ a: LOADABLE, b: SERVING, c: SERVING });
+  });
+
   it('is refused while memory is short, unlike that of an operator', async () => {
     const w = world();
     w.shelf.hold('memory is at 90 %');

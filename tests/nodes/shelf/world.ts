@@ -149,13 +149,13 @@ export class FakeWork {
     this.engine = engine;
   }
 
-  static begin(world: ShelfWorld, model: string): FakeWork | undefined {
+  static begin(world: ShelfWorld, model: string, canary = false): FakeWork | undefined {
     const resident = world.shelf.place(model)?.current;
     return resident?.begin((over) => {
       const work = new FakeWork(resident.engine as TimedEngine);
       work.#over = over;
       return work;
-    });
+    }, canary);
   }
 
   over(): void {

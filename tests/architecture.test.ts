@@ -73,6 +73,7 @@ const PURE = [
   'nodes/backends/{replay-vectors,retry-after,served,text-assembler,unit-vector}.ts',
   'nodes/backends/onnx/{batch,outputs,pooling}.ts',
   'nodes/pressure/{gpu-memory,idle,marks,pressure,room}.ts',
+  'nodes/backends/llama-cpp/lockstep.ts',
   'nodes/backends/openai/{beginning,chunks,embedding,metrics,refusals,request,served}.ts',
   'nodes/models/gguf/{facts,header,reader,types}.ts',
   'nodes/models/version.ts',

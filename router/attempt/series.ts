@@ -159,7 +159,8 @@ export class Series {
         const { link } = over.run.admitted.claim;
         // Who failed before somebody else got on with it may try again.
         if (this.#tokens > over.run.from) this.#failed.clear();
-        if (!isFarewell(fault)) this.#failed.set(link.id, link);
+        // Who wants to be left alone says itself for how long.
+        if (!isFarewell(fault) && fault.retryAfterMs === undefined) this.#failed.set(link.id, link);
         // Twice in a row the state is not what it seems.
         const isNews = isFarewell(fault) && !wasFarewell;
         wasFarewell = isFarewell(fault);

@@ -67,7 +67,7 @@ function creditOf({ node, model }: Candidate, { cachedTokens, promptTokens }: As
 }
 
 /** Left out for now only; while one of these is suited, nobody unsuited takes its place. */
-const PASSING: ReadonlySet<string> = new Set(['breaker', 'rest', 'tried', 'crowded', 'slot']);
+const PASSING: ReadonlySet<string> = new Set(['breaker', 'rest', 'short_rest', 'tried', 'crowded', 'slot']);
 
 /**
  * While a model that can do the task could answer, those that cannot are out: a chat question waits for one that can

@@ -30,7 +30,7 @@ export interface Extent {
 
 /** @param cachedTokens of the prompt, which need no reading there */
 export function estimate(candidate: Candidate, { promptTokens, expectedOutputTokens }: Extent, cachedTokens = 0): Estimate {
-  const { model, freeSlots, running } = candidate;
+  const { model, freeSlots, running, restsMs = 0 } = candidate;
   const prefillRate = (model.prefillTokensPerSecond || UNKNOWN_RATE) / 1000;
   const decodeRate = (model.decodeTokensPerSecond || UNKNOWN_RATE) / 1000;
   const free = freeSlots > 0;
@@ -41,7 +41,7 @@ export function estimate(candidate: Candidate, { promptTokens, expectedOutputTok
   const queuedMs = candidate.queuedPromptTokens / prefillRate;
   const knownMs = free ? 0 : queuedMs + candidate.expectedTokens / decodeRate;
   const leastMs = free ? 0 : queuedMs + SHARE_TO_COME * decodeMs;
-  const waitMs = free ? 0 : Math.max(knownMs, leastMs) + candidate.waiting * engineMs;
+  const waitMs = restsMs + (free ? 0 : Math.max(knownMs, leastMs) + candidate.waiting * engineMs);
   // Who had to wait enters as another leaves.
   const sharing = free ? running + 1 : Math.max(1, running);
   const firstTokenMs = waitMs + prefillMs * sharing;
@@ -49,7 +49,7 @@ export function estimate(candidate: Candidate, { promptTokens, expectedOutputTok
     waitMs,
     firstTokenMs,
     totalMs: firstTokenMs + decodeMs * sharing,
-    soonestMs: knownMs / Math.max(1, model.slots) + prefillMs,
+    soonestMs: restsMs + knownMs / Math.max(1, model.slots) + prefillMs,
     engineMs,
   };
 }

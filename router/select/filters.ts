@@ -99,9 +99,12 @@ const breaker: Rule = {
     barred === 'open' ? 'too much failed there lately' : 'too much failed there lately, and one request tries it now',
 };
 
+/** So long a rest is waited for as a slot is; who would have to wait longer is told when to come back. */
+const SHORT_REST_MS = 2_000;
+
 const rest: Rule = {
   name: 'rest',
-  rulesOut: ({ restsMs = 0 }) => restsMs > 0,
+  rulesOut: ({ restsMs = 0 }) => restsMs > SHORT_REST_MS,
   reason: ({ restsMs = 0 }) => `its engine takes no more for now; it may be asked again in ${Math.ceil(restsMs / 1000)} s`,
 };
 
@@ -210,6 +213,8 @@ const cold: Rule = {
   reason: ({ cold }) => `its model is ${cold?.loading ? 'being loaded' : 'not in memory'}: ${inAbout(cold?.readyMs ?? 0)}`,
 };
 
+const shortRest: Rule = { ...rest, name: 'short_rest', busy: true, rulesOut: ({ restsMs = 0 }) => restsMs > 0 };
+
 /** Last: what only lacks a slot is worth waiting for. */
 const slot: Rule = {
   name: 'slot',
@@ -219,7 +224,7 @@ const slot: Rule = {
 };
 
 /** For those whose node is to be spared if it can be, and for all others. */
-export const PLACES_AT_NEED: readonly Rule[] = [crowded, cold, slot];
+export const PLACES_AT_NEED: readonly Rule[] = [crowded, cold, shortRest, slot];
 export const PLACES: readonly Rule[] = [memory, ...PLACES_AT_NEED];
 
 /** Neither is known to be above the other while one is undefined. */

@@ -77,6 +77,16 @@ test('a 429 with retry-after sends requests elsewhere, or back with the time, an
   expect(candidates.map(({ exclusion }) => exclusion)).toContainEqual(expect.stringMatching(/asked again in \d+ s/));
 }, 60_000);
 
+test('a server that has enough for a moment is waited for', async () => {
+  await using server = await startOpenAiServer({ models: ['borrowed'] });
+  await using mesh = await startMesh({ nodes: [nodeFor(server)] });
+  const before = server.chats.length;
+  server.script((response) => refuse(response, 429, { message: 'slow down' }, { 'retry-after-ms': '300' }));
+  const { finished } = await mesh.client.ask({ ...CHAT, model: 'borrowed' }, { failover: false });
+  expect(finished).toMatchObject({ usage: { outputTokens: 12 } });
+  expect(server.chats.length).toBe(before + 2);
+});
+
 test('a node waits for a server that is not there yet, and again when it goes away', async () => {
   const port = await freePort();
   await using mesh = await startMesh({ nodes: [] });

@@ -55,6 +55,16 @@ it('is left alone for the longest of what it has said', () => {
   fleet.stop();
 });
 
+it('is waited for where the time is short, and nobody else can begin sooner', () => {
+  const soon = candidate('a', {}, { restsMs: 800 });
+  const { awaited, considered } = decide([soon], ask(), knowledge());
+  expect(awaited?.candidate.node).toBe('a');
+  expect(considered[0]?.estimate.waitMs).toBe(800);
+  expect(decide([soon, candidate('b')], ask(), knowledge()).chosen?.candidate.node).toBe('b');
+  const hasty = ask({ remainingMs: 500 });
+  expect(refusalFault(decide([soon], hasty, knowledge()), hasty).reason).toBe('DEADLINE_EXCEEDED');
+});
+
 it('is another when another process takes its name', () => {
   wantsRest('cloud', 600_000);
   join('cloud', 2);

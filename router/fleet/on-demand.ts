@@ -5,7 +5,8 @@
  *   asked -> settling   the node has loaded it
  *         -> resting    it could not
  *   settling -> idle    the node's reports have had the time to say so
- *   resting -> idle     after 2 s, then 4 s and so on up to 5 min; the count begins anew with a load that succeeds
+ *   resting -> idle     after 2 s, then 4 s and so on up to 5 min, where only room was missing up to 30 s; the count begins
+ *                       anew with a load that succeeds
  *
  * Nobody waits for a model that rests. A node that leaves is forgotten, and comes back with nothing held against it.
  */
@@ -18,7 +19,8 @@ import type { Cold } from '../select/candidate.ts';
 import { REPORT_INTERVAL_MS } from './lease.ts';
 import type { NodeLink } from './node-link.ts';
 
-const REST_MS = { first: 2000, most: 300_000 };
+/** Room may come any moment: after 30 s without work another model makes it. */
+const REST_MS = { first: 2000, most: 300_000, mostForRoom: 30_000 };
 const SETTLE_MS = 2 * REPORT_INTERVAL_MS;
 /** A node that neither goes on with a load nor reports that it loads has forgotten it. */
 const SILENT_MS = 60_000;
@@ -153,7 +155,8 @@ export class OnDemand {
 
   #failed(link: NodeLink, model: string, demand: Demand, why: Fault): void {
     const { clock, tell, links, onChange } = this.#options;
-    const ownMs = Math.min(REST_MS.most, REST_MS.first * 2 ** demand.failures++);
+    const mostMs = why.reason === 'NO_ROOM' ? REST_MS.mostForRoom : REST_MS.most;
+    const ownMs = Math.min(mostMs, REST_MS.first * 2 ** demand.failures++);
     const restMs = Math.max(ownMs, why.retryAfterMs ?? 0);
     demand.phase = { type: 'resting', until: clock.now() + restMs, why };
     // A node that is gone is told of elsewhere.

@@ -212,6 +212,21 @@ describe('a load that failed', () => {
     expect(node.commands).toHaveLength(4);
   });
 
+  it.each([
+    ['NO_ROOM', 30_000],
+    ['ENGINE_FAILED', 300_000],
+  ])('for %s is tried again after %d ms at the latest', async (reason, mostMs) => {
+    const node = new TestNode();
+    for (let failures = 0; failures < 10; failures++) {
+      want(node);
+      node.fails(reason);
+      await heard();
+      pass(mostMs, node);
+    }
+    expect(node.commands).toHaveLength(10);
+    expect(told.at(-1)).toMatchObject({ type: 'model_not_loaded', restMs: mostMs });
+  });
+
   it('rests for as long as its node asks for', async () => {
     const node = new TestNode();
     want(node);
@@ -303,7 +318,7 @@ class Witness {
       return this.node.done();
     }
     this.restsUntil = clock.now() + Math.min(300_000, 2000 * 2 ** this.failures++);
-    this.node.fails();
+    this.node.fails('ENGINE_FAILED');
   }
 }
 

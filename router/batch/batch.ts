@@ -44,7 +44,7 @@ export class Batch {
   readonly #parts: BatchParts;
   readonly #items = new Items();
   readonly #turns: Turns;
-  readonly #errands = new Set<Errand>();
+  readonly #errands = new Map<Errand, Runnable>();
   /** Whose outcome is open. */
   readonly #working = new Set<Item>();
   #heldBytes = 0;
@@ -62,8 +62,8 @@ export class Batch {
   }
 
   /** Items that are being done, without those that wait for another try. */
-  get running(): number {
-    return this.#errands.size;
+  get running(): Iterable<Runnable> {
+    return this.#errands.values();
   }
 
   /** Resolves when the call has ended. */
@@ -97,7 +97,7 @@ export class Batch {
   #leave(): void {
     this.#stopReading(undefined);
     this.#turns.stop();
-    for (const errand of this.#errands) errand.cancel();
+    for (const errand of this.#errands.keys()) errand.cancel();
   }
 
   async #read(): Promise<void> {
@@ -161,7 +161,7 @@ export class Batch {
   async #once(item: Runnable): Promise<Outcome> {
     const { begin, context, deadlineAt, clock } = this.#parts;
     const errand = begin(item, { ...context, remainingMs: Math.max(0, deadlineAt - clock.now()) });
-    this.#errands.add(errand);
+    this.#errands.set(errand, item);
     try {
       return await errand.outcome;
     } finally {

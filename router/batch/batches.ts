@@ -50,7 +50,7 @@ export class Batches {
     if (budgetMs <= 0) throw timeIsOver();
     // What became of the last items is still to reach their client in time.
     const deadlineAt = clock.now() + budgetMs - Math.min(HOP_MARGIN_MS, budgetMs / 2);
-    const window = new Window({ clock, load: (working) => this.#load(working), batches: () => this.#counts() });
+    const window = new Window({ clock, load: (working) => this.#load(working) });
     const batch = new Batch({ ...this.#parts, requests, stream, context, deadlineAt, window });
     const stopTimer = clock.after(deadlineAt - clock.now(), () => batch.close(timeIsOver()));
     this.#open.add(batch);
@@ -68,17 +68,11 @@ export class Batches {
     for (const batch of this.#open) batch.close(draining());
   }
 
-  #counts() {
-    let running = 0;
-    for (const batch of this.#open) running += batch.running;
-    return { count: this.#open.size, running };
-  }
-
   /** Of what those at work ask for; the items that follow are taken to be like them. */
   #load(working: ReadonlySet<Item>): Load {
     const { fleet, room } = this.#parts;
     const serves = this.#servesFor(working);
-    const waiting = new Set<string>();
+    const models = new Map<string, ServedModel>();
     let slots = 0;
     let busy = 0;
     for (const link of fleet.links) {
@@ -88,22 +82,42 @@ export class Batches {
         if (weight === 0 || !link.serves(model.name)) continue;
         slots += weight * model.slots;
         busy += link.reservations.of(model.name).requests;
-        waiting.add(model.name);
+        models.set(model.name, model);
       }
     }
-    for (const name of waiting) busy += room.lengthOf(name);
-    return { slots, busy };
+    for (const name of models.keys()) busy += room.lengthOf(name);
+    return { slots, busy, ...this.#atWorkBy([...models.values()]) };
+  }
+
+  /** Of all batches, what one of the models may be doing. */
+  #atWorkBy(models: readonly ServedModel[]): Pick<Load, 'running' | 'batches'> {
+    const known = new Map<string, boolean>();
+    const isTheirs = (item: Item) => {
+      const key = item.type === 'chat' ? nameOf(targetOf(item.chat)) : item.type;
+      const isKnown = known.get(key) ?? models.some(this.#servesFor([item]));
+      known.set(key, isKnown);
+      return isKnown;
+    };
+    let running = 0;
+    let batches = 0;
+    for (const batch of this.#open) {
+      let own = 0;
+      for (const item of batch.running) if (isTheirs(item)) own++;
+      running += own;
+      if (own > 0) batches++;
+    }
+    return { running, batches };
   }
 
   /** @returns items for each slot of a model */
-  #servesFor(working: ReadonlySet<Item>): (model: ServedModel) => number {
+  #servesFor(items: Iterable<Item>): (model: ServedModel) => number {
     const chats = new Map<string, Target>();
     let embeds: string | undefined;
-    for (const item of working) {
+    for (const item of items) {
       if (item.type === 'embed') embeds = this.#parts.embeddingModel();
       if (item.type !== 'chat') continue;
       const target = targetOf(item.chat);
-      chats.set(Object.values(target).join(' '), target);
+      chats.set(nameOf(target), target);
     }
     return (model) => {
       if (model.name === embeds) return EMBEDS_PER_SLOT;
@@ -113,5 +127,6 @@ export class Batches {
   }
 }
 
+const nameOf = (target: Target) => Object.values(target).join(' ');
 const draining = () => new Fault('DRAINING', 'the router is shutting down');
 const timeIsOver = () => new Fault('DEADLINE_EXCEEDED', 'the deadline of the batch passed before its end');

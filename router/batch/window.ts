@@ -19,12 +19,14 @@ export interface Load {
   readonly slots: number;
   /** Requests that hold a slot or wait for one. */
   readonly busy: number;
+  /** Items that these models may be doing, of all batches. */
+  readonly running: number;
+  /** That have some of them. */
+  readonly batches: number;
 }
 
 export interface WindowParts {
   readonly load: (working: ReadonlySet<Item>) => Load;
-  /** How many batches are open, and how many items of theirs are being done. */
-  readonly batches: () => { readonly count: number; readonly running: number };
   readonly clock: Pick<Clock, 'now'>;
 }
 
@@ -46,12 +48,10 @@ export class Window {
   }
 
   #adapted(working: ReadonlySet<Item>): number {
-    const { load, batches } = this.#parts;
-    const { slots, busy } = load(working);
-    const { count, running } = batches();
+    const { slots, busy, running, batches } = this.#parts.load(working);
     const others = this.#lately(Math.max(0, busy - running));
     const all = others === 0 ? slots * PER_SLOT : slots - others;
-    return Math.ceil(all / count);
+    return Math.ceil(all / Math.max(1, batches));
   }
 
   /** The most of the last while. */

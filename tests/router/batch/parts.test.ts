@@ -88,8 +88,8 @@ describe('an item', () => {
 });
 
 describe('the window', () => {
-  const windowOf = (load: { slots: number; busy: number }, batches = { count: 1, running: 0 }, clock = new FakeClock()) =>
-    new Window({ clock, load: () => load, batches: () => batches });
+  const windowOf = (load: { slots: number; busy: number }, own = { batches: 1, running: 0 }, clock = new FakeClock()) =>
+    new Window({ clock, load: () => ({ ...load, ...own }) });
   const nothing = new Set<never>();
 
   it('is what the batch says', () => {
@@ -97,9 +97,9 @@ describe('the window', () => {
   });
 
   it('is half as many again as there are slots, shared by the batches', () => {
-    expect(windowOf({ slots: 4, busy: 6 }, { count: 1, running: 6 }).size(undefined, nothing)).toBe(6);
+    expect(windowOf({ slots: 4, busy: 6 }, { batches: 1, running: 6 }).size(undefined, nothing)).toBe(6);
     expect(windowOf({ slots: 1, busy: 0 }).size(undefined, nothing)).toBe(2);
-    expect(windowOf({ slots: 8, busy: 12 }, { count: 3, running: 12 }).size(undefined, nothing)).toBe(4);
+    expect(windowOf({ slots: 8, busy: 12 }, { batches: 3, running: 12 }).size(undefined, nothing)).toBe(4);
   });
 
   it('is at least one and at most 1,024', () => {
@@ -111,8 +111,8 @@ describe('the window', () => {
   it('leaves others the slots that they used at most in the last 10 s', () => {
     const clock = new FakeClock();
     const load = { slots: 8, busy: 0 };
-    const batches = { count: 1, running: 0 };
-    const window = windowOf(load, batches, clock);
+    const own = { batches: 1, running: 0 };
+    const window = windowOf(load, own, clock);
     const size = () => window.size(undefined, nothing);
     expect(size()).toBe(12);
     Object.assign(load, { busy: 3 });
@@ -123,7 +123,7 @@ describe('the window', () => {
     clock.advance(5001);
     expect(size()).toBe(7);
     Object.assign(load, { busy: 4 });
-    Object.assign(batches, { running: 4 });
+    Object.assign(own, { running: 4 });
     clock.advance(10_001);
     expect(size()).toBe(12);
   });

@@ -17,10 +17,10 @@ import type { Incoming } from '../../proto/transport/incoming.ts';
 import type { Clock } from '../clock.ts';
 import type { Begin, Errand, Runnable } from './errands.ts';
 import type { Item } from './items.ts';
-import { Items } from './items.ts';
+import { Items, kindOf } from './items.ts';
 import type { Outcome } from './outcome.ts';
 import { failure, outcomeBytes } from './outcome.ts';
-import { Retries } from './retries.ts';
+import { Absences, Retries } from './retries.ts';
 import { Turns } from './turns.ts';
 import type { Window } from './window.ts';
 
@@ -44,6 +44,7 @@ export class Batch {
   readonly #parts: BatchParts;
   readonly #items = new Items();
   readonly #turns: Turns;
+  readonly #absences: Absences;
   readonly #errands = new Map<Errand, Runnable>();
   /** Whose outcome is open. */
   readonly #working = new Set<Item>();
@@ -57,6 +58,7 @@ export class Batch {
   constructor(parts: BatchParts) {
     this.#parts = parts;
     this.#turns = new Turns(parts.clock);
+    this.#absences = new Absences(parts.clock);
     parts.stream.onGone = () => this.#leave();
     parts.stream.onRelease = () => this.#wake();
   }
@@ -140,11 +142,13 @@ export class Batch {
 
   /** @throws Fault of the last try */
   async #tried(item: Runnable): Promise<Outcome> {
-    const retries = new Retries(this.#parts.clock, this.#parts.random);
+    const kind = kindOf(item);
+    const retries = new Retries({ ...this.#parts, absences: this.#absences, kind });
     for (;;) {
       try {
         const outcome = await this.#once(item);
         this.#turns.answered();
+        this.#absences.end(kind);
         return outcome;
       } catch (thrown) {
         const fault = toFault(thrown);

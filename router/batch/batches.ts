@@ -15,6 +15,7 @@ import type { Callers } from '../trust/callers.ts';
 import { Batch } from './batch.ts';
 import type { Begin } from './errands.ts';
 import type { Item } from './items.ts';
+import { kindOf } from './items.ts';
 import type { Load } from './window.ts';
 import { Window } from './window.ts';
 
@@ -93,9 +94,9 @@ export class Batches {
   #atWorkBy(models: readonly ServedModel[]): Pick<Load, 'running' | 'batches'> {
     const known = new Map<string, boolean>();
     const isTheirs = (item: Item) => {
-      const key = item.type === 'chat' ? nameOf(targetOf(item.chat)) : item.type;
-      const isKnown = known.get(key) ?? models.some(this.#servesFor([item]));
-      known.set(key, isKnown);
+      const kind = kindOf(item);
+      const isKnown = known.get(kind) ?? models.some(this.#servesFor([item]));
+      known.set(kind, isKnown);
       return isKnown;
     };
     let running = 0;
@@ -115,9 +116,7 @@ export class Batches {
     let embeds: string | undefined;
     for (const item of items) {
       if (item.type === 'embed') embeds = this.#parts.embeddingModel();
-      if (item.type !== 'chat') continue;
-      const target = targetOf(item.chat);
-      chats.set(nameOf(target), target);
+      if (item.type === 'chat') chats.set(kindOf(item), targetOf(item.chat));
     }
     return (model) => {
       if (model.name === embeds) return EMBEDS_PER_SLOT;
@@ -127,6 +126,5 @@ export class Batches {
   }
 }
 
-const nameOf = (target: Target) => Object.values(target).join(' ');
 const draining = () => new Fault('DRAINING', 'the router is shutting down');
 const timeIsOver = () => new Fault('DEADLINE_EXCEEDED', 'the deadline of the batch passed before its end');

@@ -5,6 +5,7 @@ import { invalid, toFault } from '../../proto/contract/faults.ts';
 import type { ChatRequest, EmbedRequest } from '../../proto/gen/infermesh/v1/inference.ts';
 import { BatchRequest, Priority } from '../../proto/gen/infermesh/v1/inference.ts';
 import { decodeRequest, stringIn } from '../../proto/transport/messages.ts';
+import { targetOf } from '../request.ts';
 
 export type Item =
   | { readonly type: 'chat'; readonly id: string; readonly chat: ChatRequest }
@@ -69,6 +70,11 @@ export class Items {
     this.#ids.add(id);
     return false;
   }
+}
+
+/** A name for what it asks for: the same models may do all items of a kind. */
+export function kindOf(item: Item): string {
+  return item.type === 'chat' ? Object.values(targetOf(item.chat)).join(' ') : item.type;
 }
 
 function itemOf({ id, item }: BatchRequest): Item {

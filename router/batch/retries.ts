@@ -11,28 +11,60 @@ export const NO_NODE_MS = 120_000;
 const MOST_FAILURES = 3;
 const PAUSE_MS = 500;
 
-export class Retries {
+/** Since when a batch has found no node for items of a kind; else each of them would wait as long as the first. */
+export class Absences {
   readonly #clock: Pick<Clock, 'now'>;
-  readonly #random: () => number;
+  readonly #since = new Map<string, number>();
+
+  constructor(clock: Pick<Clock, 'now'>) {
+    this.#clock = clock;
+  }
+
+  /** Another one found none. @returns milliseconds since the first */
+  lasts(kind: string): number {
+    const now = this.#clock.now();
+    const since = this.#since.get(kind) ?? now;
+    this.#since.set(kind, since);
+    return now - since;
+  }
+
+  /** One was answered. */
+  end(kind: string): void {
+    this.#since.delete(kind);
+  }
+}
+
+export interface RetriesParts {
+  readonly clock: Pick<Clock, 'now'>;
+  readonly random: () => number;
+  readonly absences: Absences;
+  /** Of the item. */
+  readonly kind: string;
+}
+
+export class Retries {
+  readonly #parts: RetriesParts;
   #failures = 0;
   #noNodeSince: number | undefined;
 
-  constructor(clock: Pick<Clock, 'now'>, random: () => number) {
-    this.#clock = clock;
-    this.#random = random;
+  constructor(parts: RetriesParts) {
+    this.#parts = parts;
   }
 
   /** @returns milliseconds until the next try, or undefined where there is none */
   after(fault: Fault): number | undefined {
     const pauseMs = this.#pauseAfter(fault);
-    return pauseMs === undefined ? undefined : Math.max(fault.retryAfterMs ?? 0, pauseMs) * (0.75 + 0.5 * this.#random());
+    return pauseMs === undefined ? undefined : Math.max(fault.retryAfterMs ?? 0, pauseMs) * (0.75 + 0.5 * this.#parts.random());
   }
 
   #pauseAfter({ reason, code, retryable }: Fault): number | undefined {
     if (PASSING.has(reason)) return PAUSE_MS;
     if (reason === 'NO_NODE') {
-      this.#noNodeSince ??= this.#clock.now();
-      return this.#clock.now() - this.#noNodeSince < NO_NODE_MS ? PAUSE_MS : undefined;
+      const { clock, absences, kind } = this.#parts;
+      this.#noNodeSince ??= clock.now();
+      // Others of its kind may have been answered meanwhile.
+      const lastsMs = Math.max(clock.now() - this.#noNodeSince, absences.lasts(kind));
+      return lastsMs < NO_NODE_MS ? PAUSE_MS : undefined;
     }
     // The router itself ends.
     if (reason === 'DRAINING' || code !== Code.UNAVAILABLE || !retryable) return undefined;

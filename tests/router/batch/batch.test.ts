@@ -272,6 +272,28 @@ describe('an item that is refused for now', () => {
     expect(world.reasonOf('i0')).toBe('NO_NODE');
   });
 
+  it('where no node is there for it waits no longer than the others that ask for the same, unless one was answered', async () => {
+    const world = new World();
+    world.window = 1;
+    world.send(...chats(3));
+    await settled();
+    world.open[0]?.fail('NO_NODE');
+    await settled();
+    world.clock.advance(NO_NODE_MS);
+    await settled();
+    for (const id of ['i0', 'i1']) {
+      world.open[0]?.fail('NO_NODE');
+      await settled();
+      expect(world.reasonOf(id)).toBe('NO_NODE');
+    }
+    world.open[0]?.answer();
+    world.send(chat('i3'));
+    await settled();
+    world.open[0]?.fail('NO_NODE');
+    await settled();
+    expect(world.reasonOf('i3')).toBeUndefined();
+  });
+
   it('has what is left of the batch in each try', async () => {
     const world = new World();
     world.send(chat('i0'));

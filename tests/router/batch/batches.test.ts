@@ -40,8 +40,8 @@ class World {
   async open(model: string, count: number): Promise<void> {
     const item =
       model === VECTORS
-        ? ({ $case: 'embed', value: { texts: ['a'] } } as const)
-        : ({ $case: 'chat', value: { target: { $case: 'model', value: model } } } as const);
+        ? { $case: 'embed' as const, value: { texts: ['a'] } }
+        : { $case: 'chat' as const, value: { target: { $case: 'model' as const, value: model } } };
     const requests = Array.from({ length: count }, (_, i) => BatchRequest.fromPartial({ id: `i${i}`, item }));
     const next = () => {
       const request = requests.shift();

@@ -68,7 +68,7 @@ export class Batch {
     return this.#errands.values();
   }
 
-  /** Resolves when the call has ended. */
+  /** Resolves when the call has ended. @throws Fault INTERNAL for a defect, with the call still to be ended */
   async run(): Promise<void> {
     const { stream } = this.#parts;
     try {
@@ -78,6 +78,7 @@ export class Batch {
       this.#stopReading(toFault(thrown));
     }
     while (this.#working.size > 0) await this.#change();
+    if (this.#fault?.reason === 'INTERNAL') throw this.#fault;
     if (this.#fault) stream.fail(this.#fault);
     else stream.end();
   }

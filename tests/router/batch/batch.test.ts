@@ -363,6 +363,21 @@ describe('the end', () => {
     expect(world.clock.pending).toBe(0);
   });
 
+  it('by a defect is left to whoever serves the call, who logs it, when what is at work has ended', async () => {
+    const world = new World();
+    Object.defineProperty(world, 'window', {
+      get: () => {
+        throw new RangeError('a defect');
+      },
+    });
+    world.send(...chats(2));
+    await settled();
+    world.open[0]?.answer();
+    await expect(world.done).rejects.toMatchObject({ reason: 'INTERNAL' });
+    expect(world.reasonOf('i0')).toBe('answer');
+    expect(world.ended).toBeUndefined();
+  });
+
   it('comes with a request that nothing can be told of, after what was read before it', async () => {
     const world = new World();
     world.send(chat('i0'), { id: 'not printable \u0007' }, chat('i2'));

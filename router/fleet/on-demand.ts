@@ -31,6 +31,8 @@ const WARM_UP_MS = 1000;
 const UNKNOWN_LOAD_MS = 10_000;
 /** Of a load that takes longer than expected, this much counts as still to come. */
 const OVERDUE_SHARE = 0.1;
+/** One that has gone on for so long, and so many times longer than expected, is waited for no more. */
+const ENDLESS = { ms: 600_000, times: 10 };
 
 type Phase =
   | { readonly type: 'asked'; readonly since: number }
@@ -189,6 +191,10 @@ function loadMsOf({ loadMs }: ModelLoad, { memoryBytes }: ServedModel): number {
 
 /** What it takes is known from the last time or guessed, so it may be there any moment. */
 function onItsWay(takesMs: number, passedMs: number): Cold {
+  if (passedMs > Math.max(ENDLESS.ms, ENDLESS.times * takesMs)) {
+    const refused = `has been loading for ${Math.floor(passedMs / 60_000)} min`;
+    return { readyMs: takesMs, soonestMs: 0, loading: false, refused };
+  }
   const readyMs = Math.max(takesMs - passedMs, OVERDUE_SHARE * takesMs);
   return { readyMs, soonestMs: 0, loading: true, refused: undefined };
 }

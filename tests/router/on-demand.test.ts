@@ -183,6 +183,22 @@ describe('of several nodes that could load it', () => {
     expect(other.commands).toHaveLength(1);
   });
 
+  it('the other does when the first has been at it for far too long', () => {
+    const [one, other] = [new TestNode('one'), new TestNode('other')];
+    want(one);
+    one.says(LOADING);
+    pass(600_000, one, other);
+    want(other);
+    expect(other.commands).toEqual([]);
+    pass(1000, one, other);
+    expect(one.candidate?.cold).toMatchObject({ loading: false, refused: 'has been loading for 10 min' });
+    want(one);
+    want(other);
+    expect([one.commands, other.commands].map(({ length }) => length)).toEqual([1, 1]);
+    one.says(SERVING);
+    expect(one.candidate?.cold).toBeUndefined();
+  });
+
   it('the other does when the first can not', async () => {
     const [one, other] = [new TestNode('one'), new TestNode('other')];
     want(one);

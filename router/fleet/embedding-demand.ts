@@ -27,9 +27,12 @@ type Outlook = 'served' | 'coming' | 'none';
 
 export class EmbeddingDemand {
   readonly #parts: EmbeddingDemandParts;
+  /** By model, in the order in which they came: each looks again, and says whether it waits on. */
+  readonly #waiting = new Map<string, Set<() => boolean>>();
 
   constructor(parts: EmbeddingDemandParts) {
     this.#parts = parts;
+    parts.fleet.onChange(() => this.#lookAgain());
   }
 
   /**
@@ -40,24 +43,37 @@ export class EmbeddingDemand {
   async ready({ model, deadlineMs, signal }: VectorsDemand): Promise<number> {
     const { clock } = this.#parts;
     const until = clock.now() + deadlineMs;
-    const isOver = () => this.#outlook(model, until - clock.now()) !== 'coming';
-    if (!isOver()) await this.#wait(isOver, deadlineMs, signal);
+    const isComing = () => this.#outlook(model, until - clock.now()) === 'coming';
+    if (isComing()) await this.#wait(isComing, { model, deadlineMs, signal });
     return until - clock.now();
   }
 
-  #wait(isOver: () => boolean, deadlineMs: number, signal: AbortSignal | undefined): Promise<void> {
-    const { fleet, clock } = this.#parts;
+  async #wait(isComing: () => boolean, { model, deadlineMs, signal }: VectorsDemand): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const stops = [
-      fleet.onChange(() => isOver() && resolve()),
-      clock.after(deadlineMs, () => reject(new Fault('DEADLINE_EXCEEDED', 'the deadline passed before the model was loaded'))),
-    ];
+    const late = new Fault('DEADLINE_EXCEEDED', 'the deadline passed before the model was loaded');
+    const stopTimer = this.#parts.clock.after(deadlineMs, () => reject(late));
     const onAbort = () => reject(new Fault('CANCELLED', 'cancelled'));
     signal?.addEventListener('abort', onAbort, { once: true });
-    return promise.finally(() => {
-      for (const stop of stops) stop();
+    const look = () => {
+      const waits = isComing();
+      if (!waits) resolve();
+      return waits;
+    };
+    const line = this.#waiting.get(model) ?? new Set();
+    this.#waiting.set(model, line.add(look));
+    try {
+      await promise;
+    } finally {
+      line.delete(look);
+      if (line.size === 0) this.#waiting.delete(model);
+      stopTimer();
       signal?.removeEventListener('abort', onAbort);
-    });
+    }
+  }
+
+  /** All of a line wait for the same: while that is to come for one of them, the others need not look. */
+  #lookAgain(): void {
+    for (const line of this.#waiting.values()) [...line].some((look) => look());
   }
 
   /** Asks for the load that is done first, where nobody serves it. */

@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Fault } from '../../proto/contract/faults.ts';
 import { ModelStage, Report } from '../../proto/gen/infermesh/v1/link.ts';
 import { ModelState, NodeState, ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
@@ -55,6 +55,21 @@ describe('vectors that no node could make now', () => {
     await Promise.all([first.done, second.done]);
     expect([first.call, second.call]).toEqual([{ leftMs: 8500 }, { leftMs: 8500 }]);
     expect(await demand.ready({ model: '', deadlineMs: 7 })).toBe(7);
+  });
+
+  it('look at the fleet once for all who wait for the same model, whenever it changes', async () => {
+    const cold = node('n');
+    const calls = Array.from({ length: 100 }, () => ask());
+    clock.advance(1000);
+    const looks = vi.spyOn(fleet, 'links', 'get');
+    cold.says(LOADABLE);
+    expect(looks).toHaveBeenCalledTimes(1);
+    cold.says(SERVING);
+    await Promise.all(calls.map(({ done }) => done));
+    expect(calls.every(({ call }) => call.leftMs === 9000)).toBe(true);
+    looks.mockClear();
+    cold.says(SERVING);
+    expect(looks).not.toHaveBeenCalled();
   });
 
   it('wait for nothing where no load would be done in time, or of another model', async () => {

@@ -5,7 +5,7 @@ import type { Context } from '../action.ts';
 import { action } from '../action.ts';
 import { addFlags } from '../flags.ts';
 import { aborted, INTERRUPTED } from '../interrupts.ts';
-import { sourcesOf } from '../settings.ts';
+import { defaultTokenFile, sourcesOf } from '../settings.ts';
 import { LocalMesh } from '../up/local-mesh.ts';
 import type { UpSettings } from '../up/settings.ts';
 import { planNodes, UP_HELP, upSchema } from '../up/settings.ts';
@@ -27,7 +27,7 @@ export function define(command: Command): void {
 }
 
 async function up({ command, terminal, interrupts }: Context): Promise<void> {
-  const settings = asUsage(() => resolveSettings(upSchema, sourcesOf(command, ['up'])));
+  const settings = asUsage(() => resolveSettings(upSchema, sourcesOf(command, ['up'], { tokenFile: defaultTokenFile() })));
   const telling = new Telling(terminal);
   const mesh = new LocalMesh(settings, (news) => telling.tell(news));
   interrupts.onSecond(() => {

@@ -1,4 +1,4 @@
-/** A router and nodes on this machine, each in its own process, with a join token that only they know. */
+/** A router and nodes on this machine, each in its own process, with a join token that only this user can read. */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -31,7 +31,7 @@ const NOT_HERE = 'its model is not here, and nothing is to be downloaded';
 export class LocalMesh {
   readonly #settings: UpSettings;
   readonly #tell: (news: MeshNews) => void;
-  /** Holds the join token. */
+  /** Holds what each node is to serve. */
   readonly #folder = mkdtempSync(join(tmpdir(), 'infermesh-'));
   readonly #lost = Promise.withResolvers<never>();
   readonly #watching = new AbortController();
@@ -83,8 +83,8 @@ export class LocalMesh {
   }
 
   #startRouter(): Promise<string> {
-    const { listen, logLevel, allowPlaintext } = this.#settings;
-    const args = ['router', '--listen', listen, '--token-file', this.#tokenFile, '--log-level', logLevel];
+    const { listen, tokenFile, logLevel, allowPlaintext } = this.#settings;
+    const args = ['router', '--listen', listen, '--token-file', tokenFile, '--log-level', logLevel];
     args.push('--drain-ms', String(ROUTER_DRAIN_MS), ...(allowPlaintext ? ['--allow-plaintext'] : []));
     return new Promise((resolve, reject) => {
       let failure: Fault | undefined;
@@ -104,9 +104,9 @@ export class LocalMesh {
   }
 
   #nodeArgs({ name, models, threads }: PlannedNode, address: string): string[] {
-    const { logLevel, allowPlaintext } = this.#settings;
+    const { tokenFile, logLevel, allowPlaintext } = this.#settings;
     return [
-      ...['node', '--join', reachable(address), '--token-file', this.#tokenFile, '--id', name],
+      ...['node', '--join', reachable(address), '--token-file', tokenFile, '--id', name],
       ...[
         '--models-file',
         this.#modelsFile(name, models),
@@ -126,10 +126,6 @@ export class LocalMesh {
     const path = join(this.#folder, `${name}.yaml`);
     writeFileSync(path, JSON.stringify({ models }));
     return path;
-  }
-
-  get #tokenFile(): string {
-    return join(this.#folder, 'join-token');
   }
 
   #nodeNews(plan: PlannedNode, news: NodeNews): void {

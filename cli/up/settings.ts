@@ -16,6 +16,8 @@ export const upSchema = z.object({
     .default(NODES)
     .refine((all) => all.length >= 1 && all.length <= 64, 'must be 1 to 64 nodes')
     .refine((all) => new Set(all.map(nameIn)).size === all.length, 'must be nodes of different names'),
+  /** With the mesh's secrets beside it, where the commands for admins look. */
+  tokenFile: z.string().min(1, 'must be a path'),
   download: toggle().default(true),
   /** Of each node; 0: the cores shared out, less one for the router. */
   threads: integer(0, 1024).default(0),
@@ -28,6 +30,7 @@ export type UpSettings = Readonly<z.infer<typeof upSchema>>;
 export const UP_HELP: FlagHelp<typeof upSchema> = {
   listen: ['HOST:PORT', 'where clients dial; port 0 takes a free one'],
   nodes: ['NAME=MODEL:SLOTS', 'nodes to start, with + between several models of one; repeat it, or use commas, for several'],
+  tokenFile: ['FILE', 'join token, made where there is none (default: join-token in your configuration folder)'],
   download: ['', 'do without the models that are not here'],
   threads: ['N', 'threads of each node; 0 shares out the cores'],
   allowPlaintext: ['', 'serve without TLS on an address that is not loopback'],

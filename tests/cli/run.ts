@@ -2,7 +2,9 @@
 import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync, readFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export const LAUNCHER = fileURLToPath(new URL('../../cli/infermesh.js', import.meta.url));
@@ -100,5 +102,9 @@ function statOf(pid: string | number) {
 /** Settings of whoever runs the tests are not the tests'. */
 function cleanEnv(): NodeJS.ProcessEnv {
   const kept = Object.entries(process.env).filter(([name]) => !/^(?:INFERMESH_|OTEL_|NODE_OPTIONS|VITEST)/.test(name));
-  return { ...Object.fromEntries(kept), NO_COLOR: '1' };
+  return { ...Object.fromEntries(kept), XDG_CONFIG_HOME: CONFIG, NO_COLOR: '1' };
 }
+
+/** Where routers put their tokens and commands look for them. */
+const CONFIG = mkdtempSync(join(tmpdir(), 'infermesh-config-'));
+process.once('exit', () => rmSync(CONFIG, { recursive: true, force: true }));

@@ -69,7 +69,7 @@ test.each([
 });
 
 test('up shares out the cores among its nodes, and leaves one for the router', () => {
-  const plan = (text: object, cores: number) => planNodes(upSchema.parse(text), cores);
+  const plan = (text: object, cores: number) => planNodes(upSchema.parse({ tokenFile: 'join-token', ...text }), cores);
   expect(plan({}, 2)).toEqual([
     { name: 'stories', models: [{ model: 'stories-15m', slots: 4 }], threads: 1 },
     { name: 'tinyllama', models: [{ model: 'tinyllama-1.1b-chat', slots: 2 }], threads: 1 },

@@ -68,6 +68,16 @@ test('up answers a chat, and Ctrl-C leaves no process and no file behind', async
   expect(readdirSync(temporary)).toEqual([]);
 });
 
+test('whoever started a mesh may change it, without naming a credential', async () => {
+  const mesh = up(...STORIES);
+  const { address } = await mesh.event('ready');
+  const unloaded = await infermesh(['models', 'unload', 'stories-15m', '--json', '--router', String(address)]);
+  expect(unloaded).toMatchObject({ code: 0, stderr: '' });
+  expect(unloaded.stdout).toContain('"done"');
+  mesh.process.kill('SIGTERM');
+  expect((await mesh.ended).code).toBe(0);
+});
+
 test('a mesh whose up was killed ends by itself', async () => {
   const mesh = up(...STORIES);
   await mesh.event('ready');

@@ -1,4 +1,5 @@
 /** A node's process with several models, and a router that does what the test says. */
+import { once } from 'node:events';
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -37,9 +38,12 @@ async function start(models: string, ...flags: string[]): Promise<NodeStream> {
   writeFileSync(file, models);
   const common = ['--join', router.address, '--token-file', join(folder, 'token'), '--id', 'shelf', '--models-file', file];
   // How full the machine is that the tests run on is not their concern.
-  const marks = ['--memory-high', '100%', '--memory-low', '99%'];
+  const marks = ['--memory-high', '98%', '--memory-low', '97%'];
   node = startMember(['node', ...common, '--drain-ms', '100', ...marks, ...flags]);
-  const stream = await router.attached();
+  const { process: child, output } = node;
+  const ended = once(child, 'exit').then(() => Promise.reject(new Error(`the node ended:\n${output()}`)));
+  const stream = await Promise.race([router.attached(), ended]);
+  ended.catch(() => {});
   stream.welcome();
   return stream;
 }

@@ -150,7 +150,7 @@ export class Assignment implements Sink {
 }
 
 const CANCELLED = failure('CANCELLED', 'cancelled');
-const DRAINING = failure('DRAINING', 'the node is shutting down');
+const DRAINING = failure('DRAINING', 'the model is leaving the node');
 const NO_TIMINGS: Timings = { queueMs: 0, prefillMs: 0, decodeMs: 0 };
 const EXPIRED = failure('DEADLINE_EXCEEDED', 'the deadline passed before the answer ended');
 

@@ -80,7 +80,7 @@ export class EmbedTask {
   }
 }
 
-const DRAINING = failure('DRAINING', 'the node is shutting down');
+const DRAINING = failure('DRAINING', 'the model is leaving the node');
 const EXPIRED = failure('DEADLINE_EXCEEDED', 'the deadline passed before all texts were read');
 
 function messageOf(embedding: Embedding): Omit<Embedded, 'request'> {

@@ -1,5 +1,6 @@
 /** What `infermesh up` shows of its mesh. */
 import type { Node } from '../../client/index.ts';
+import { classifiesOnly } from '../../proto/contract/classes.ts';
 import { embedsOnly } from '../../proto/contract/embedding.ts';
 import { fleetTable, hardwareOf, readableNode, speedOf } from '../output/fleet.ts';
 import type { Progress } from '../output/progress.ts';
@@ -147,7 +148,7 @@ export class Telling {
   }
 }
 
-const canAnswer = ({ models }: Node) => models.some(({ tasks }) => !embedsOnly(tasks));
+const canAnswer = ({ models }: Node) => models.some(({ tasks }) => !embedsOnly(tasks) && !classifiesOnly(tasks));
 
 /** What a node's model can answer: one that is made for stories gets a wish for one. */
 function promptFor({ models }: Node): string {

@@ -124,8 +124,8 @@ describe('a model of which two versions lie here', () => {
     ['are in upper case', 'INVALID_REQUEST', `${NAME}@ABCDEF0123`, /in lower case/],
     ['no model has', 'MODEL_NOT_FOUND', 'nothing@12345678', /catalogue has no model/],
   ])('is not found by digits that %s', async (_, reason, name, message) => {
-    for (const call of [store.locate(name), store.pull(name), store.verify(name), store.remove(name)]) {
-      await expect(call).rejects.toMatchObject({ reason, message: expect.stringMatching(message) });
+    for (const call of ['locate', 'pull', 'verify', 'remove'] as const) {
+      await expect(store[call](name)).rejects.toMatchObject({ reason, message: expect.stringMatching(message) });
     }
   });
 

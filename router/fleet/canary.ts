@@ -103,7 +103,7 @@ export class Canary implements AttemptPort {
   #mayAsk(): boolean {
     const link = this.#link;
     const slots = link.models.find(({ name }) => name === this.#model)?.slots ?? 0;
-    const load = link.loads.find(({ model }) => model === this.#model);
+    const load = link.loadOf(this.#model);
     const own = link.reservations.of(this.#model).requests;
     if (Math.min(slots, load?.freeSlots ?? slots) - own <= 0) return false;
     return this.#suspected || this.#isWedged || (own === 0 && (load?.running ?? 0) === 0 && (load?.queued ?? 0) === 0);

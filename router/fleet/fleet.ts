@@ -130,7 +130,6 @@ export class Fleet {
     const before = link.state;
     this.heard(link);
     link.report = value;
-    link.loads = value.loads;
     for (const cached of value.cachedPrefixes) this.locality.report(link.id, cached);
     this.onDemand.reported(link);
     for (const { name } of link.models) if (link.claimsToServe(name)) link.served.add(name);

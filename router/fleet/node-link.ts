@@ -41,8 +41,6 @@ export class NodeLink {
   readonly hello: Hello;
   readonly connectedAt: number;
   models: readonly ServedModel[] = [];
-  loads: readonly ModelLoad[] = [];
-  report: Report | undefined;
   /** Models that served on this stream. */
   readonly served = new Set<string>();
   /** Models whose engine gives no token, though the node says that it serves. */
@@ -50,6 +48,9 @@ export class NodeLink {
   lastHeardAt: number;
   lease: Lease = 'held';
 
+  #report: Report | undefined;
+  /** Of the report, by model. */
+  #loads: ReadonlyMap<string, ModelLoad> = new Map();
   readonly #call: RawDuplex;
   readonly commands = new ModelCommands((value) => this.#send({ frame: { $case: 'modelCommand', value } }));
   readonly #attempts = new Map<number, AttemptPort>();
@@ -71,6 +72,22 @@ export class NodeLink {
     return this.hello.nodeId;
   }
 
+  /** The last one. */
+  get report(): Report | undefined {
+    return this.#report;
+  }
+
+  /** For each candidate of each request its load is looked up several times, so they are put in order here. */
+  set report(report: Report) {
+    this.#report = report;
+    // Of a model that is told of twice the first counts.
+    this.#loads = new Map(report.loads.toReversed().map((load) => [load.model, load]));
+  }
+
+  get loads(): readonly ModelLoad[] {
+    return this.#report?.loads ?? [];
+  }
+
   get state(): NodeState {
     if (this.lease !== 'held' || this.#isWedged) return NodeState.NODE_STATE_SUSPECT;
     return this.report?.state ?? NodeState.NODE_STATE_LOADING;
@@ -82,7 +99,7 @@ export class NodeLink {
   }
 
   loadOf(model: string): ModelLoad | undefined {
-    return this.loads.find((load) => load.model === model);
+    return this.#loads.get(model);
   }
 
   /** Of one of its models, wedged or not; of one that is not in memory, as if it were. */

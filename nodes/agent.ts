@@ -8,7 +8,7 @@
  * It leaves when it is told to end and when a router asks it to: it says so to all routers, takes nothing new, lets what
  * runs go on for a while, hands the rest back, says goodbye and ends its engines.
  */
-import { Fault } from '../proto/contract/faults.ts';
+import type { Fault } from '../proto/contract/faults.ts';
 import type { Embed, Embedded, Hello, ModelCommand, ModelProgress, Report, Work } from '../proto/gen/infermesh/v1/link.ts';
 import { ModelStage } from '../proto/gen/infermesh/v1/link.ts';
 import type { Hardware, ServedModel } from '../proto/gen/infermesh/v1/types.ts';
@@ -31,6 +31,7 @@ import { ReportPace } from './report-pace.ts';
 import { RouterLink } from './router-link.ts';
 import type { NodeSettings } from './settings.ts';
 import { obey } from './shelf/commands.ts';
+import { shuttingDown } from './shelf/faults.ts';
 import type { Resident } from './shelf/resident.ts';
 import type { Shelf } from './shelf/shelf.ts';
 import { wireFailure } from './wire-failure.ts';
@@ -185,7 +186,7 @@ export class Agent {
 
   #obey(command: ModelCommand, answer: (progress: ModelProgress) => void): void {
     if (!this.#draining) return obey(this.#parts.shelf, command, answer);
-    const failure = wireFailure(new Fault('DRAINING', 'the node is shutting down'));
+    const failure = wireFailure(shuttingDown());
     answer({ command: command.command, stage: ModelStage.MODEL_STAGE_UNSPECIFIED, fraction: 0, failure });
   }
 

@@ -17,7 +17,7 @@ import { failure } from './backends/job-run.ts';
 import type { Engine } from './engine/engine.ts';
 import type { FrameWriter } from './frame.ts';
 import { deltaMessage } from './frame.ts';
-import { deliveredOf } from './refusal.ts';
+import { deliveredOf, HANDED_BACK } from './refusal.ts';
 import { wireFailure } from './wire-failure.ts';
 
 interface HeldPiece {
@@ -78,8 +78,8 @@ export class Assignment implements Sink {
 
   /** The node leaves: what was not sent, another one gives. */
   handBack(): void {
-    this.#cutShort(DRAINING);
-    this.#last ??= { outcome: DRAINING, timings: NO_TIMINGS };
+    this.#cutShort(HANDED_BACK);
+    this.#last ??= { outcome: HANDED_BACK, timings: NO_TIMINGS };
     this.#close();
   }
 
@@ -150,7 +150,6 @@ export class Assignment implements Sink {
 }
 
 const CANCELLED = failure('CANCELLED', 'cancelled');
-const DRAINING = failure('DRAINING', 'the model is leaving the node');
 const NO_TIMINGS: Timings = { queueMs: 0, prefillMs: 0, decodeMs: 0 };
 const EXPIRED = failure('DEADLINE_EXCEEDED', 'the deadline passed before the answer ended');
 

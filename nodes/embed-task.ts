@@ -9,6 +9,7 @@ import type { Embedding } from './backends/backend.ts';
 import type { Failure } from './backends/job-run.ts';
 import { failure } from './backends/job-run.ts';
 import type { Engine } from './engine/engine.ts';
+import { HANDED_BACK } from './refusal.ts';
 import { wireFailure } from './wire-failure.ts';
 
 /** A timer that is set to more fires at once. */
@@ -53,7 +54,7 @@ export class EmbedTask {
 
   /** The node leaves: another one makes them. */
   handBack(): void {
-    this.#cutShort(DRAINING);
+    this.#cutShort(HANDED_BACK);
     this.#end();
   }
 
@@ -80,7 +81,6 @@ export class EmbedTask {
   }
 }
 
-const DRAINING = failure('DRAINING', 'the model is leaving the node');
 const EXPIRED = failure('DEADLINE_EXCEEDED', 'the deadline passed before all texts were read');
 
 function messageOf(embedding: Embedding): Omit<Embedded, 'request'> {

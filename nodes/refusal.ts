@@ -4,6 +4,8 @@ import { Fault } from '../proto/contract/faults.ts';
 import type { Embed, Work } from '../proto/gen/infermesh/v1/link.ts';
 import type { ServedModel } from '../proto/gen/infermesh/v1/types.ts';
 import type { Delivered } from './backends/backend.ts';
+import { failure } from './backends/job-run.ts';
+import { shuttingDown } from './shelf/faults.ts';
 
 export interface Standing {
   readonly draining: boolean;
@@ -35,11 +37,14 @@ export function refusalOf(work: Work, standing: Standing): Fault | undefined {
 
 /** Whatever is asked of the model. */
 function refusalNow({ draining, model, resident, sheds }: Standing): Fault | undefined {
-  if (draining) return new Fault('DRAINING', 'the node is shutting down');
+  if (draining) return shuttingDown();
   if (!model) return new Fault('MODEL_NOT_FOUND', 'the node does not serve that model');
   if (!resident) return notResident();
   return sheds ? new Fault('NO_ROOM', 'the node is short of memory and takes nothing new') : undefined;
 }
+
+/** What becomes of work that is given up for another node to go on with. */
+export const HANDED_BACK = failure('DRAINING', 'the model is leaving the node');
 
 export const notResident = () => new Fault('DRAINING', 'the model is not in memory here');
 

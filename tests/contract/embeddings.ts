@@ -1,6 +1,7 @@
 /** What every engine that makes vectors must do, whether it is called directly or behind an Engine. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Embedding, Job, Sink } from '../../nodes/backends/backend.ts';
+import type { Engine } from '../../nodes/engine/engine.ts';
 import type { ServedModel } from '../../proto/gen/infermesh/v1/types.ts';
 import { jobOf, Recorder } from './jobs.ts';
 
@@ -10,6 +11,16 @@ export interface VectorSubject {
   embed(texts: readonly string[], signal: AbortSignal): Promise<Embedding>;
   generate(job: Job, sink: Sink): unknown;
   dispose(): Promise<void>;
+}
+
+export async function subjectOf(engine: Engine): Promise<VectorSubject> {
+  const model = await engine.start();
+  return {
+    model,
+    embed: engine.embed.bind(engine),
+    generate: engine.generate.bind(engine),
+    dispose: engine.dispose.bind(engine),
+  };
 }
 
 export const NEVER = new AbortController().signal;

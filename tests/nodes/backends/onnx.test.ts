@@ -7,7 +7,7 @@ import { LlamaCppEmbeddings } from '../../../nodes/backends/llama-cpp-embeddings
 import { OnnxEmbeddings } from '../../../nodes/backends/onnx.ts';
 import { createEngine } from '../../../nodes/engine/index.ts';
 import { engineReport } from '../../../nodes/engine/report.ts';
-import { dot, embeddingContract, NEVER, vectorsOf } from '../../contract/embeddings.ts';
+import { dot, embeddingContract, NEVER, subjectOf, vectorsOf } from '../../contract/embeddings.ts';
 import { loadOptions } from '../../contract/jobs.ts';
 import { Folder } from '../../support/folder.ts';
 import type { Graph } from '../../support/onnx/graph.ts';
@@ -41,20 +41,7 @@ const disposing = <T extends { dispose(): Promise<void> }>(backend: T) =>
 
 describe.runIf(installed)('vectors by ONNX Runtime', () => {
   embeddingContract('in this process', opened, 5);
-  embeddingContract(
-    'in a child process',
-    async () => {
-      const engine = createEngine('onnx', options());
-      const model = await engine.start();
-      return {
-        model,
-        embed: engine.embed.bind(engine),
-        generate: engine.generate.bind(engine),
-        dispose: engine.dispose.bind(engine),
-      };
-    },
-    5,
-  );
+  embeddingContract('in a child process', () => subjectOf(createEngine('onnx', options())), 5);
 
   test('are those of llama.cpp with the same weights', async () => {
     await using onnx = disposing(await opened());

@@ -4,34 +4,23 @@ import { LlamaCppEmbeddings } from '../../../nodes/backends/llama-cpp-embeddings
 import { makesVectors } from '../../../nodes/backends/replay-options.ts';
 import { replayVector } from '../../../nodes/backends/replay-vectors.ts';
 import { ChildEngine } from '../../../nodes/engine/child-engine.ts';
-import type { Engine } from '../../../nodes/engine/engine.ts';
 import { createEngine } from '../../../nodes/engine/index.ts';
-import { dot, embeddingContract, NEVER, vectorsOf } from '../../contract/embeddings.ts';
+import { dot, embeddingContract, NEVER, subjectOf, vectorsOf } from '../../contract/embeddings.ts';
 import { loadOptions } from '../../contract/jobs.ts';
 
 const path = fileURLToPath(new URL('../../../nodes/models/bundled/all-minilm-l6-v2-q8_0.gguf', import.meta.url));
 const minilm = loadOptions({ path, contextLength: 256, tasks: ['embed'] });
 const replay = (spec: string) => loadOptions({ path: `replay:${spec}`, tasks: ['embed'] });
 
-async function subject(engine: Engine) {
-  const model = await engine.start();
-  return {
-    model,
-    embed: engine.embed.bind(engine),
-    generate: engine.generate.bind(engine),
-    dispose: engine.dispose.bind(engine),
-  };
-}
-
 embeddingContract('vectors by llama.cpp in this process', async () => {
   const backend = new LlamaCppEmbeddings();
   const model = await backend.load(minilm, () => {});
   return Object.assign(backend, { model });
 });
-embeddingContract('vectors by llama.cpp in a child process', () => subject(createEngine('llama-cpp', minilm)));
-embeddingContract('vectors by replay in this process', () => subject(createEngine('replay', replay('embed=128'))));
+embeddingContract('vectors by llama.cpp in a child process', () => subjectOf(createEngine('llama-cpp', minilm)));
+embeddingContract('vectors by replay in this process', () => subjectOf(createEngine('replay', replay('embed=128'))));
 embeddingContract('vectors by replay in a child process', () =>
-  subject(createEngine('replay', replay('embed=128'), { forceChild: true })),
+  subjectOf(createEngine('replay', replay('embed=128'), { forceChild: true })),
 );
 
 describe('all-minilm-l6-v2', () => {
